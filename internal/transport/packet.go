@@ -1,0 +1,42 @@
+package transport
+
+import (
+	"errors"
+	"net/netip"
+	"syscall"
+	"time"
+)
+
+// pollTime is how long a read that should not block waits for want of a
+// non-blocking one. A deadline in the past would not do: it fails even when a
+// datagram is waiting.
+const pollTime = time.Millisecond
+
+// wsaEMsgSize is what Windows returns with the first len(buf) bytes of a longer
+// datagram. No other system has an error of this number.
+const wsaEMsgSize = syscall.Errno(10040)
+
+// readPacket reads one datagram through the methods of the connection.
+func (c *Conn) readPacket(buf []byte) (n int, from netip.AddrPort, err error) {
+	// A wait shorter than pollTime might be over before the read begins.
+	if c.maxWait < pollTime || !c.enterWait() {
+		// An error is left to the read.
+		_ = c.pc.SetReadDeadline(time.Now().Add(pollTime))
+	}
+	if c.udp != nil {
+		n, from, err = c.udp.ReadFromUDPAddrPort(buf)
+		from = unmap(from)
+	} else {
+		n, from, err = c.readFrom(buf)
+	}
+	if errors.Is(err, wsaEMsgSize) {
+		return len(buf), from, nil
+	}
+	return n, from, err
+}
+
+// readFrom is ReadFrom with a netip address.
+func (c *Conn) readFrom(buf []byte) (int, netip.AddrPort, error) {
+	n, from, err := c.pc.ReadFrom(buf)
+	return n, addrPortOf(from), err
+}

@@ -1,0 +1,140 @@
+package transport
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"time"
+)
+
+// errorPause is how long a Receive that may wait takes at least to return an
+// error, so that an error that repeats does not keep a processor busy.
+const errorPause = 10 * time.Millisecond
+
+// The states of a Conn. Receive moves it from idle to waiting and back, Wake
+// from either to woken, and the Receive whose wait is ended so to idle. The
+// waker that finds waiting also ends the wait and rings the bell once; Receive
+// takes that ring before it goes on, so no waker still at work can disturb the
+// next wait.
+const (
+	idle    uint32 = iota
+	waiting        // Receive waits or is about to
+	woken          // the wait in progress, or else the next one, is to end at once
+)
+
+// longAgo is a deadline that has passed.
+func longAgo() time.Time {
+	return time.Unix(1, 0)
+}
+
+// Receive puts one datagram into buf and returns its length and sender.
+//
+// With maxWait zero or less it never waits: it returns a datagram that is
+// already there, or ErrNothing. With a greater maxWait it waits at most so
+// long for a datagram, and returns ErrNothing when none came or Wake ended the
+// wait.
+//
+// A datagram longer than buf is cut to len(buf) without notice; a caller with
+// a limit passes one byte more and drops what fills it. (On Windows the sender
+// of a cut datagram is not known and from is the zero AddrPort.) An empty
+// datagram is n == 0 with a nil error. buf must not be empty and is not used
+// after the return. from is never an IPv4 address mapped into IPv6, and a
+// link-local IPv6 address has its zone. It is the zero AddrPort if a wrapped
+// PacketConn names a sender that is not an IP address and port.
+//
+// Once the Conn is closed the error wraps net.ErrClosed, and stays so. Every
+// other error wraps what the system or the wrapped PacketConn reported and is
+// passing: the caller may count it and go on. So that one that repeats makes
+// no busy loop, Receive has then taken at least the lesser of maxWait and
+// 10 ms, unless Wake cut it short.
+func (c *Conn) Receive(buf []byte, maxWait time.Duration) (n int, from netip.AddrPort, err error) {
+	c.maxWait, c.until, c.wasWoken = max(maxWait, 0), time.Time{}, false
+	n, from, err = c.read(buf)
+	c.leaveWait()
+	if err == nil {
+		return n, from, nil
+	}
+	if err == ErrNothing || errors.Is(err, os.ErrDeadlineExceeded) {
+		err = ErrNothing
+	} else if !c.isClosed(err) && !c.wasWoken {
+		c.pause()
+	}
+	if c.isClosed(err) {
+		return 0, netip.AddrPort{}, fmt.Errorf("transport: receive on %v: %w", c.local, net.ErrClosed)
+	}
+	if err != ErrNothing {
+		err = fmt.Errorf("transport: receive on %v: %w", c.local, err)
+	}
+	return 0, netip.AddrPort{}, err
+}
+
+// Wake makes the Receive that is waiting return at once, with ErrNothing
+// unless a datagram came first. If none is waiting, the next Receive with
+// maxWait above zero returns without waiting; should that one find a datagram
+// there, it may leave the wake-up to the one after it. One Wake ends one wait,
+// and any number of them before a wait count as one. It costs an atomic
+// operation when nothing waits.
+func (c *Conn) Wake() {
+	if c.state.Swap(woken) == waiting {
+		_ = c.pc.SetReadDeadline(longAgo()) // fails only if closed, which ends the wait too
+		c.bell <- struct{}{}                // never blocks: one ring for each wait, taken by it
+	}
+}
+
+// isClosed reports whether the Conn, or the connection below it, is closed.
+func (c *Conn) isClosed(err error) bool {
+	return c.closed.Load() || errors.Is(err, net.ErrClosed)
+}
+
+// enterWait prepares the read functions' one wait for a datagram. It is false
+// if that is already over because of a Wake.
+func (c *Conn) enterWait() bool {
+	c.until = time.Now().Add(c.maxWait)
+	// An error is left to the read that follows. The deadline has to be there
+	// before a waker can move it into the past, else the wake-up would be lost.
+	_ = c.pc.SetReadDeadline(c.until)
+	return c.beginWait()
+}
+
+// beginWait lets wakers know of a wait, or takes a Wake that came before it.
+func (c *Conn) beginWait() bool {
+	c.entered = c.state.CompareAndSwap(idle, waiting)
+	if !c.entered {
+		c.state.Store(idle)
+		c.wasWoken = true
+	}
+	return c.entered
+}
+
+// leaveWait undoes enterWait, if it was called.
+func (c *Conn) leaveWait() {
+	if c.entered && c.state.Swap(idle) == woken {
+		<-c.bell
+		c.wasWoken = true
+	}
+	c.entered = false
+	if !c.until.IsZero() {
+		// Once passed, the deadline would hide datagrams from the next read.
+		_ = c.pc.SetReadDeadline(time.Time{})
+	}
+}
+
+// pause waits for what is left of errorPause, or until Wake or Close.
+func (c *Conn) pause() {
+	if c.until.IsZero() {
+		c.until = time.Now().Add(c.maxWait)
+	}
+	waited := c.maxWait - time.Until(c.until)
+	left := min(c.maxWait, errorPause) - waited
+	if left <= 0 || !c.beginWait() {
+		return
+	}
+	select {
+	case <-c.bell:
+		c.bell <- struct{}{} // for leaveWait
+	case <-time.After(left):
+	}
+	c.leaveWait()
+}

@@ -1,0 +1,90 @@
+//go:build unix && !aix
+
+package transport
+
+import (
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"syscall"
+)
+
+// socket is what readSocket and its step share. They speak through fields so
+// that one closure serves all reads and none is allocated.
+type socket struct {
+	raw  syscall.RawConn
+	step func(fd uintptr) (done bool)
+	name sockaddr // space for the system to put the sender in
+
+	buf  []byte
+	n    int
+	from netip.AddrPort
+	err  error
+}
+
+// useSocket makes Receive read c.udp with system calls of its own.
+func (c *Conn) useSocket() error {
+	raw, err := c.udp.SyscallConn()
+	if err != nil {
+		return err
+	}
+	c.socket.raw, c.socket.step = raw, c.step
+	c.read = c.readSocket
+	return nil
+}
+
+// readSocket reads one datagram: with a single system call if one is waiting,
+// and no deadline is set unless it has to wait.
+func (c *Conn) readSocket(buf []byte) (int, netip.AddrPort, error) {
+	s := &c.socket
+	s.buf = buf
+	err := s.raw.Read(s.step)
+	s.buf = nil
+	if err != nil {
+		return 0, netip.AddrPort{}, err
+	}
+	return s.n, s.from, s.err
+}
+
+// step tries to read from fd. While it returns false the runtime parks the
+// goroutine until there may be a datagram, then calls it again, or gives up
+// because of the deadline or Close.
+func (c *Conn) step(fd uintptr) (done bool) {
+	s := &c.socket
+	s.n, s.from, s.err = 0, netip.AddrPort{}, nil
+	for {
+		errno := s.recvfrom(fd)
+		switch errno {
+		case 0:
+			return true
+		case syscall.EINTR:
+			continue
+		case syscall.EAGAIN:
+			if c.entered || c.maxWait > 0 && c.enterWait() {
+				return false
+			}
+			s.err = ErrNothing
+			return true
+		default:
+			s.err = os.NewSyscallError("recvfrom", errno)
+			return true
+		}
+	}
+}
+
+// ipv6Addr is the address with a scope as the system gives it: the index of
+// the interface for a link-local address, else zero.
+func ipv6Addr(b [16]byte, scope uint32) netip.Addr {
+	addr := netip.AddrFrom16(b).Unmap()
+	if scope == 0 {
+		return addr
+	}
+	// Asking for the name costs a few system calls, but only for link-local
+	// senders.
+	ifi, err := net.InterfaceByIndex(int(scope))
+	if err != nil {
+		return addr.WithZone(strconv.FormatUint(uint64(scope), 10))
+	}
+	return addr.WithZone(ifi.Name)
+}

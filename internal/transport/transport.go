@@ -1,0 +1,214 @@
+// Package transport moves datagrams between a UDP socket and a caller's loop.
+//
+// A Conn starts no goroutine. One goroutine, the loop, calls Receive; every
+// other goroutine may send, and may end the wait of the loop with Wake.
+//
+//	for {
+//		n, from, err := conn.Receive(buf, untilNextTimer)
+//		switch {
+//		case err == nil:
+//			handle(buf[:n], from)
+//		case errors.Is(err, net.ErrClosed):
+//			return
+//		case err != transport.ErrNothing:
+//			failures++
+//		}
+//		runTimers()
+//	}
+//
+// The files: transport.go opens, sends and closes; receive.go holds what
+// waiting and waking have in common; socket*.go read a UDP socket with system
+// calls of their own, packet.go reads everything else through net.PacketConn.
+package transport
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// ErrNothing is returned by Receive, always as this very value, when no
+// datagram was waiting, none arrived in time, or Wake ended the wait. It says
+// that nothing is wrong; errors of the operating system are returned as
+// themselves.
+var ErrNothing = errors.New("transport: nothing to receive")
+
+// Conn is a datagram socket for one receiving loop. It is made by Listen or
+// Wrap; the zero Conn is not usable.
+//
+// One goroutine at a time may call Receive. All other methods may be called
+// from any goroutine at any time, also while Receive waits and after Close.
+type Conn struct {
+	pc     net.PacketConn
+	udp    *net.UDPConn // pc if it is a UDP socket of this process, else nil
+	local  netip.AddrPort
+	closed atomic.Bool
+
+	state atomic.Uint32 // idle, waiting or woken; see receive.go
+	bell  chan struct{} // tells a waiting Receive that its waker has finished
+
+	// The rest belongs to the goroutine that is in Receive.
+	read     func(buf []byte) (int, netip.AddrPort, error) // readSocket or readPacket
+	socket   socket                                        // what readSocket needs
+	maxWait  time.Duration                                 // as given to Receive, not negative
+	until    time.Time                                     // end of the wait, zero if it has not begun
+	entered  bool                                          // this Receive has set state to waiting
+	wasWoken bool                                          // this Receive has used up a Wake
+}
+
+// Listen opens a UDP socket on addr. Port 0 lets the system choose one;
+// LocalAddr tells which. An IPv4 address, also one mapped into IPv6, takes IPv4
+// datagrams only; the IPv6 address [::] takes both where the system can.
+//
+// readBuffer is the size in bytes asked for the receive buffer of the socket;
+// zero or less leaves the default of the system. It is a wish: systems cap it,
+// some silently, and a socket with a smaller buffer still works, so a refusal
+// is no error.
+func Listen(addr netip.AddrPort, readBuffer int) (*Conn, error) {
+	addr = unmap(addr)
+	if !addr.IsValid() {
+		return nil, fmt.Errorf("transport: listen on %v: not an address", addr)
+	}
+	network := "udp"
+	if addr.Addr().Is4() {
+		network = "udp4"
+	}
+	udp, err := net.ListenUDP(network, net.UDPAddrFromAddrPort(addr))
+	if err != nil {
+		return nil, fmt.Errorf("transport: listen on %v: %w", addr, err)
+	}
+	c, err := Wrap(udp, readBuffer)
+	if err != nil {
+		udp.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// Wrap makes a Conn of pc, which from then on belongs to it: nobody else may
+// read from pc or set its deadlines, and Close closes it. After an error pc
+// still belongs to the caller.
+//
+// A *net.UDPConn, which must not be connected if Send is to work, is read with
+// as few system calls as possible. Any other PacketConn is used through its
+// own methods only, so a wrapper that drops or changes datagrams is not
+// bypassed. Its read deadline must work as the net package describes: setting
+// it ends a ReadFrom that is waiting, with an error that wraps
+// os.ErrDeadlineExceeded. Such a Conn, and every Conn on Windows, has no true
+// non-blocking read: when nothing is there, a Receive that should return at
+// once, or sooner than in a millisecond, takes up to a millisecond.
+//
+// readBuffer is as for Listen, and is ignored if pc has no SetReadBuffer.
+func Wrap(pc net.PacketConn, readBuffer int) (*Conn, error) {
+	if pc == nil {
+		return nil, errors.New("transport: wrap: PacketConn is nil")
+	}
+	// A deadline left over from before would hide datagrams.
+	if err := pc.SetReadDeadline(time.Time{}); err != nil {
+		return nil, fmt.Errorf("transport: wrap %T: %w", pc, err)
+	}
+	c := &Conn{
+		pc:    pc,
+		local: addrPortOf(pc.LocalAddr()),
+		bell:  make(chan struct{}, 1),
+	}
+	c.read = c.readPacket
+	if udp, ok := pc.(*net.UDPConn); ok {
+		c.udp = udp
+		if err := c.useSocket(); err != nil {
+			return nil, fmt.Errorf("transport: wrap %v: %w", c.local, err)
+		}
+	}
+	if s, ok := pc.(interface{ SetReadBuffer(bytes int) error }); ok && readBuffer > 0 {
+		_ = s.SetReadBuffer(readBuffer)
+	}
+	return c, nil
+}
+
+// Send sends b as one datagram. It does not wait for the receiver, only for
+// room in the send buffer of the socket, which the system drains at the speed
+// of the network. A nil error does not mean that the datagram will arrive.
+//
+// An invalid address, port 0, and an IPv6 address on an IPv4 socket are errors,
+// found before any system call. An IPv4 address may be mapped into IPv6 or not,
+// whatever the socket. After Close the error wraps net.ErrClosed.
+func (c *Conn) Send(b []byte, to netip.AddrPort) error {
+	if !to.IsValid() || to.Port() == 0 {
+		return fmt.Errorf("transport: send to %v: not an address with a port", to)
+	}
+	to = unmap(to)
+	var err error
+	if c.udp != nil {
+		_, err = c.udp.WriteToUDPAddrPort(b, to)
+	} else {
+		_, err = c.pc.WriteTo(b, net.UDPAddrFromAddrPort(to))
+	}
+	if err != nil {
+		return fmt.Errorf("transport: send to %v: %w", to, err)
+	}
+	return nil
+}
+
+// LocalAddr returns the address the socket was bound to when the Conn was
+// made, an IPv4 address never mapped into IPv6. It is the zero AddrPort if a
+// wrapped PacketConn has an address that is not an IP address and port.
+func (c *Conn) LocalAddr() netip.AddrPort {
+	return c.local
+}
+
+// SyscallConn gives access to the socket, for options this package does not
+// set. It is an error if a wrapped PacketConn has no SyscallConn. Reading
+// through it takes datagrams away from Receive.
+func (c *Conn) SyscallConn() (syscall.RawConn, error) {
+	s, ok := c.pc.(syscall.Conn)
+	if !ok {
+		return nil, fmt.Errorf("transport: %T has no SyscallConn", c.pc)
+	}
+	raw, err := s.SyscallConn()
+	if err != nil {
+		return nil, fmt.Errorf("transport: system connection of %v: %w", c.local, err)
+	}
+	return raw, nil
+}
+
+// Close closes the socket. A Receive that is waiting, and every later Receive
+// and Send, return an error that wraps net.ErrClosed. Only the first Close
+// does anything; later ones return nil.
+func (c *Conn) Close() error {
+	if c.closed.Swap(true) {
+		return nil
+	}
+	err := c.pc.Close()
+	// The wait may be a pause after an error, which the socket cannot end.
+	c.Wake()
+	if err != nil {
+		return fmt.Errorf("transport: close %v: %w", c.local, err)
+	}
+	return nil
+}
+
+// unmap makes an IPv4 address of one mapped into IPv6.
+func unmap(a netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+}
+
+// addrPortOf returns the address and port that a stands for, or the zero
+// AddrPort if it stands for something else.
+func addrPortOf(a net.Addr) netip.AddrPort {
+	switch a := a.(type) {
+	case nil:
+		return netip.AddrPort{}
+	case *net.UDPAddr:
+		return unmap(a.AddrPort())
+	default:
+		ap, err := netip.ParseAddrPort(a.String())
+		if err != nil {
+			return netip.AddrPort{}
+		}
+		return unmap(ap)
+	}
+}
