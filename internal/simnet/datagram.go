@@ -1,0 +1,131 @@
+package simnet
+
+import (
+	"net/netip"
+	"time"
+)
+
+// datagram is a copy of one on its way or in an inbox. Datagrams are used again
+// with their buffers, so that a warm network does not allocate.
+type datagram struct {
+	from, to netip.AddrPort
+	dst      *Endpoint // who listened on to when it was sent; nil: nobody
+	payload  []byte
+	next     *datagram // in its queue
+}
+
+// queue is a first-in first-out list of datagrams; the zero value is empty.
+type queue struct {
+	head, tail *datagram
+	len        int
+}
+
+func (q *queue) push(d *datagram) {
+	d.next = nil
+	if q.head == nil {
+		q.head = d
+	} else {
+		q.tail.next = d
+	}
+	q.tail = d
+	q.len++
+}
+
+// pop takes the first datagram, nil if there is none.
+func (q *queue) pop() *datagram {
+	d := q.head
+	if d == nil {
+		return nil
+	}
+	q.head = d.next
+	d.next = nil
+	q.len--
+	return d
+}
+
+// acquire returns a datagram to fill: of the spare ones the one released last,
+// which is the most likely to be in a cache of the processor still.
+func (n *Net) acquire() *datagram {
+	last := len(n.spare) - 1
+	if last < 0 {
+		return new(datagram)
+	}
+	d := n.spare[last]
+	n.spare = n.spare[:last]
+	return d
+}
+
+// release makes d spare.
+func (n *Net) release(d *datagram) {
+	d.dst = nil
+	n.spare = append(n.spare, d)
+}
+
+// transmit decides what becomes of a datagram that is sent.
+func (n *Net) transmit(from, to netip.AddrPort, payload []byte) {
+	n.record(Sent, from, to, payload)
+	if n.blocked(from, to) {
+		n.record(Blocked, from, to, payload)
+		return
+	}
+	if n.chance(n.cfg.Loss) {
+		n.record(Lost, from, to, payload)
+		return
+	}
+	dst := n.endpoints[to]
+	if n.chance(n.cfg.Duplicate) {
+		n.record(Duplicated, from, to, payload)
+		n.launch(from, to, dst, payload)
+	}
+	n.launch(from, to, dst, payload)
+}
+
+// launch schedules the arrival of a copy of payload.
+func (n *Net) launch(from, to netip.AddrPort, dst *Endpoint, payload []byte) {
+	d := n.acquire()
+	d.from, d.to, d.dst = from, to, dst
+	d.payload = append(d.payload[:0], payload...)
+	delay := n.cfg.LatencyMin + n.uniform(n.cfg.LatencyMax-n.cfg.LatencyMin)
+	if n.chance(n.cfg.Reorder) {
+		delay += n.uniform(n.cfg.ReorderDelay)
+	}
+	n.events.push(n.later(delay), d, nil)
+}
+
+// arrive ends the way of d: in the inbox of its destination or nowhere.
+func (n *Net) arrive(d *datagram) {
+	e := d.dst
+	if e == nil {
+		e = n.endpoints[d.to]
+	}
+	switch {
+	case n.blocked(d.from, d.to):
+		n.drop(Blocked, d)
+	case e == nil || e.closed:
+		n.drop(Unreachable, d)
+	case e.inbox.len >= e.size:
+		n.drop(Overflowed, d)
+	default:
+		e.inbox.push(d)
+		n.record(Delivered, d.from, d.to, d.payload)
+		e.signal()
+	}
+}
+
+// drop records the end of d and releases it.
+func (n *Net) drop(k Kind, d *datagram) {
+	n.record(k, d.from, d.to, d.payload)
+	n.release(d)
+}
+
+// chance draws whether something of probability p happens. What never happens
+// costs no draw.
+func (n *Net) chance(p float64) bool { return p > 0 && n.draws.Float64() < p }
+
+// uniform draws from 0 to most, both included.
+func (n *Net) uniform(most time.Duration) time.Duration {
+	if most == 0 {
+		return 0
+	}
+	return time.Duration(n.draws.Uint64N(uint64(most) + 1))
+}

@@ -1,0 +1,159 @@
+package simnet
+
+import (
+	"math"
+	"time"
+)
+
+// endOfTime is the last moment there is; later ones count as this one.
+const endOfTime = time.Duration(math.MaxInt64)
+
+// event is something due at a time: a datagram arrives, or f is called if d is
+// nil. seq orders events of the same time by when they were scheduled.
+type event struct {
+	at  time.Duration
+	seq uint64
+	d   *datagram
+	f   func()
+}
+
+func (v *event) before(w *event) bool {
+	return v.at < w.at || v.at == w.at && v.seq < w.seq
+}
+
+// arity of the heap: four children share two cache lines, and the heap is half
+// as deep as a binary one.
+const arity = 4
+
+// schedule is a heap of events, the earliest first.
+type schedule struct {
+	heap []event
+	seq  uint64
+}
+
+func (s *schedule) push(at time.Duration, d *datagram, f func()) {
+	v := event{at: at, seq: s.seq, d: d, f: f}
+	s.seq++
+	s.heap = append(s.heap, v)
+	h := s.heap
+	i := len(h) - 1
+	for i > 0 {
+		parent := (i - 1) / arity
+		if !v.before(&h[parent]) {
+			break
+		}
+		h[i] = h[parent]
+		i = parent
+	}
+	h[i] = v
+}
+
+// pop takes the earliest event. The schedule must not be empty.
+func (s *schedule) pop() event {
+	h := s.heap
+	first, end := h[0], len(h)-1
+	v := h[end]
+	h[end] = event{} // lets go of what f holds
+	h = h[:end]
+	s.heap = h
+	if end == 0 {
+		return first
+	}
+	i := 0
+	for {
+		child := i*arity + 1
+		if child >= end {
+			break
+		}
+		least := child
+		for c := child + 1; c < min(child+arity, end); c++ {
+			if h[c].before(&h[least]) {
+				least = c
+			}
+		}
+		if !h[least].before(&v) {
+			break
+		}
+		h[i] = h[least]
+		i = least
+	}
+	h[i] = v
+	return first
+}
+
+// Now returns the virtual time since the start of the network.
+func (n *Net) Now() time.Duration { return n.now }
+
+// At calls f at time t, or at Now if t is in the past. Whatever is due at the
+// same time happens in the order it was scheduled; f is never called before At
+// returns.
+func (n *Net) At(t time.Duration, f func()) { n.events.push(max(t, n.now), nil, f) }
+
+// After calls f when d has passed; a negative d counts as 0. It is At(Now()+d).
+func (n *Net) After(d time.Duration, f func()) { n.At(n.later(d), f) }
+
+// later returns the time d from now, or the end of time if that overflows.
+func (n *Net) later(d time.Duration) time.Duration {
+	if d > endOfTime-n.now {
+		return endOfTime
+	}
+	return n.now + d
+}
+
+// RunUntil handles every event due up to and including t, those scheduled
+// meanwhile too, and leaves Now at t. With a t in the past it does nothing. It
+// panics if called while an event is handled.
+func (n *Net) RunUntil(t time.Duration) {
+	defer n.start()()
+	for n.due(t) {
+		n.step()
+	}
+	n.now = max(n.now, t)
+}
+
+// Run handles the events of the next d of virtual time. It is
+// RunUntil(Now()+d).
+func (n *Net) Run(d time.Duration) { n.RunUntil(n.later(d)) }
+
+// RunWhile handles events while cond holds, for at most limit of virtual time,
+// and reports whether cond became false. cond is called before the first event
+// and after every one. Now is left at the event that made cond false, or at the
+// limit. It panics if called while an event is handled.
+func (n *Net) RunWhile(limit time.Duration, cond func() bool) bool {
+	defer n.start()()
+	end := n.later(limit)
+	for cond() {
+		if !n.due(end) {
+			n.now = max(n.now, end)
+			return false
+		}
+		n.step()
+	}
+	return true
+}
+
+// start marks the network as running and returns what ends that, to be
+// deferred: a test that fails inside an event leaves its goroutine from there.
+func (n *Net) start() func() {
+	if n.running {
+		panic("simnet: the network is run from within one of its events")
+	}
+	n.running = true
+	return func() { n.running = false }
+}
+
+// due reports whether an event is due at t or before.
+func (n *Net) due(t time.Duration) bool {
+	return len(n.events.heap) > 0 && n.events.heap[0].at <= t
+}
+
+// step moves time to the next event and handles it.
+func (n *Net) step() {
+	v := n.events.pop()
+	n.now = v.at
+	if v.d != nil {
+		n.arrive(v.d)
+		return
+	}
+	v.f()
+}
