@@ -1,0 +1,261 @@
+// Package datalog retains messages so that they can be sent again to those who
+// missed them.
+//
+// Nothing here reads a clock, starts a goroutine or locks: time is an argument,
+// and the caller lets one goroutine in at a time.
+package datalog
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Overhead is the number of bytes charged for an entry beside its payload: the
+// Entry itself, and its share of the map that finds it at that map's emptiest.
+const Overhead = 224
+
+// Entry is a message. Without a reference it is only borrowed from the log, good
+// until the next Put or Drop; whoever keeps it longer holds a reference.
+//
+// The log writes the first four fields, and nobody writes them after. The marks
+// belong to the forwarder: they live here because they are wanted exactly as long
+// as the message is.
+type Entry struct {
+	Origin  uint64
+	Counter uint32
+	Payload []byte
+	Born    time.Duration
+
+	Handled  bool           // Lo and Hi are set
+	Lo, Hi   uint32         // the arc of the ring that was handled for it
+	From     netip.AddrPort // who sent it first
+	Hops     uint8
+	Repaired bool
+
+	retained     bool
+	refs         int32  // references out; the log's own is retained
+	older, newer *Entry // by arrival, while retained
+	prev, next   *Entry // by counter within the origin, while retained; next links free entries
+}
+
+// size is what the entry is charged.
+func (e *Entry) size() int { return Overhead + len(e.Payload) }
+
+// Log retains the messages that arrived last.
+//
+//	chains[A]   first → 3 ⇄ 4 ⇄ 7 ← last     by counter
+//	chains[B]   first → 1 ⇄ 2 ← last
+//	arrival    oldest → B1 ⇄ A3 ⇄ A7 ⇄ B2 ⇄ A4 ← newest
+//
+// Bound: the sizes of the retained messages, Overhead included, add up to at most
+// limit; the oldest by arrival makes room. A payload's buffer is rounded up, so
+// the memory behind it may be up to twice its size, and messages evicted while
+// someone holds them live on until released. Entries free for reuse are bounded by
+// their pool.
+type Log struct {
+	limit, bytes   int
+	evicted        uint64
+	entries        map[key]*Entry
+	chains         map[uint64]chain
+	oldest, newest *Entry
+	pool           pool
+}
+
+type key struct {
+	origin  uint64
+	counter uint32
+}
+
+// chain is the retained messages of one origin; there is none without messages.
+type chain struct{ first, last *Entry }
+
+// New returns a log that retains up to limit bytes; with 0 it retains nothing.
+func New(limit int) *Log {
+	return &Log{
+		limit:   limit,
+		entries: make(map[key]*Entry),
+		chains:  make(map[uint64]chain),
+	}
+}
+
+// Len returns the number of messages retained.
+func (l *Log) Len() int { return len(l.entries) }
+
+// Bytes returns what the retained messages are charged in all.
+func (l *Log) Bytes() int { return l.bytes }
+
+// Evicted returns how many messages had to make room for others so far.
+func (l *Log) Evicted() uint64 { return l.evicted }
+
+// Put retains a message, with a copy of payload, and evicts the oldest until it
+// fits. One that is retained already stays as it is. One that could never fit is
+// not retained, only returned. The entry returned carries a reference that the
+// caller must Release.
+func (l *Log) Put(origin uint64, counter uint32, payload []byte, now time.Duration) *Entry {
+	if e := l.Get(origin, counter); e != nil {
+		return l.Retain(e)
+	}
+	size := Overhead + len(payload)
+	if size > l.limit {
+		return l.Detached(origin, counter, payload, now)
+	}
+	for l.bytes+size > l.limit {
+		l.forget(l.oldest)
+		l.evicted++
+	}
+	e := l.Detached(origin, counter, payload, now)
+	l.link(e)
+	return e
+}
+
+// Detached returns a message that is not retained and so cannot be found, with a
+// copy of payload and a reference that the caller must Release.
+func (l *Log) Detached(origin uint64, counter uint32, payload []byte, now time.Duration) *Entry {
+	e := l.pool.get(len(payload))
+	e.Origin, e.Counter, e.Born = origin, counter, now
+	e.Payload = append(e.Payload, payload...)
+	e.refs = 1
+	return e
+}
+
+// Get returns the message, nil if it is not retained.
+func (l *Log) Get(origin uint64, counter uint32) *Entry {
+	return l.entries[key{origin, counter}]
+}
+
+// First returns the origin's retained message with the lowest counter, nil if
+// there is none.
+func (l *Log) First(origin uint64) *Entry { return l.chains[origin].first }
+
+// Next returns the retained message of the same origin with the next higher
+// counter, nil at the end and for an entry that is not retained.
+func (l *Log) Next(e *Entry) *Entry { return e.next }
+
+// From returns the origin's first retained message with at least this counter, nil
+// if there is none.
+func (l *Log) From(origin uint64, counter uint32) *Entry {
+	if e := l.Get(origin, counter); e != nil {
+		return e
+	}
+	return l.chains[origin].from(counter)
+}
+
+// Retain takes one more reference and returns the entry.
+func (l *Log) Retain(e *Entry) *Entry {
+	if e.refs == 0 && !e.retained {
+		panic("datalog: Retain of an entry that was released")
+	}
+	e.refs++
+	return e
+}
+
+// Release gives a reference back. The last one recycles the entry, unless it is
+// retained.
+func (l *Log) Release(e *Entry) {
+	if e.refs == 0 {
+		panic("datalog: Release without a reference")
+	}
+	e.refs--
+	l.recycle(e)
+}
+
+// Drop forgets all messages of the origin. It does not count them as evicted.
+func (l *Log) Drop(origin uint64) {
+	for e := l.First(origin); e != nil; e = l.First(origin) {
+		l.forget(e)
+	}
+}
+
+// from returns the first entry with at least this counter, searching from the end
+// whose counter is nearer.
+func (c chain) from(counter uint32) *Entry {
+	switch {
+	case c.last == nil || counter > c.last.Counter:
+		return nil
+	case counter <= c.first.Counter:
+		return c.first
+	case counter-c.first.Counter < c.last.Counter-counter:
+		e := c.first
+		for e.Counter < counter {
+			e = e.next
+		}
+		return e
+	}
+	e := c.last
+	for e.prev.Counter >= counter {
+		e = e.prev
+	}
+	return e
+}
+
+// link makes e retained.
+func (l *Log) link(e *Entry) {
+	e.retained = true
+	l.bytes += e.size()
+	l.entries[key{e.Origin, e.Counter}] = e
+
+	c := l.chains[e.Origin]
+	if e.next = c.from(e.Counter); e.next != nil {
+		e.prev, e.next.prev = e.next.prev, e
+	} else {
+		e.prev, c.last = c.last, e
+	}
+	if e.prev != nil {
+		e.prev.next = e
+	} else {
+		c.first = e
+	}
+	l.chains[e.Origin] = c
+
+	if e.older = l.newest; e.older != nil {
+		e.older.newer = e
+	} else {
+		l.oldest = e
+	}
+	l.newest = e
+}
+
+// forget undoes link.
+func (l *Log) forget(e *Entry) {
+	delete(l.entries, key{e.Origin, e.Counter})
+	l.bytes -= e.size()
+
+	c := l.chains[e.Origin]
+	if e.prev != nil {
+		e.prev.next = e.next
+	} else {
+		c.first = e.next
+	}
+	if e.next != nil {
+		e.next.prev = e.prev
+	} else {
+		c.last = e.prev
+	}
+	if c.first != nil {
+		l.chains[e.Origin] = c
+	} else {
+		delete(l.chains, e.Origin)
+	}
+
+	if e.older != nil {
+		e.older.newer = e.newer
+	} else {
+		l.oldest = e.newer
+	}
+	if e.newer != nil {
+		e.newer.older = e.older
+	} else {
+		l.newest = e.older
+	}
+
+	e.prev, e.next, e.older, e.newer = nil, nil, nil, nil
+	e.retained = false
+	l.recycle(e)
+}
+
+// recycle gives e to the pool if neither the log nor anyone else has it.
+func (l *Log) recycle(e *Entry) {
+	if e.refs == 0 && !e.retained {
+		l.pool.put(e)
+	}
+}

@@ -1,0 +1,321 @@
+package datalog
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+	"unsafe"
+)
+
+// plainLog is the retained messages in order of arrival.
+type plainLog struct {
+	limit    int
+	messages []plainMessage
+	evicted  uint64
+}
+
+type plainMessage struct {
+	key
+	size int
+}
+
+func (m *plainLog) bytes() (n int) {
+	for _, msg := range m.messages {
+		n += msg.size
+	}
+	return n
+}
+
+func (m *plainLog) has(k key) bool {
+	return slices.ContainsFunc(m.messages, func(msg plainMessage) bool { return msg.key == k })
+}
+
+func (m *plainLog) put(k key, size int) {
+	if m.has(k) || size > m.limit {
+		return
+	}
+	for m.bytes()+size > m.limit {
+		m.messages = m.messages[1:]
+		m.evicted++
+	}
+	m.messages = append(m.messages, plainMessage{k, size})
+}
+
+func (m *plainLog) drop(origin uint64) {
+	m.messages = slices.DeleteFunc(m.messages, func(msg plainMessage) bool { return msg.origin == origin })
+}
+
+// counters returns the origin's retained counters, ascending.
+func (m *plainLog) counters(origin uint64) (c []uint32) {
+	for _, msg := range m.messages {
+		if msg.origin == origin {
+			c = append(c, msg.counter)
+		}
+	}
+	slices.Sort(c)
+	return c
+}
+
+// payloadOf returns what a message says, which follows from its name: so a buffer
+// that is used again too early is noticed.
+func payloadOf(k key) []byte {
+	word := []byte{byte(k.origin), byte(k.counter), byte(k.counter >> 8)}
+	return bytes.Repeat(word, int(k.counter*31+uint32(k.origin)*7)%100)
+}
+
+func intact(e *Entry) bool {
+	return bytes.Equal(e.Payload, payloadOf(key{e.Origin, e.Counter}))
+}
+
+func TestLogAgreesWithAPlainList(t *testing.T) {
+	const origins = 4
+	for seed := range uint64(40) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		m := plainLog{limit: []int{0, 400, 3000, 9000}[r.IntN(4)]}
+		l := New(m.limit)
+		type held struct {
+			e *Entry
+			k key
+		}
+		var out []held // references out
+		for step := range 600 {
+			k := key{1 + r.Uint64N(origins), r.Uint32N(150)}
+			if r.IntN(2) == 0 {
+				k.counter = uint32(step) // mostly messages come in order
+			}
+			switch op := r.IntN(20); {
+			case op < 12:
+				p := payloadOf(k)
+				e := l.Put(k.origin, k.counter, p, time.Duration(step))
+				clear(p) // the payload stays the caller's
+				m.put(k, Overhead+len(p))
+				out = append(out, held{e, k})
+			case op < 13:
+				out = append(out, held{l.Detached(k.origin, k.counter, payloadOf(k), 0), k})
+			case op < 15:
+				if e := l.Get(k.origin, k.counter); e != nil {
+					out = append(out, held{l.Retain(e), k})
+				}
+			case op < 16 && len(out) > 0:
+				h := out[r.IntN(len(out))]
+				out = append(out, held{l.Retain(h.e), h.k})
+			case op < 17 && r.IntN(5) == 0:
+				l.Drop(k.origin)
+				m.drop(k.origin)
+			}
+			for len(out) > r.IntN(40) {
+				i := r.IntN(len(out))
+				l.Release(out[i].e)
+				out = slices.Delete(out, i, i+1)
+			}
+			for _, h := range out {
+				if (key{h.e.Origin, h.e.Counter}) != h.k || !intact(h.e) {
+					t.Fatalf("seed %d step %d: message %v is still held but reads as %d/%d", seed, step, h.k, h.e.Origin, h.e.Counter)
+				}
+			}
+			compareLogs(t, r, seed, step, l, &m, origins)
+		}
+		for _, h := range out {
+			l.Release(h.e)
+		}
+	}
+}
+
+func compareLogs(t *testing.T, r *rand.Rand, seed uint64, step int, l *Log, m *plainLog, origins uint64) {
+	t.Helper()
+	if l.Len() != len(m.messages) || l.Bytes() != m.bytes() || l.Evicted() != m.evicted || l.Bytes() > m.limit {
+		t.Fatalf("seed %d step %d: %d messages of %d bytes should be retained and %d evicted, but the log says %d, %d, %d",
+			seed, step, len(m.messages), m.bytes(), m.evicted, l.Len(), l.Bytes(), l.Evicted())
+	}
+	e, older := l.oldest, (*Entry)(nil)
+	for i, msg := range m.messages {
+		if e == nil || (key{e.Origin, e.Counter}) != msg.key || e.older != older || !intact(e) || l.Get(msg.origin, msg.counter) != e {
+			t.Fatalf("seed %d step %d: message %d by arrival should be %v, and is %+v", seed, step, i, msg.key, e)
+		}
+		e, older = e.newer, e
+	}
+	if e != nil || l.newest != older {
+		t.Fatalf("seed %d step %d: the newest message should be %+v, but after it comes %+v", seed, step, older, e)
+	}
+	for origin := uint64(1); origin <= origins; origin++ {
+		e, prev := l.First(origin), (*Entry)(nil)
+		want := m.counters(origin)
+		for _, c := range want {
+			if e == nil || e.Origin != origin || e.Counter != c || e.prev != prev {
+				t.Fatalf("seed %d step %d: origin %d should have %v in order, but instead of %d comes %+v", seed, step, origin, want, c, e)
+			}
+			e, prev = l.Next(e), e
+		}
+		if _, known := l.chains[origin]; e != nil || l.chains[origin].last != prev || known != (len(want) > 0) {
+			t.Fatalf("seed %d step %d: origin %d should end after %v, but then comes %+v", seed, step, origin, want, e)
+		}
+		c := r.Uint32N(700)
+		i, _ := slices.BinarySearch(want, c)
+		switch e := l.From(origin, c); {
+		case e == nil && i == len(want):
+		case e == nil || i == len(want) || e.Counter != want[i]:
+			t.Fatalf("seed %d step %d: of origin %d with %v the first from %d on is not %+v", seed, step, origin, want, c, e)
+		}
+	}
+}
+
+func TestLogKeepsTheFirstOfTwins(t *testing.T) {
+	l := New(10000)
+	first := l.Put(1, 7, []byte("first"), 5)
+	first.From, first.Hops = netip.MustParseAddrPort("10.0.0.1:700"), 3
+	again := l.Put(1, 7, []byte("again"), 9)
+	if again != first || string(again.Payload) != "first" || again.Born != 5 || again.Hops != 3 || l.Len() != 1 {
+		t.Fatalf("message 1/7 was retained and should stay as it was, but reads %+v", again)
+	}
+	l.Release(first)
+	l.Release(again)
+	if l.Get(1, 7) != first {
+		t.Fatal("all references are back, and message 1/7 should still be retained")
+	}
+}
+
+func TestEntryOutlivesItsEviction(t *testing.T) {
+	l := New(2 * (Overhead + 5))
+	e := l.Put(1, 1, []byte("alpha"), 0)
+	l.Retain(e)
+	l.Release(e)
+	for c := uint32(2); c < 50; c++ {
+		l.Release(l.Put(1, c, []byte("other"), 0))
+	}
+	if l.Get(1, 1) != nil || l.Next(e) != nil || l.Evicted() != 47 {
+		t.Fatalf("of 49 messages the last two should be retained and the rest evicted, not %d", l.Evicted())
+	}
+	if string(e.Payload) != "alpha" || e.Counter != 1 {
+		t.Fatalf("message 1/1 is still held, but now reads %q", e.Payload)
+	}
+	l.Release(e)
+	fresh := l.Detached(9, 9, []byte("fresh"), 1)
+	if fresh != e {
+		t.Fatal("the last reference to message 1/1 came back, and its entry should be used again")
+	}
+	if fresh.Hops != 0 || fresh.Handled || l.Next(fresh) != nil || l.Get(9, 9) != nil {
+		t.Fatalf("a detached message has no marks and cannot be found, but reads %+v", fresh)
+	}
+}
+
+func TestEntryUsedAgainHasNoMarks(t *testing.T) {
+	l := New(0)
+	e := l.Put(1, 1, nil, 1)
+	e.Handled, e.Lo, e.Hi, e.Hops, e.Repaired, e.From = true, 1, 2, 3, true, netip.MustParseAddrPort("10.0.0.1:1")
+	l.Release(e)
+	again := l.Put(2, 3, nil, 4)
+	if again != e || again.Handled || again.Lo != 0 || again.Hi != 0 || again.Hops != 0 || again.Repaired || again.From.IsValid() {
+		t.Fatalf("the entry of a released message should be used again without its marks, but reads %+v", again)
+	}
+}
+
+func TestLogDoesNotRetainWhatCannotFit(t *testing.T) {
+	for _, limit := range []int{0, Overhead + 9} {
+		l := New(limit)
+		l.Release(l.Put(1, 1, nil, 0))
+		was := l.Len()
+		e := l.Put(1, 2, make([]byte, 10), 0)
+		if l.Get(1, 2) != nil || len(e.Payload) != 10 || l.Len() != was || l.Evicted() != 0 {
+			t.Fatalf("with limit %d a message of 10 bytes is only handed back and drives out nothing, but the log holds %d", limit, l.Len())
+		}
+		l.Release(e)
+	}
+	l := New(Overhead + 9)
+	if l.Release(l.Put(1, 1, make([]byte, 9), 0)); l.Get(1, 1) == nil {
+		t.Fatal("a message that fills the log to the last byte fits")
+	}
+}
+
+func TestReferencesBalance(t *testing.T) {
+	l := New(1000)
+	retained, detached := l.Put(1, 1, nil, 0), l.Detached(1, 2, nil, 0)
+	l.Release(retained)
+	l.Release(detached)
+	for what, f := range map[string]func(){
+		"Release of a retained message nobody holds": func() { l.Release(retained) },
+		"Release of a message that is gone":          func() { l.Release(detached) },
+		"Retain of a message that is gone":           func() { l.Retain(detached) },
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Fatalf("%s is a mistake of the caller and should panic", what)
+				}
+			}()
+			f()
+		}()
+	}
+}
+
+func TestOverheadCoversAnEntry(t *testing.T) {
+	const slot = unsafe.Sizeof(key{}) + unsafe.Sizeof((*Entry)(nil)) + 1 // and a control byte
+	if need := unsafe.Sizeof(Entry{}) + slot*16/7; need > Overhead {
+		t.Fatalf("an entry takes %d bytes with the map at its emptiest, but Overhead charges %d", need, Overhead)
+	}
+}
+
+func TestPoolIsBoundedForEachSize(t *testing.T) {
+	l := New(0)
+	for _, size := range []int{0, 1, 64, 65, 1400, 60000, 65536, 65537, 1 << 20} {
+		var out []*Entry
+		for c := range uint32(2*keepSize/(Overhead+size) + 2) { // twice what could be kept
+			out = append(out, l.Detached(1, c, make([]byte, size), 0))
+		}
+		for _, e := range out {
+			l.Release(e)
+		}
+		for i, n := range l.pool.bytes {
+			sum := 0
+			for e := l.pool.free[i]; e != nil; e = e.next {
+				if cap(e.Payload) != 1<<(i+minClass) {
+					t.Fatalf("a free entry with a buffer of %d bytes is among those of %d", cap(e.Payload), 1<<(i+minClass))
+				}
+				sum += Overhead + cap(e.Payload)
+			}
+			if sum != n || n > keepSize {
+				t.Fatalf("after messages of %d bytes the pool counts %d for size %d, holds %d and should hold at most %d", size, n, i, sum, keepSize)
+			}
+		}
+	}
+}
+
+func TestLogAllocatesNothingOnceWarm(t *testing.T) {
+	l := New(200 * (Overhead + 1000))
+	payload, c := make([]byte, 1400), uint32(0)
+	round := func() {
+		c++
+		e := l.Put(uint64(c%7), c, payload[:c*37%1400], 0)
+		d := l.Detached(99, c, payload, 0)
+		l.From(uint64(c%7), c-50)
+		l.Release(d)
+		l.Release(e)
+	}
+	for range 5000 {
+		round()
+	}
+	if n := testing.AllocsPerRun(5000, round); n != 0 {
+		t.Fatalf("a warm log allocates %v times each round", n)
+	}
+}
+
+func BenchmarkPut(b *testing.B) {
+	l := New(4 << 20)
+	payload, c := make([]byte, 200), uint32(0)
+	for b.Loop() {
+		c++
+		l.Release(l.Put(uint64(c%100), c, payload, 0))
+	}
+}
+
+func BenchmarkFromMisses(b *testing.B) {
+	l := New(1 << 20)
+	for c := uint32(0); c < 2000; c++ {
+		l.Release(l.Put(1, 2*c, nil, 0))
+	}
+	for b.Loop() {
+		l.From(1, 2001)
+	}
+}

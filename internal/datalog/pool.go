@@ -1,0 +1,51 @@
+package datalog
+
+import "math/bits"
+
+const (
+	minClass = 6  // the smallest buffers hold 64 bytes
+	maxClass = 16 // larger ones than 64 KiB are not pooled
+	keepSize = 256 << 10
+)
+
+// pool keeps entries for reuse, each with its payload's buffer, by the size of that
+// buffer: a power of two. Were they mixed, every buffer would in time have grown to
+// the size of the largest message.
+//
+// Bound: 256 KiB for each of 11 sizes. Each has a bound of its own so that a flood
+// of small messages leaves room for the large ones that follow it.
+type pool struct {
+	free  [maxClass - minClass + 1]*Entry
+	bytes [maxClass - minClass + 1]int
+}
+
+// class returns the smallest class whose buffers hold n bytes.
+func class(n int) int {
+	return max(minClass, bits.Len(uint(max(n, 1)-1)))
+}
+
+// get returns an entry, zero but for a buffer that holds n bytes.
+func (p *pool) get(n int) *Entry {
+	c := class(n)
+	if c > maxClass {
+		return &Entry{Payload: make([]byte, 0, n)}
+	}
+	e := p.free[c-minClass]
+	if e == nil {
+		return &Entry{Payload: make([]byte, 0, 1<<c)}
+	}
+	p.free[c-minClass], e.next = e.next, nil
+	p.bytes[c-minClass] -= Overhead + cap(e.Payload)
+	return e
+}
+
+// put takes an entry nobody has any more.
+func (p *pool) put(e *Entry) {
+	c, size := class(cap(e.Payload)), Overhead+cap(e.Payload)
+	if c > maxClass || p.bytes[c-minClass]+size > keepSize {
+		return
+	}
+	p.bytes[c-minClass] += size
+	*e = Entry{Payload: e.Payload[:0], next: p.free[c-minClass]}
+	p.free[c-minClass] = e
+}
