@@ -1,0 +1,196 @@
+package versions
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// Origin is what a node knows of one origin.
+//
+// Bound: of fixed size beside the bitmaps of its windows.
+type Origin struct {
+	ID     uint64
+	Seen   Window // messages for everyone: Broadcast and Random
+	Direct Window // Direct messages, which have a counter of their own
+	Since  uint32 // first counter taken; what is missing below it is history, not loss
+
+	touched time.Duration
+
+	epoch int64     // number of the current epoch of young messages
+	young [2]uint32 // lowest counter received in it and in the one before; 0 if none
+
+	gapSeen  bool          // Stuck found a gap when last asked
+	gapFloor uint32        // with the floor here
+	gapSince time.Duration // first found so at this time
+}
+
+// Touch notes that something was learned of the origin.
+func (o *Origin) Touch(now time.Duration) { o.touched = max(o.touched, now) }
+
+// Idle returns how long ago something was last learned of the origin.
+func (o *Origin) Idle(now time.Duration) time.Duration { return max(0, now-o.touched) }
+
+// MarkYoung notes that c was first received now. The age must be the same in
+// every call of MarkYoung and YoungFrom.
+func (o *Origin) MarkYoung(c uint32, now, age time.Duration) {
+	if age <= 0 {
+		return
+	}
+	o.turn(now, age)
+	if o.young[0] == 0 || c < o.young[0] {
+		o.young[0] = c
+	}
+}
+
+// YoungFrom returns the lowest counter received less than age ago, 0 if there is
+// none. Two numbers stand in for all the times of arrival: the lowest counter of
+// the current epoch of length age and that of the epoch before. So a counter
+// stays young for at least age and at most twice that.
+func (o *Origin) YoungFrom(now, age time.Duration) uint32 {
+	if age <= 0 {
+		return 0
+	}
+	o.turn(now, age)
+	if o.young[0] == 0 || o.young[1] == 0 {
+		return max(o.young[0], o.young[1])
+	}
+	return min(o.young[0], o.young[1])
+}
+
+// turn begins the epoch that now falls in, if it has not begun yet.
+func (o *Origin) turn(now, age time.Duration) {
+	switch epoch := int64(now / age); {
+	case epoch <= o.epoch:
+	case epoch == o.epoch+1:
+		o.epoch, o.young = epoch, [2]uint32{0, o.young[0]}
+	default:
+		o.epoch, o.young = epoch, [2]uint32{}
+	}
+}
+
+// Stuck tells whether Seen has a gap and its floor has not moved for patience.
+//
+// It remembers the floor it found and when, so time counts from the first call
+// that found the gap with the floor where it is now. The caller's upkeep calls it
+// at its own regular pace, and errs late by at most that.
+func (o *Origin) Stuck(now, patience time.Duration) bool {
+	floor := o.Seen.Floor()
+	switch {
+	case !o.Seen.Gap():
+		o.gapSeen = false
+		return false
+	case !o.gapSeen || o.gapFloor != floor:
+		o.gapSeen, o.gapFloor, o.gapSince = true, floor, now
+	}
+	return now-o.gapSince >= patience
+}
+
+// Table holds the origins a node knows, ascending by ID. An ID is never 0.
+//
+// Bound: limit origins, each with two windows. A full table takes a new origin
+// only in place of one that was idle long enough, the idlest first, so that a
+// flood of invented origins cannot push out those still heard of: it is refused
+// instead. The node's own origin counts, and is never evicted.
+type Table struct {
+	limit  int
+	byID   map[uint64]*Origin
+	sorted []*Origin
+	kept   uint64
+	pool   Pool
+
+	// No origin that may be evicted was touched before this. It saves the search
+	// for a victim as long as there can be none.
+	quiet time.Duration
+}
+
+// NewTable returns an empty table for at most limit origins.
+func NewTable(limit int) *Table {
+	return &Table{limit: limit, byID: make(map[uint64]*Origin)}
+}
+
+// Len returns the number of origins.
+func (t *Table) Len() int { return len(t.sorted) }
+
+// At returns the origin at index i, ascending by ID.
+func (t *Table) At(i int) *Origin { return t.sorted[i] }
+
+// Search returns the index of the first origin whose ID is at least id, Len if
+// there is none.
+func (t *Table) Search(id uint64) int {
+	i, _ := slices.BinarySearchFunc(t.sorted, id, func(o *Origin, id uint64) int {
+		return cmp.Compare(o.ID, id)
+	})
+	return i
+}
+
+// Get returns the origin with this ID, nil if it is unknown.
+func (t *Table) Get(id uint64) *Origin { return t.byID[id] }
+
+// Pool returns the pool that the windows of all origins share.
+func (t *Table) Pool() *Pool { return &t.pool }
+
+// Keep names the node's own origin, which is never evicted, be it known already or
+// added later. It replaces the one named before.
+func (t *Table) Keep(id uint64) {
+	t.kept = id
+	t.quiet = 0 // the one named before may be evicted now, however long idle
+}
+
+// Add returns the origin with this ID: as it is if it is known, else a fresh one,
+// touched now. If the table is full the idlest origin makes room, provided it has
+// been idle for at least idle; evicted is its ID, 0 if none had to go. If none is
+// idle enough ok is false.
+func (t *Table) Add(id uint64, now, idle time.Duration) (o *Origin, evicted uint64, ok bool) {
+	if o := t.byID[id]; o != nil {
+		return o, 0, true
+	}
+	if len(t.sorted) >= t.limit {
+		victim := t.idlest(now, idle)
+		if victim == nil {
+			return nil, 0, false
+		}
+		evicted = victim.ID
+		t.Remove(evicted)
+	}
+	o = &Origin{ID: id, touched: now}
+	t.byID[id] = o
+	t.sorted = slices.Insert(t.sorted, t.Search(id), o)
+	return o, evicted, true
+}
+
+// Remove forgets the origin with this ID, the node's own too.
+func (t *Table) Remove(id uint64) {
+	o := t.byID[id]
+	if o == nil {
+		return
+	}
+	o.Seen.Release(&t.pool)
+	o.Direct.Release(&t.pool)
+	delete(t.byID, id)
+	i := t.Search(id)
+	t.sorted = slices.Delete(t.sorted, i, i+1)
+}
+
+// idlest returns the origin longest idle if that is at least idle, else nil. It
+// looks at all of them, but not before one of them can be idle enough: touching
+// only moves that moment away.
+func (t *Table) idlest(now, idle time.Duration) *Origin {
+	if now-t.quiet < idle {
+		return nil
+	}
+	var victim *Origin
+	for _, o := range t.sorted {
+		if o.ID != t.kept && (victim == nil || o.touched < victim.touched) {
+			victim = o
+		}
+	}
+	if victim == nil {
+		return nil
+	}
+	t.quiet = victim.touched
+	if victim.Idle(now) < idle {
+		return nil
+	}
+	return victim
+}

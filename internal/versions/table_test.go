@@ -1,0 +1,269 @@
+package versions
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+)
+
+const anHour = time.Hour
+
+func TestTableAscendsByID(t *testing.T) {
+	table := NewTable(10)
+	for _, id := range []uint64{50, 10, 40, 20, 30} {
+		if o, evicted, ok := table.Add(id, 0, anHour); !ok || evicted != 0 || o.ID != id || table.Get(id) != o {
+			t.Fatalf("origin %d should be added with room to spare, but got %v, evicted %d, %v", id, o, evicted, ok)
+		}
+	}
+	for i := range table.Len() {
+		if id := table.At(i).ID; id != uint64(i+1)*10 {
+			t.Fatalf("origin %d of 10, 20, … 50 is %d", i, id)
+		}
+	}
+	for id, want := range map[uint64]int{1: 0, 10: 0, 11: 1, 50: 4, 51: 5} {
+		if got := table.Search(id); got != want {
+			t.Fatalf("the first origin from %d on has index %d, not %d", id, want, got)
+		}
+	}
+	table.Remove(30)
+	table.Remove(31)
+	if table.Len() != 4 || table.Get(30) != nil || table.At(2).ID != 40 {
+		t.Fatalf("origin 30 was removed, and the third of the four left should be 40, not %d of %d", table.At(2).ID, table.Len())
+	}
+}
+
+func TestTableTakesAnOriginItKnowsAsItIs(t *testing.T) {
+	table := NewTable(1)
+	first, _, _ := table.Add(7, 0, anHour)
+	first.Seen.Add(1, table.Pool())
+	again, evicted, ok := table.Add(7, 2*anHour, anHour)
+	if again != first || evicted != 0 || !ok || again.Idle(2*anHour) != 2*anHour {
+		t.Fatalf("origin 7 should be found untouched in a full table, but got %v, evicted %d, %v", again, evicted, ok)
+	}
+}
+
+func TestTableEvictsTheIdlestAndOnlyIfIdleEnough(t *testing.T) {
+	table := NewTable(3)
+	table.Keep(1)
+	table.Add(1, 0, anHour)
+	two, _, _ := table.Add(2, 1*time.Minute, anHour)
+	three, _, _ := table.Add(3, 2*time.Minute, anHour)
+	three.Seen.Add(5, table.Pool())
+	three.Direct.Add(5, table.Pool())
+	two.Touch(30 * time.Minute)
+	two.Touch(3 * time.Minute)
+	if two.Idle(40*time.Minute) != 10*time.Minute || two.Idle(0) != 0 {
+		t.Fatalf("origin 2 was touched at 30m, and late news makes nobody idler, but at 40m it is idle for %v", two.Idle(40*time.Minute))
+	}
+
+	if o, _, ok := table.Add(4, 62*time.Minute-1, anHour); ok || o != nil || table.Len() != 3 {
+		t.Fatalf("origin 3 is a nanosecond short of an hour idle, yet origin 4 got in as %v", o)
+	}
+	if _, evicted, ok := table.Add(4, 62*time.Minute, anHour); !ok || evicted != 3 || table.Get(3) != nil || table.Len() != 3 {
+		t.Fatalf("origin 3 is the idlest beside our own and should go for 4, but %d went, %v", evicted, ok)
+	}
+	if table.pool.n != 2 {
+		t.Fatalf("both bitmaps of origin 3 should be in the pool, but %d are", table.pool.n)
+	}
+	if _, evicted, ok := table.Add(5, 90*time.Minute, anHour); !ok || evicted != 2 {
+		t.Fatalf("origin 2 was touched at 30m and should go at 90m, but %d went, %v", evicted, ok)
+	}
+	if o, _, ok := table.Add(6, 95*time.Minute, anHour); ok {
+		t.Fatalf("only our own origin has been idle for an hour at 95m, yet %d got in", o.ID)
+	}
+	table.Keep(4)
+	if _, evicted, ok := table.Add(6, 95*time.Minute, anHour); !ok || evicted != 1 {
+		t.Fatalf("origin 1 is no longer our own and should go, but %d went, %v", evicted, ok)
+	}
+}
+
+func TestTableOfOnlyOurselvesTakesNobody(t *testing.T) {
+	table := NewTable(1)
+	table.Keep(9)
+	table.Add(9, 0, anHour)
+	if o, evicted, ok := table.Add(1, 100*anHour, anHour); ok || evicted != 0 || table.Get(9) == nil {
+		t.Fatalf("our own origin is never evicted, but %v got in and %d went", o, evicted)
+	}
+}
+
+func TestTableDoesNotSearchForAVictimThatCannotBe(t *testing.T) {
+	table := NewTable(2)
+	table.Add(1, 10*time.Minute, anHour)
+	two, _, _ := table.Add(2, 20*time.Minute, anHour)
+	table.Add(3, 60*time.Minute, anHour) // refused: origin 1 is the idlest, and idle for an hour only at 70m
+
+	two.touched = 0 // which cannot happen, and shows whether the table looks
+	if _, evicted, ok := table.Add(4, 70*time.Minute-1, anHour); ok {
+		t.Fatalf("nobody can be idle enough before 70m, yet the table searched and evicted %d", evicted)
+	}
+	if _, evicted, ok := table.Add(4, 70*time.Minute, anHour); !ok || evicted != 2 {
+		t.Fatalf("from 70m on the table should search and find origin 2, but %d went, %v", evicted, ok)
+	}
+}
+
+func TestTableAgreesWithAPlainMap(t *testing.T) {
+	const own = 5
+	for seed := range uint64(40) {
+		r := rand.New(rand.NewPCG(seed, 3))
+		limit, idle := 1+r.IntN(12), time.Duration(1+r.IntN(60))
+		table, touched, now := NewTable(limit), map[uint64]time.Duration{}, time.Duration(0)
+		table.Keep(own)
+		for step := range 1000 {
+			now += time.Duration(r.IntN(4))
+			id := 1 + r.Uint64N(20)
+			switch r.IntN(8) {
+			case 0:
+				table.Remove(id)
+				delete(touched, id)
+			case 1, 2, 3:
+				if o := table.Get(id); o != nil {
+					o.Touch(now)
+					touched[id] = now
+				}
+			default:
+				_, known := touched[id]
+				var victims []uint64 // all as idle as the idlest
+				for v, at := range touched {
+					switch {
+					case v == own || now-at < idle:
+					case len(victims) > 0 && at > touched[victims[0]]:
+					case len(victims) > 0 && at == touched[victims[0]]:
+						victims = append(victims, v)
+					default:
+						victims = []uint64{v}
+					}
+				}
+				full := !known && len(touched) == limit
+				_, evicted, ok := table.Add(id, now, idle)
+				if ok != (!full || len(victims) > 0) || (evicted != 0) != (full && ok) || (evicted != 0 && !slices.Contains(victims, evicted)) {
+					t.Fatalf("seed %d step %d: adding %d (known %v, full %v) may evict one of %v, but evicted %d, ok %v",
+						seed, step, id, known, full, victims, evicted, ok)
+				}
+				delete(touched, evicted)
+				if ok && !known {
+					touched[id] = now
+				}
+			}
+			if table.Len() != len(touched) || len(table.byID) != len(touched) {
+				t.Fatalf("seed %d step %d: the table holds %d origins, not %d", seed, step, table.Len(), len(touched))
+			}
+			for i := range table.Len() {
+				o := table.At(i)
+				if at, ok := touched[o.ID]; !ok || o.Idle(now) != now-at || table.Search(o.ID) != i || table.Get(o.ID) != o {
+					t.Fatalf("seed %d step %d: origin %d at index %d was touched at %v, and is idle for %v at %v", seed, step, o.ID, i, at, o.Idle(now), now)
+				}
+			}
+		}
+	}
+}
+
+func TestOriginHidesTheYoungForOneToTwoAges(t *testing.T) {
+	for seed := range uint64(100) {
+		r := rand.New(rand.NewPCG(seed, 4))
+		age := time.Duration(1 + r.IntN(50))
+		var o Origin
+		type arrival struct {
+			c  uint32
+			at time.Duration
+		}
+		var all []arrival
+		now := time.Duration(0)
+		for step := range 300 {
+			now += time.Duration(r.IntN(1 + r.IntN(int(age)*2)))
+			if r.IntN(3) > 0 {
+				c := 1 + r.Uint32N(1000)
+				o.MarkYoung(c, now, age)
+				all = append(all, arrival{c, now})
+			}
+			must, may := uint32(0), false // lowest that has to be hidden; whether what was said may be
+			got := o.YoungFrom(now, age)
+			for _, a := range all {
+				if now-a.at < age && (must == 0 || a.c < must) {
+					must = a.c
+				}
+				may = may || a.c == got && now-a.at < 2*age
+			}
+			if got == 0 && must != 0 || got > must && must != 0 || got != 0 && !may {
+				t.Fatalf("seed %d step %d: at %v with age %v the young begin at %d, but YoungFrom says %d", seed, step, now, age, must, got)
+			}
+		}
+		if got := o.YoungFrom(now+2*age, age); got != 0 {
+			t.Fatalf("seed %d: nothing is young after two ages of silence, but YoungFrom says %d", seed, got)
+		}
+	}
+}
+
+func TestOriginIsStuckOnceItsFloorStaysAtAGap(t *testing.T) {
+	const patience = 10 * time.Second
+	var o Origin
+	var p Pool
+	ask := func(at int, want bool, why string) {
+		t.Helper()
+		if got := o.Stuck(time.Duration(at)*time.Second, patience); got != want {
+			t.Fatalf("at %ds Stuck should be %v: %s", at, want, why)
+		}
+	}
+	o.Seen.Add(1, &p)
+	ask(0, false, "there is no gap")
+	ask(50, false, "there is still none")
+	o.Seen.Add(3, &p)
+	o.Seen.Add(5, &p)
+	ask(51, false, "the gap has just opened")
+	ask(60, false, "patience lasts until 61s")
+	ask(61, true, "the floor has been at 1 for 10s")
+	o.Seen.Add(2, &p)
+	ask(62, false, "the floor has moved to 3, where 4 is missing")
+	ask(72, true, "the floor has been at 3 for 10s")
+	o.Seen.Advance(4, &p)
+	ask(73, false, "4 was given up")
+	o.Seen.Add(7, &p)
+	ask(90, false, "a new gap has a new patience, however old the floor")
+	ask(100, true, "which is over by now")
+	o.Seen.Release(&p)
+	ask(101, false, "with 7 forgotten there is no gap")
+	o.Seen.Add(7, &p)
+	ask(102, false, "the gap is new, though at the same floor")
+}
+
+func TestOriginsAllocateNothingOnceWarm(t *testing.T) {
+	table := NewTable(100)
+	for id := range uint64(100) {
+		table.Add(id+1, 0, anHour)
+	}
+	now := time.Duration(0)
+	round := func() {
+		now += time.Second
+		o := table.Get(uint64(now/time.Second)%100 + 1)
+		f := o.Seen.Floor()
+		o.Seen.Add(f+2, table.Pool())
+		o.Touch(now)
+		o.MarkYoung(f+2, now, time.Minute)
+		o.YoungFrom(now, time.Minute)
+		o.Stuck(now, time.Minute)
+		o.Seen.Add(f+1, table.Pool())
+		table.At(table.Search(o.ID))
+		table.Add(1000, now, 100*anHour)
+	}
+	round()
+	if n := testing.AllocsPerRun(1000, round); n != 0 {
+		t.Fatalf("a warm table allocates %v times each round", n)
+	}
+}
+
+func BenchmarkTableRefusesWhenFull(b *testing.B) {
+	table := NewTable(4096)
+	for id := range uint64(4096) {
+		table.Add(id+1, anHour, anHour)
+	}
+	for b.Loop() {
+		table.Add(1<<40, anHour+time.Minute, anHour)
+	}
+}
+
+func BenchmarkTableEvicts(b *testing.B) {
+	table := NewTable(4096)
+	for now := time.Duration(1); b.Loop(); now++ {
+		table.Add(uint64(now)*0x9e3779b97f4a7c15, now, 0)
+	}
+}
