@@ -1,0 +1,153 @@
+package versions
+
+import (
+	"encoding/binary"
+	"sort"
+	"time"
+)
+
+const (
+	recordFixed = 8 + 4 + 1
+	runSize     = 2 + 2
+	maxRuns     = 255
+
+	// MinRecord is the room in bytes that any record needs at least, with one
+	// run in it.
+	MinRecord = recordFixed + runSize
+)
+
+// Digest is a list of records, ascending by origin, as it stands in a Status:
+//
+//	+--------+-------+------+------------------------+
+//	| origin | floor | runs | (gap 2, length 2) each |
+//	| 8      | 4     | 1    |                        |
+//	+--------+-------+------+------------------------+
+//
+// Runs lie above the floor, as in the ACK ranges of QUIC (RFC 9000, section
+// 19.3.1) but upwards: skip gap counters, then length of them are meant. The
+// zero value is an empty digest.
+type Digest struct {
+	count int
+	raw   []byte
+}
+
+// Len returns the number of records.
+func (d *Digest) Len() int { return d.count }
+
+// Bytes returns the records as they are sent. They alias the digest.
+func (d *Digest) Bytes() []byte { return d.raw }
+
+// Reset empties the digest and keeps its memory.
+func (d *Digest) Reset() { d.raw, d.count = d.raw[:0], 0 }
+
+// Add appends a record with as many of the runs as fit, so that the digest
+// takes at most room bytes, and reports whether it did. The caller adds
+// origins in ascending order.
+func (d *Digest) Add(origin uint64, floor uint32, runs []Run, room int) bool {
+	space := room - len(d.raw) - recordFixed
+	if space < 0 || d.count == 0xffff || (len(runs) > 0 && space < runSize) {
+		return false
+	}
+	d.raw = binary.BigEndian.AppendUint64(d.raw, origin)
+	d.raw = binary.BigEndian.AppendUint32(d.raw, floor)
+	at := len(d.raw)
+	d.raw = append(d.raw, 0)
+	end := floor
+	for _, r := range runs[:min(len(runs), space/runSize, maxRuns)] {
+		gap, length := r.First-end-1, r.Last-r.First+1
+		if gap > 0xffff || length > 0xffff {
+			break
+		}
+		d.raw = binary.BigEndian.AppendUint16(d.raw, uint16(gap))
+		d.raw = binary.BigEndian.AppendUint16(d.raw, uint16(length))
+		d.raw[at]++
+		end = r.Last
+	}
+	d.count++
+	return true
+}
+
+// Next takes the first record off a digest that was parsed; its runs are
+// decoded into the space of runs.
+func (d *Digest) Next(runs []Run) (origin uint64, floor uint32, _ []Run, ok bool) {
+	runs = runs[:0]
+	if d.count == 0 {
+		return 0, 0, runs, false
+	}
+	origin, floor, n := parseRecord(d.raw)
+	end := floor
+	for b := d.raw[recordFixed:n]; len(b) > 0; b = b[runSize:] {
+		first := end + uint32(binary.BigEndian.Uint16(b)) + 1
+		end = first + uint32(binary.BigEndian.Uint16(b[2:])) - 1
+		runs = append(runs, Run{First: first, Last: end})
+	}
+	d.raw, d.count = d.raw[n:], d.count-1
+	return origin, floor, runs, true
+}
+
+// ParseDigest reads count records from the front of b and returns how many
+// bytes they took. ok is false if they end early, if their origins do not
+// ascend from first to last, or if a run is empty or passes the last counter.
+// The digest aliases b.
+func ParseDigest(b []byte, count int, first, last uint64) (d Digest, n int, ok bool) {
+	after := uint64(0)
+	for range count {
+		origin, k, ok := checkRecord(b[n:])
+		if !ok || origin <= after || origin < first || origin > last {
+			return Digest{}, 0, false
+		}
+		after, n = origin, n+k
+	}
+	return Digest{count, b[:n]}, n, true
+}
+
+func checkRecord(b []byte) (origin uint64, n int, ok bool) {
+	if len(b) < recordFixed {
+		return 0, 0, false
+	}
+	origin, floor, n := parseRecord(b)
+	if len(b) < n {
+		return 0, 0, false
+	}
+	end := uint64(floor)
+	for r := b[recordFixed:n]; len(r) > 0; r = r[runSize:] {
+		length := uint64(binary.BigEndian.Uint16(r[2:]))
+		end += uint64(binary.BigEndian.Uint16(r)) + length
+		if length == 0 || end > 1<<32-1 {
+			return 0, 0, false
+		}
+	}
+	return origin, n, true
+}
+
+func parseRecord(b []byte) (origin uint64, floor uint32, n int) {
+	return binary.BigEndian.Uint64(b), binary.BigEndian.Uint32(b[8:]), recordFixed + runSize*int(b[12])
+}
+
+// AddPage adds what t has seen of its origins, from the first whose id is at
+// least first, until room bytes are full, and returns the id up to which the
+// page speaks: the highest there is if it reached the end. Counters younger
+// than age are left out, for they are still on their way to others.
+func (d *Digest) AddPage(t *Table, first uint64, room int, now, age time.Duration, runs []Run) (last uint64) {
+	for i := t.Search(first); i < t.Len(); i++ {
+		o := t.At(i)
+		floor, below := o.Seen.Floor(), o.YoungFrom(now, age)
+		if below > 0 && floor >= below {
+			floor = below - 1
+		}
+		runs = o.Seen.AppendRuns(runs[:0], below, maxRuns)
+		if !d.Add(o.ID, floor, runs, room) {
+			return o.ID - 1
+		}
+	}
+	return 1<<64 - 1
+}
+
+// Covers reports whether c is at most floor or in one of the ascending runs.
+func Covers(floor uint32, runs []Run, c uint32) bool {
+	if c <= floor {
+		return true
+	}
+	i := sort.Search(len(runs), func(i int) bool { return runs[i].Last >= c })
+	return i < len(runs) && runs[i].First <= c
+}

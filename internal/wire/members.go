@@ -1,0 +1,222 @@
+package wire
+
+import (
+	"net/netip"
+	"unicode/utf8"
+)
+
+// Member is a node's identity, never 0, and where it can be reached. An invalid
+// Addr says "where this datagram came from".
+//
+//	+----+---------+----------+------+
+//	| id | length  | ip       | port |
+//	| 8  | 1       | 0, 4, 16 | 2    |
+//	+----+---------+----------+------+
+type Member struct {
+	ID   uint64
+	Addr netip.AddrPort
+}
+
+// AppendTo appends the member to b.
+func (m Member) AppendTo(b []byte) []byte {
+	return appendAddr(be.AppendUint64(b, m.ID), m.Addr)
+}
+
+// ParseMember reads a member from the front of b.
+func ParseMember(b []byte) (m Member, n int, ok bool) {
+	if len(b) < 8 {
+		return Member{}, 0, false
+	}
+	m.ID = be.Uint64(b)
+	m.Addr, n, ok = parseAddr(b[8:])
+	return m, 8 + n, ok && m.ID != 0
+}
+
+func appendAddr(b []byte, a netip.AddrPort) []byte {
+	switch ip := a.Addr(); {
+	case ip.Is4():
+		raw := ip.As4()
+		b = append(append(b, 4), raw[:]...)
+	case ip.IsValid():
+		raw := ip.As16()
+		b = append(append(b, 16), raw[:]...)
+	default:
+		b = append(b, 0)
+	}
+	return be.AppendUint16(b, a.Port())
+}
+
+// parseAddr unmaps what it reads: ::ffff:192.0.2.1 is 192.0.2.1.
+func parseAddr(b []byte) (a netip.AddrPort, n int, ok bool) {
+	if len(b) < 1 {
+		return a, 0, false
+	}
+	n = 1 + int(b[0]) + 2
+	if len(b) < n {
+		return a, 0, false
+	}
+	port := be.Uint16(b[n-2:])
+	switch b[0] {
+	case 0:
+		return a, n, true
+	case 4:
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte(b[1:])), port), n, true
+	case 16:
+		return netip.AddrPortFrom(netip.AddrFrom16([16]byte(b[1:])).Unmap(), port), n, true
+	}
+	return a, 0, false
+}
+
+// Hello asks to be admitted. Token 0 asks for a token first.
+//
+//	+---------+-------+--------+--------+------+
+//	| version | token | member | length | name |
+//	| 2       | 8     | 11..27 | 1      |      |
+//	+---------+-------+--------+--------+------+
+type Hello struct {
+	Version uint16
+	Token   uint64
+	From    Member
+	Cluster []byte // at most 255 bytes of UTF-8
+}
+
+// AppendTo appends the body to b.
+func (m Hello) AppendTo(b []byte) []byte {
+	b = be.AppendUint16(b, m.Version)
+	b = be.AppendUint64(b, m.Token)
+	b = m.From.AppendTo(b)
+	return append(append(b, uint8(len(m.Cluster))), m.Cluster...)
+}
+
+// ParseHello reads the body from the front of b.
+func ParseHello(b []byte) (m Hello, n int, ok bool) {
+	if len(b) < helloFixed {
+		return Hello{}, 0, false
+	}
+	m.Version, m.Token = be.Uint16(b), be.Uint64(b[2:])
+	m.From, n, ok = ParseMember(b[10:])
+	if n += 10; !ok || len(b) < n+1 || len(b) < n+1+int(b[n]) {
+		return Hello{}, 0, false
+	}
+	m.Cluster = b[n+1 : n+1+int(b[n])]
+	return m, n + 1 + len(m.Cluster), utf8.Valid(m.Cluster)
+}
+
+// Welcome answers a Hello, the one whose sequence number is Hello: who answers,
+// the token to come back with, and the address the Hello was seen to come from.
+//
+//	+----------+-------+--------+----------+
+//	| sequence | token | member | observed |
+//	| 4        | 8     | 11..27 | 3..19    |
+//	+----------+-------+--------+----------+
+type Welcome struct {
+	Hello    uint32
+	Token    uint64
+	From     Member
+	Observed netip.AddrPort
+}
+
+// AppendTo appends the body to b.
+func (m Welcome) AppendTo(b []byte) []byte {
+	b = be.AppendUint32(b, m.Hello)
+	b = be.AppendUint64(b, m.Token)
+	return appendAddr(m.From.AppendTo(b), m.Observed)
+}
+
+// ParseWelcome reads the body from the front of b.
+func ParseWelcome(b []byte) (m Welcome, n int, ok bool) {
+	if len(b) < 12 {
+		return Welcome{}, 0, false
+	}
+	m.Hello, m.Token = be.Uint32(b), be.Uint64(b[4:])
+	if m.From, n, ok = ParseMember(b[12:]); !ok {
+		return Welcome{}, 0, false
+	}
+	observed, k, ok := parseAddr(b[12+n:])
+	m.Observed = observed
+	return m, 12 + n + k, ok
+}
+
+// MemberList names members. News says that they are new to the cluster and to be
+// passed on; without it they are one node's view, for the receiver alone. It is
+// the top bit of count.
+//
+//	+-------+---------+
+//	| count | members |
+//	| 2     | 11..27  |
+//	+-------+---------+
+type MemberList struct {
+	News  bool
+	count int
+	raw   []byte
+}
+
+const newsBit = 1 << 15
+
+// Reset empties the list and keeps its memory.
+func (m *MemberList) Reset(news bool) { *m = MemberList{News: news, raw: m.raw[:0]} }
+
+// Len returns the number of members.
+func (m *MemberList) Len() int { return m.count }
+
+// Add adds a member if the message stays within room bytes, and reports whether
+// it did.
+func (m *MemberList) Add(x Member, room int) bool {
+	before := len(m.raw)
+	m.raw = x.AppendTo(m.raw)
+	if ListOverhead+len(m.raw) > room || m.count == newsBit-1 {
+		m.raw = m.raw[:before]
+		return false
+	}
+	m.count++
+	return true
+}
+
+// Next takes the first member off a list that was parsed.
+func (m *MemberList) Next() (x Member, ok bool) {
+	if m.count == 0 {
+		return Member{}, false
+	}
+	x, n, _ := ParseMember(m.raw)
+	m.raw, m.count = m.raw[n:], m.count-1
+	return x, true
+}
+
+// AppendTo appends the body to b.
+func (m *MemberList) AppendTo(b []byte) []byte {
+	count := uint16(m.count)
+	if m.News {
+		count |= newsBit
+	}
+	return append(be.AppendUint16(b, count), m.raw...)
+}
+
+// ParseMemberList reads the body from the front of b.
+func ParseMemberList(b []byte) (m MemberList, n int, ok bool) {
+	if len(b) < 2 {
+		return MemberList{}, 0, false
+	}
+	count := be.Uint16(b)
+	m.News, m.count, n = count&newsBit != 0, int(count&^newsBit), 2
+	for range m.count {
+		_, k, ok := ParseMember(b[n:])
+		if !ok {
+			return MemberList{}, 0, false
+		}
+		n += k
+	}
+	m.raw = b[2:n]
+	return m, n, true
+}
+
+// AppendLeave appends the body of a Leave to b: the id of who leaves.
+func AppendLeave(b []byte, id uint64) []byte { return be.AppendUint64(b, id) }
+
+// ParseLeave reads the body of a Leave from the front of b.
+func ParseLeave(b []byte) (id uint64, n int, ok bool) {
+	if len(b) < leaveSize {
+		return 0, 0, false
+	}
+	id = be.Uint64(b)
+	return id, leaveSize, id != 0
+}

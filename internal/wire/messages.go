@@ -1,0 +1,146 @@
+package wire
+
+import "example.com/gossip/internal/versions"
+
+// Ack names the envelopes of the recipient that have arrived.
+//
+//	+-------+------------------+
+//	| count | sequence numbers |
+//	| 2     | 4 each           |
+//	+-------+------------------+
+type Ack struct {
+	raw []byte
+}
+
+// Len returns the number of sequence numbers.
+func (m Ack) Len() int { return len(m.raw) / AckSize }
+
+// Seq returns the i-th sequence number.
+func (m Ack) Seq(i int) uint32 { return be.Uint32(m.raw[AckSize*i:]) }
+
+// AppendAck appends the body of an Ack to b.
+func AppendAck(b []byte, seqs []uint32) []byte {
+	b = be.AppendUint16(b, uint16(len(seqs)))
+	for _, s := range seqs {
+		b = be.AppendUint32(b, s)
+	}
+	return b
+}
+
+// ParseAck reads the body from the front of b.
+func ParseAck(b []byte) (m Ack, n int, ok bool) {
+	if len(b) < 2 {
+		return Ack{}, 0, false
+	}
+	n = 2 + AckSize*int(be.Uint16(b))
+	if len(b) < n {
+		return Ack{}, 0, false
+	}
+	return Ack{b[2:n]}, n, true
+}
+
+// Flags of Data. An unknown one is passed over.
+const (
+	FlagArc    uint8 = 1 << iota // an arc of the ring follows: cover it
+	FlagRe                       // the arc was handed over because a delegate is silent
+	FlagOut                      // the receiver lies outside the arc that it is to cover
+	FlagNoOut                    // this arc is not to be handed to anybody outside again
+	FlagPull                     // sent by repair, and not to be acknowledged
+	FlagRumor                    // Random: to be passed on once
+	FlagDirect                   // Direct: numbered apart, never passed on
+)
+
+// Data carries one payload. Origin and Counter are never 0. The arc, there with
+// FlagArc, is half open: its first position and the one behind its last.
+//
+//	+--------+---------+-------+------+--------+---------+---------+
+//	| origin | counter | flags | hops | length | arc     | payload |
+//	| 8      | 4       | 1     | 1    | 2      | 0, 4+4  |         |
+//	+--------+---------+-------+------+--------+---------+---------+
+type Data struct {
+	Origin  uint64
+	Counter uint32
+	Flags   uint8
+	Hops    uint8
+	Lo, Hi  uint32
+	Payload []byte // at most 65535 bytes
+}
+
+// AppendTo appends the body to b.
+func (m Data) AppendTo(b []byte) []byte {
+	b = be.AppendUint64(b, m.Origin)
+	b = be.AppendUint32(b, m.Counter)
+	b = append(b, m.Flags, m.Hops)
+	b = be.AppendUint16(b, uint16(len(m.Payload)))
+	if m.Flags&FlagArc != 0 {
+		b = be.AppendUint32(b, m.Lo)
+		b = be.AppendUint32(b, m.Hi)
+	}
+	return append(b, m.Payload...)
+}
+
+// ParseData reads the body from the front of b.
+func ParseData(b []byte) (m Data, n int, ok bool) {
+	if len(b) < dataFixed {
+		return Data{}, 0, false
+	}
+	m.Origin, m.Counter, m.Flags, m.Hops = be.Uint64(b), be.Uint32(b[8:]), b[12], b[13]
+	start := dataFixed
+	if m.Flags&FlagArc != 0 {
+		start += arcSize
+	}
+	end := start + int(be.Uint16(b[14:]))
+	if len(b) < end || m.Origin == 0 || m.Counter == 0 {
+		return Data{}, 0, false
+	}
+	if m.Flags&FlagArc != 0 {
+		m.Lo, m.Hi = be.Uint32(b[16:]), be.Uint32(b[20:])
+	}
+	m.Payload = b[start:end]
+	return m, end, true
+}
+
+// Mode says what the digest of a Status means.
+type Mode uint8
+
+// The modes of a Status.
+const (
+	Full    Mode = iota // all that was seen of the origins from First to Last
+	Offer               // runs that are new with the sender: ask for what you lack
+	Request             // runs that the sender lacks
+
+	modes
+)
+
+// Status says what was seen, or is offered or wanted, of the origins from First
+// to Last. The floors in the digest of an Offer or a Request mean nothing by
+// themselves.
+//
+//	+------+-------+------+-------+---------+
+//	| mode | first | last | count | records |
+//	| 1    | 8     | 8    | 2     |         |
+//	+------+-------+------+-------+---------+
+type Status struct {
+	Mode        Mode
+	First, Last uint64
+	Digest      versions.Digest
+}
+
+// AppendTo appends the body to b.
+func (m Status) AppendTo(b []byte) []byte {
+	b = append(b, uint8(m.Mode))
+	b = be.AppendUint64(b, m.First)
+	b = be.AppendUint64(b, m.Last)
+	b = be.AppendUint16(b, uint16(m.Digest.Len()))
+	return append(b, m.Digest.Bytes()...)
+}
+
+// ParseStatus reads the body from the front of b.
+func ParseStatus(b []byte) (m Status, n int, ok bool) {
+	if len(b) < statusFixed {
+		return Status{}, 0, false
+	}
+	m.Mode, m.First, m.Last = Mode(b[0]), be.Uint64(b[1:]), be.Uint64(b[9:])
+	m.Digest, n, ok = versions.ParseDigest(b[statusFixed:], int(be.Uint16(b[17:])), m.First, m.Last)
+	return m, statusFixed + n, ok && m.Mode < modes
+}

@@ -1,0 +1,128 @@
+// Package wire lays messages out in bytes, big-endian, and reads them back.
+//
+// A datagram holds one or more messages back to back, each a header and a body:
+//
+//	0        2        4                 8
+//	+--------+--------+-----------------+------ ...
+//	| type   |reserved| sequence number | body
+//	+--------+--------+-----------------+------ ...
+//
+// Each type of body has an AppendTo, which never fails, and a Parse function,
+// which takes what follows the header, checks its lengths once and for all, and
+// returns how many bytes the body took; ok is false if the bytes end early or
+// make no sense. Slices in what it returns alias the bytes.
+package wire
+
+import "encoding/binary"
+
+// Version of the protocol is said in every Hello. A node answers any version:
+// what a newer one adds is behind flags and types that an older one passes over.
+const Version = 1
+
+// Type is the first field of every message.
+type Type uint16
+
+// The types of message.
+const (
+	TypeHello Type = 1 + iota
+	TypeWelcome
+	TypeMemberList
+	TypeAck
+	TypeData
+	TypeStatus
+	TypeLeave
+
+	// Types is the number of types, 0 included.
+	Types
+)
+
+var names = [Types]string{"Unknown", "Hello", "Welcome", "MemberList", "Ack", "Data", "Status", "Leave"}
+
+// String returns the name of the type.
+func (t Type) String() string {
+	if t >= Types {
+		t = 0
+	}
+	return names[t]
+}
+
+// Sizes in bytes of messages, or of parts of them, as they are sent.
+const (
+	HeaderSize = 8
+	// MinMemberSize is that of a Member without an address, MaxMemberSize of
+	// one with an IPv6 address.
+	MinMemberSize = 8 + 1 + 2
+	MaxMemberSize = 8 + maxAddrSize
+	// MaxWelcomeSize is that of a Welcome with two of them.
+	MaxWelcomeSize = HeaderSize + 4 + 8 + MaxMemberSize + maxAddrSize
+	// AckOverhead is that of an Ack without sequence numbers, each of which
+	// takes AckSize.
+	AckOverhead = HeaderSize + 2
+	AckSize     = 4
+	// ListOverhead is that of a MemberList without members.
+	ListOverhead = HeaderSize + 2
+	// StatusOverhead is that of a Status without records.
+	StatusOverhead = HeaderSize + statusFixed
+	// MaxDatagram is what UDP over IPv4 can carry.
+	MaxDatagram = 65507
+
+	maxAddrSize = 1 + 16 + 2
+	helloFixed  = 2 + 8 + 1
+	dataFixed   = 8 + 4 + 1 + 1 + 2
+	arcSize     = 4 + 4
+	statusFixed = 1 + 8 + 8 + 2
+	leaveSize   = 8
+)
+
+// HelloSize returns the size of the largest Hello in a cluster of that name.
+func HelloSize(cluster string) int {
+	return HeaderSize + helloFixed + MaxMemberSize + len(cluster)
+}
+
+// DataSize returns the size of a Data with these flags and this much payload.
+func DataSize(flags uint8, payload int) int {
+	n := HeaderSize + dataFixed + payload
+	if flags&FlagArc != 0 {
+		n += arcSize
+	}
+	return n
+}
+
+var be = binary.BigEndian
+
+// Header starts every message. Tag, in the reserved field, is ClusterTag. Seq is
+// the sequence number of the envelope, by which it is acknowledged.
+type Header struct {
+	Type Type
+	Tag  uint16
+	Seq  uint32
+}
+
+// AppendTo appends the header to b.
+func (h Header) AppendTo(b []byte) []byte {
+	b = be.AppendUint16(b, uint16(h.Type))
+	b = be.AppendUint16(b, h.Tag)
+	return be.AppendUint32(b, h.Seq)
+}
+
+// ParseHeader reads a header from the front of b.
+func ParseHeader(b []byte) (h Header, ok bool) {
+	if len(b) < HeaderSize {
+		return Header{}, false
+	}
+	return Header{Type(be.Uint16(b)), be.Uint16(b[2:]), be.Uint32(b[4:])}, true
+}
+
+// ClusterTag folds a cluster's name into 16 bits (FNV-1a). It is 0 for no name
+// and never 0 for one. It is a cheap filter for stray datagrams; what admits a
+// member is the whole name in its Hello.
+func ClusterTag(name string) uint16 {
+	if name == "" {
+		return 0
+	}
+	h := uint32(2166136261)
+	for i := range len(name) {
+		h = (h ^ uint32(name[i])) * 16777619
+	}
+	return max(1, uint16(h>>16)^uint16(h))
+}
