@@ -1,0 +1,184 @@
+package view
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// Arc is a part of the ring, see the package comment.
+type Arc struct{ Lo, Hi uint32 }
+
+// All returns the whole ring but the position of id.
+func All(id uint64) Arc { return Arc{Pos(id) + 1, Pos(id)} }
+
+// Empty reports whether no position lies in a.
+func (a Arc) Empty() bool { return a.Lo == a.Hi }
+
+// Len returns the number of positions in a.
+func (a Arc) Len() uint32 { return a.Hi - a.Lo }
+
+// Has reports whether pos lies in a.
+func (a Arc) Has(pos uint32) bool { return pos-a.Lo < a.Hi-a.Lo }
+
+// Delegate is a member and the arc that it is to cover. A member that is only
+// tried, because it is suspect, gets an empty arc.
+type Delegate struct {
+	*Member
+	Arc   Arc
+	Tried bool
+}
+
+// Split appends to dst the delegates that cover arc between them, about k. The
+// node's own position is cut out of the arc first: an arc that spans its sender
+// would lose what lies behind it. The arcs are disjoint and hold every position
+// of the arc but the node's, unless no member is known there.
+//
+// This is the broadcast of El-Ansary, Alima, Brand and Haridi, "Efficient
+// Broadcast in Structured P2P Networks" (IPTPS 2003), on arcs of equal length
+// instead of fingers.
+func (v *View) Split(dst []Delegate, arc Arc, k int, now time.Duration) []Delegate {
+	self := Pos(v.self)
+	if !arc.Has(self) {
+		return v.split(dst, arc, k, now)
+	}
+	before, after := Arc{arc.Lo, self}, Arc{self + 1, arc.Hi}
+	if before.Empty() || after.Empty() {
+		if before.Empty() {
+			before = after
+		}
+		return v.split(dst, before, k, now)
+	}
+	share := int((uint64(k)*uint64(before.Len()) + uint64(arc.Len())/2) / uint64(arc.Len()))
+	share = min(max(share, 1), max(k-1, 1))
+	dst = v.split(dst, before, share, now)
+	return v.split(dst, after, max(k-share, 1), now)
+}
+
+// split does the work for an arc that does not hold the node.
+func (v *View) split(dst []Delegate, arc Arc, k int, now time.Duration) []Delegate {
+	if arc.Empty() {
+		return dst
+	}
+	first, n := v.within(arc)
+	start := len(dst)
+	if n > k {
+		dst = v.cut(dst, arc, k, func(m *Member) bool { return !m.Suspect(now) })
+		if len(dst) == start {
+			dst = v.cut(dst, arc, k, func(*Member) bool { return true })
+		}
+	} else {
+		for i := range n {
+			m := v.clockwise(first + i)
+			dst = append(dst, Delegate{Member: m, Tried: m.Suspect(now)})
+		}
+	}
+	return own(dst, start, arc)
+}
+
+// cut divides the arc in k equal ones and appends the first member of each that
+// may be its delegate.
+func (v *View) cut(dst []Delegate, arc Arc, k int, may func(*Member) bool) []Delegate {
+	length := uint64(arc.Len())
+	for i := range uint64(k) {
+		part := Arc{arc.Lo + uint32(i*length/uint64(k)), arc.Lo + uint32((i+1)*length/uint64(k))}
+		first, n := v.within(part)
+		for j := range n {
+			if m := v.clockwise(first + j); may(m) {
+				dst = append(dst, Delegate{Member: m})
+				break
+			}
+		}
+	}
+	return dst
+}
+
+// own gives each delegate from start on the arc from itself to the next, and
+// the first also what precedes it. The suspects among them are only tried,
+// unless there is nobody else.
+func own(dst []Delegate, start int, arc Arc) []Delegate {
+	owners := 0
+	for _, d := range dst[start:] {
+		if !d.Tried {
+			owners++
+		}
+	}
+	if owners == 0 {
+		for i := range dst[start:] {
+			dst[start+i].Tried = false
+		}
+	}
+	hi := arc.Hi
+	var last *Delegate
+	for i := len(dst) - 1; i >= start; i-- {
+		d := &dst[i]
+		if d.Tried {
+			continue
+		}
+		d.Arc = Arc{d.Pos(), hi}
+		hi, last = d.Pos(), d
+	}
+	if last != nil {
+		last.Arc.Lo = arc.Lo
+	}
+	return dst
+}
+
+// clockwise returns the member at ring index i, going round.
+func (v *View) clockwise(i int) *Member { return v.ring[i%len(v.ring)] }
+
+// within returns the ring index of the first member clockwise in arc and how
+// many members lie in it.
+func (v *View) within(arc Arc) (first, n int) {
+	lo := v.Search(uint64(arc.Lo) << 32)
+	hi := v.Search(uint64(arc.Hi) << 32)
+	if n = hi - lo; arc.Hi < arc.Lo {
+		n += len(v.ring)
+	}
+	return lo, n
+}
+
+// Inside returns a random member in arc that is not suspect and not except, or
+// nil.
+func (v *View) Inside(arc Arc, except *Member, rng *rand.Rand, now time.Duration) *Member {
+	if arc.Empty() {
+		return nil
+	}
+	first, n := v.within(arc)
+	if n == 0 {
+		return nil
+	}
+	start := rng.IntN(n)
+	for i := range n {
+		if m := v.clockwise(first + (start+i)%n); m != except && !m.Suspect(now) {
+			return m
+		}
+	}
+	return nil
+}
+
+// Outside returns the nearest member clockwise behind arc, or else before it,
+// that is not suspect and not except, looking at Near on each side; or nil.
+func (v *View) Outside(arc Arc, except *Member, now time.Duration) *Member {
+	first, n := v.within(arc)
+	size := len(v.ring)
+	for i := range min(Near, size-n) {
+		for _, j := range [2]int{first + n + i, first - 1 - i + size} {
+			if m := v.clockwise(j); m != except && !m.Suspect(now) {
+				return m
+			}
+		}
+	}
+	return nil
+}
+
+// LocalGap estimates the distance between neighbours on the ring from the
+// members nearest to the node; it is at least 1. Without members it is the whole
+// ring.
+func (v *View) LocalGap() uint64 {
+	n := min(Near, len(v.ring)/2)
+	if n == 0 {
+		return 1 << 32
+	}
+	span := v.Clockwise(n-1).Pos() - v.Counterclockwise(n-1).Pos()
+	return max(uint64(span)/uint64(2*n), 1)
+}

@@ -1,0 +1,256 @@
+// Package view holds what a node knows of its fellow members, as a ring
+// ordered by their ids, and decides whom to send to.
+//
+// A member's position on the ring is the upper 32 bits of its id. An Arc is
+// half open and runs clockwise, that is, upwards:
+//
+//	      self
+//	  .----*----.
+//	 /           \   [Lo, Hi): from Lo up to but without Hi,
+//	*             *  across the top if Hi < Lo;
+//	 \           /   Lo == Hi is empty
+//	  '----*----'
+package view
+
+import (
+	"math/bits"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"sort"
+	"time"
+)
+
+// Near is how many members on each side of a node always stay in its view.
+const Near = 4
+
+// Member is one entry of a View.
+type Member struct {
+	ID   uint64
+	Addr netip.AddrPort
+
+	RTT          RTT
+	Proven       bool          // it has shown that it can be reached at Addr
+	Heard        time.Duration // when something last came from Addr, since the service's start
+	SuspectUntil time.Duration // until then its silence is taken for absence
+
+	source netip.AddrPort // where its datagrams come from, if not from Addr
+	passes int            // how many times its arrival is still to be passed on
+}
+
+// Pos returns the member's position on the ring.
+func (m *Member) Pos() uint32 { return Pos(m.ID) }
+
+// Suspect reports whether m is taken for absent at now.
+func (m *Member) Suspect(now time.Duration) bool { return m.SuspectUntil > now }
+
+// Pos returns the position of an id on the ring.
+func Pos(id uint64) uint32 { return uint32(id >> 32) }
+
+// View is the ring of known members without the node itself. It holds at most
+// limit of them: at the limit the most crowded octave of distance from the
+// node, per side, gives one up, but never one of the Near nearest on each side.
+// A View is for one goroutine at a time.
+type View struct {
+	self   uint64
+	limit  int
+	ring   []*Member // ascending by ID
+	byAddr map[netip.AddrPort]*Member
+}
+
+// New returns an empty view of at most limit members for the node self. A limit
+// below 2*Near+1 is raised to it.
+func New(self uint64, limit int) *View {
+	return &View{self: self, limit: max(limit, 2*Near+1), byAddr: map[netip.AddrPort]*Member{}}
+}
+
+// Reset empties the view and gives the node a new place in it.
+func (v *View) Reset(self uint64) {
+	v.self = self
+	clear(v.ring)
+	v.ring = v.ring[:0]
+	clear(v.byAddr)
+}
+
+// Len returns the number of members.
+func (v *View) Len() int { return len(v.ring) }
+
+// At returns the i-th member clockwise from position 0.
+func (v *View) At(i int) *Member { return v.ring[i] }
+
+// Get returns the member with that id, or nil.
+func (v *View) Get(id uint64) *Member {
+	if i := v.Search(id); i < len(v.ring) && v.ring[i].ID == id {
+		return v.ring[i]
+	}
+	return nil
+}
+
+// ByAddr returns the member that is at, or sends from, that address, or nil.
+func (v *View) ByAddr(a netip.AddrPort) *Member { return v.byAddr[a] }
+
+// Insert adds a member that is in the view by neither id nor address. If the
+// view is full another one goes, which is returned; if that is the new one
+// itself, m is nil.
+func (v *View) Insert(id uint64, addr netip.AddrPort) (m, gone *Member) {
+	if id == v.self || v.Get(id) != nil || v.byAddr[addr] != nil {
+		panic("view: Insert of a member that is known")
+	}
+	m = &Member{ID: id, Addr: addr}
+	v.ring = slices.Insert(v.ring, v.Search(id), m)
+	v.byAddr[addr] = m
+	if len(v.ring) > v.limit {
+		gone = v.crowded()
+		v.Remove(gone)
+		if gone == m {
+			return nil, nil
+		}
+	}
+	return m, gone
+}
+
+// Remove takes m, which is in the view, out of it.
+func (v *View) Remove(m *Member) {
+	i := v.Search(m.ID)
+	v.ring = slices.Delete(v.ring, i, i+1)
+	delete(v.byAddr, m.Addr)
+	if m.source.IsValid() {
+		delete(v.byAddr, m.source)
+	}
+}
+
+// Move records that m is now at addr, where no other member is.
+func (v *View) Move(m *Member, addr netip.AddrPort) {
+	delete(v.byAddr, m.Addr)
+	if m.source == addr {
+		m.source = netip.AddrPort{}
+	}
+	m.Addr = addr
+	v.byAddr[addr] = m
+}
+
+// SendsFrom records that datagrams of m come from an address that is not its
+// own, unless a member is known there.
+func (v *View) SendsFrom(m *Member, source netip.AddrPort) {
+	if v.byAddr[source] != nil {
+		return
+	}
+	if m.source.IsValid() {
+		delete(v.byAddr, m.source)
+	}
+	m.source = source
+	v.byAddr[source] = m
+}
+
+// Search returns the index of the first member whose id is at least id, Len if
+// there is none.
+func (v *View) Search(id uint64) int {
+	return sort.Search(len(v.ring), func(i int) bool { return v.ring[i].ID >= id })
+}
+
+// Clockwise returns the i-th member after the node, from 0, going round.
+func (v *View) Clockwise(i int) *Member {
+	return v.ring[(v.Search(v.self)+i)%len(v.ring)]
+}
+
+// Counterclockwise returns the i-th member before the node, from 0.
+func (v *View) Counterclockwise(i int) *Member {
+	n := len(v.ring)
+	return v.ring[((v.Search(v.self)-1-i)%n+n)%n]
+}
+
+// Sample appends up to n distinct random members for which ok holds to dst. It
+// looks at members in random order until it has them.
+func (v *View) Sample(dst []*Member, rng *rand.Rand, n int, ok func(*Member) bool) []*Member {
+	size := len(v.ring)
+	if size == 0 || n <= 0 {
+		return dst
+	}
+	// A step coprime to the size visits every index once, in an order that is
+	// random enough for gossip and needs no memory.
+	start, step := rng.IntN(size), 1
+	if size > 2 {
+		for step = 1 + rng.IntN(size-1); gcd(step, size) != 1; {
+			step = 1 + rng.IntN(size-1)
+		}
+	}
+	for range size {
+		if m := v.ring[start]; ok == nil || ok(m) {
+			dst = append(dst, m)
+			if n--; n == 0 {
+				break
+			}
+		}
+		start = (start + step) % size
+	}
+	return dst
+}
+
+func gcd(a, b int) int {
+	for b != 0 {
+		a, b = b, a%b
+	}
+	return a
+}
+
+// Nearest appends up to n members nearest on the ring to id, other than the one
+// with that id, half of them on each side where there are enough.
+func (v *View) Nearest(dst []*Member, id uint64, n int) []*Member {
+	size := len(v.ring)
+	at := v.Search(id)
+	up, down := at, at-1
+	if at < size && v.ring[at].ID == id {
+		up, size = at+1, size-1
+	}
+	for i := range min(n, size) {
+		j := up
+		if i%2 == 0 {
+			up++
+		} else {
+			j = down
+			down--
+		}
+		dst = append(dst, v.ring[(j%len(v.ring)+len(v.ring))%len(v.ring)])
+	}
+	return dst
+}
+
+// crowded returns the member to give up: of the most crowded octave of distance
+// per side, the one that leaves the smallest hole.
+func (v *View) crowded() *Member {
+	var counts [2][33]int
+	n := len(v.ring)
+	first := v.Search(v.self)
+	octave := func(i int) (side, oct int) { // i: clockwise index from the node
+		pos := v.ring[(first+i)%n].Pos()
+		cw := pos - Pos(v.self)
+		if cw <= 1<<31 {
+			return 0, bits.Len32(cw)
+		}
+		return 1, bits.Len32(-cw)
+	}
+	for i := Near; i < n-Near; i++ {
+		s, o := octave(i)
+		counts[s][o]++
+	}
+	worst, side, oct := 0, 0, 0
+	for s := range counts {
+		for o, c := range counts[s] {
+			if c > worst {
+				worst, side, oct = c, s, o
+			}
+		}
+	}
+	var gone *Member
+	smallest := ^uint32(0)
+	for i := Near; i < n-Near; i++ {
+		if s, o := octave(i); s != side || o != oct {
+			continue
+		}
+		before, after := v.ring[(first+i-1)%n], v.ring[(first+i+1)%n]
+		if hole := after.Pos() - before.Pos(); gone == nil || hole < smallest {
+			gone, smallest = v.ring[(first+i)%n], hole
+		}
+	}
+	return gone
+}
