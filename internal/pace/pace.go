@@ -1,0 +1,42 @@
+// Package pace decides when a node's recurring duties are due.
+package pace
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// Never is later than any time.
+const Never = time.Duration(1<<63 - 1)
+
+// Duty is something that is done again and again. Its zero value is due at once.
+type Duty struct{ at time.Duration }
+
+// At puts the next time off, or brings it forward, to at.
+func (d *Duty) At(at time.Duration) { d.at = at }
+
+// Stop puts the next time off for good.
+func (d *Duty) Stop() { d.at = Never }
+
+// By makes sure that the next time is no later than at.
+func (d *Duty) By(at time.Duration) { d.at = min(d.at, at) }
+
+// Next returns the next time.
+func (d *Duty) Next() time.Duration { return d.at }
+
+// Due reports whether the time has come, and then sets the next one to an
+// interval from now, give or take a tenth of it so that nodes that were started
+// together do not stay in step. What was missed meanwhile is not made up for.
+func (d *Duty) Due(now, interval time.Duration, rng *rand.Rand) bool {
+	if now < d.at {
+		return false
+	}
+	d.at = now + Jitter(interval, rng)
+	return true
+}
+
+// Jitter returns d, give or take up to a tenth of it.
+func Jitter(d time.Duration, rng *rand.Rand) time.Duration {
+	tenth := d / 10
+	return d - tenth + time.Duration(rng.Int64N(int64(2*tenth)+1))
+}
