@@ -1,0 +1,300 @@
+package gossip
+
+import (
+	crand "crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"time"
+	"unicode/utf8"
+
+	"example.com/gossip/internal/datalog"
+	"example.com/gossip/internal/repair"
+	"example.com/gossip/internal/token"
+	"example.com/gossip/internal/transport"
+	"example.com/gossip/internal/versions"
+	"example.com/gossip/internal/view"
+	"example.com/gossip/internal/wire"
+)
+
+// Config holds the settings of a GossipService. Its zero value means the
+// defaults, and so does the zero value of each field; a negative number is an
+// error of New. New takes a copy.
+type Config struct {
+	// Advertise is the address that other members are told to reach this node
+	// at, where it differs from the one it is bound to (NAT, containers). By
+	// default it is the bound address, or, if that is a wildcard address,
+	// whatever address each seed sees the node's datagrams come from. It must
+	// have an IP address that is not a wildcard, and a port.
+	Advertise Address
+
+	// Cluster names the cluster, in at most 255 bytes of UTF-8. Nodes of
+	// different clusters ignore one another. Default: no name, which is a
+	// cluster like any other.
+	Cluster string
+
+	// Logger is told of joins, losses and refusals. Messages are never logged
+	// one by one above slog.LevelDebug. Default: silence.
+	Logger *slog.Logger
+
+	// OnStateChange is called after each change of state, in order, from the
+	// call that caused it or one that runs at the same time. What holds for a
+	// DataReceiver holds for it.
+	OnStateChange func(old, new State)
+
+	// Conn is a socket to use instead of one bound to self. The service closes
+	// it. A *net.UDPConn is fast; anything else works by deadlines of about a
+	// millisecond.
+	Conn net.PacketConn
+
+	// Spread is used by SendData when it is given none. Default: Broadcast.
+	Spread Spread
+
+	// TickInterval is the pace of upkeep: members are exchanged once and,
+	// while there is news, seen messages are compared RumorFactor times in
+	// each. Shorter repairs faster and costs idle traffic. Default: 1 s; at
+	// least 10 ms.
+	TickInterval time.Duration
+
+	// RetryAttempts is how often a message that wants an acknowledgement is
+	// sent before its recipient is taken for lost. More tolerates more loss,
+	// fewer notices a crash sooner. Default: 3; at most 255.
+	RetryAttempts int
+
+	// RetryInterval is the first estimate of how long an acknowledgement
+	// takes, used for a member until its round-trip time is known. Default:
+	// 250 ms.
+	RetryInterval time.Duration
+
+	// AckDelay is how long an acknowledgement waits for company, so that many
+	// travel in one datagram. It is added to what the sender waits. Default:
+	// 10 ms; at most 1 s.
+	AckDelay time.Duration
+
+	// RumorFactor is to how many members a Random message is passed on by each
+	// that receives it, and how many comparisons there are in a TickInterval.
+	// Default: 3; at most 64.
+	RumorFactor int
+
+	// BroadcastFactor is among how many members each node on the way divides
+	// its part of the ring. More makes fewer hops and busier nodes. Default: 8;
+	// at most 64.
+	BroadcastFactor int
+
+	// MaxMessageSize is the largest datagram, in bytes without IP and UDP
+	// headers, that is sent or accepted; it must be the same throughout the
+	// cluster. 1400 suits a LAN and carries many small messages per datagram.
+	// Default: 512, which every path on the Internet carries unfragmented; at
+	// most 65507.
+	MaxMessageSize int
+
+	// MaxOutputMessages bounds each of the two outbound queues, for control
+	// and for data, in messages. When the data queue is full SendData returns
+	// ErrQueueFull; control displaces its oldest. Default: 1024.
+	MaxOutputMessages int
+
+	// MaxMembers bounds how many members the node keeps in its view. In a
+	// cluster that is larger a view of about 96 is enough. Default: 1024; at
+	// least 9.
+	MaxMembers int
+
+	// DataLogSize bounds the messages that are kept for others to catch up
+	// with, in bytes: payloads and 224 bytes for each. The oldest
+	// go first. A message is repaired for as long as some peer retains it.
+	// Default: 256 KiB.
+	DataLogSize int
+
+	// ReadBuffer is the size asked for the socket's receive buffer, in bytes.
+	// Default: what the operating system gives.
+	ReadBuffer int
+}
+
+// withDefaults checks c and returns it with the defaults filled in.
+func (c Config) withDefaults() (Config, error) {
+	if len(c.Cluster) > 255 || !utf8.ValidString(c.Cluster) {
+		return c, fmt.Errorf("%w: Cluster %.40q is longer than 255 bytes or not UTF-8", ErrConfig, c.Cluster)
+	}
+	if c.Advertise.IsValid() && (c.Advertise.ap.Port() == 0 || c.Advertise.ap.Addr().IsUnspecified()) {
+		return c, fmt.Errorf("%w: Advertise %v is an address that nobody can reach", ErrConfig, c.Advertise)
+	}
+	if err := c.Spread.check(); err != nil {
+		return c, fmt.Errorf("%w: Spread: %w", ErrConfig, err)
+	}
+	if c.Spread.kind == spreadDefault {
+		c.Spread = Broadcast
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	smallest := max(wire.HelloSize(c.Cluster), wire.MaxWelcomeSize)
+	for _, f := range []struct {
+		name               string
+		value              *int
+		preset, least, top int
+	}{
+		{"RetryAttempts", &c.RetryAttempts, 3, 1, 255},
+		{"RumorFactor", &c.RumorFactor, 3, 1, 64},
+		{"BroadcastFactor", &c.BroadcastFactor, 8, 1, 64},
+		{"MaxMessageSize", &c.MaxMessageSize, 512, smallest, wire.MaxDatagram},
+		{"MaxOutputMessages", &c.MaxOutputMessages, 1024, 1, 1 << 24},
+		{"MaxMembers", &c.MaxMembers, 1024, 9, 1 << 20},
+		{"DataLogSize", &c.DataLogSize, 256 << 10, 1, 1 << 40},
+		{"ReadBuffer", &c.ReadBuffer, 0, 0, 1 << 30},
+	} {
+		if *f.value == 0 {
+			*f.value = f.preset
+		}
+		if *f.value < f.least || *f.value > f.top {
+			return c, fmt.Errorf("%w: %s %d is not between %d and %d", ErrConfig, f.name, *f.value, f.least, f.top)
+		}
+	}
+	for _, f := range []struct {
+		name       string
+		value      *time.Duration
+		preset     time.Duration
+		least, top time.Duration
+	}{
+		{"TickInterval", &c.TickInterval, time.Second, 10 * time.Millisecond, time.Hour},
+		{"RetryInterval", &c.RetryInterval, 250 * time.Millisecond, time.Millisecond, time.Minute},
+		{"AckDelay", &c.AckDelay, 10 * time.Millisecond, 0, time.Second},
+	} {
+		if *f.value == 0 {
+			*f.value = f.preset
+		}
+		if *f.value < f.least || *f.value > f.top {
+			return c, fmt.Errorf("%w: %s %v is not between %v and %v", ErrConfig, f.name, *f.value, f.least, f.top)
+		}
+	}
+	return c, nil
+}
+
+// maxPayload is what is left of a datagram for the payload of a Data.
+func (c *Config) maxPayload() int {
+	return min(c.MaxMessageSize-wire.DataSize(wire.FlagArc, 0), 1<<16-1)
+}
+
+// New makes a node that is bound to self, whose port may be 0 for one that the
+// system chooses, and hands what it receives to receiver. It has not joined yet.
+// Errors: ErrAddress, ErrConfig, or that of the operating system.
+func New(self Address, receiver DataReceiver, config Config) (*GossipService, error) {
+	config, err := config.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if receiver == nil {
+		return nil, fmt.Errorf("%w: the DataReceiver is nil", ErrConfig)
+	}
+	var conn *transport.Conn
+	switch {
+	case config.Conn != nil:
+		conn, err = transport.Wrap(config.Conn, config.ReadBuffer)
+	case !self.IsValid():
+		return nil, fmt.Errorf("%w: self has no IP address", ErrAddress)
+	default:
+		conn, err = transport.Listen(self.ap, config.ReadBuffer)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("gossip: binding %v: %w", self, err)
+	}
+	var seed [32]byte
+	crand.Read(seed[:])
+	start := time.Now()
+	return newService(conn, receiver, config, func() time.Duration { return time.Since(start) }, seed), nil
+}
+
+// newService makes a node whose socket, time and randomness are given.
+func newService(s socket, receiver DataReceiver, config Config, clock func() time.Duration, seed [32]byte) *GossipService {
+	g := &GossipService{
+		config: config, receiver: receiver, socket: s, bound: s.LocalAddr(), clock: clock,
+		arrived: make([]byte, config.MaxMessageSize+1), cluster: []byte(config.Cluster),
+		rng: rand.New(rand.NewChaCha8(seed)),
+	}
+	var secret [32]byte
+	for i := range 4 {
+		binary.BigEndian.PutUint64(secret[8*i:], g.rng.Uint64())
+	}
+	g.tokens = token.NewMaker(secret)
+	g.roster = view.NewRoster(0, config.MaxMembers, config.RumorFactor)
+	g.origins = versions.NewTable(max(4*config.MaxMembers, 1024))
+	g.log = datalog.New(config.DataLogSize)
+	g.repair = repair.NewDesk(g.log, g.origins)
+	g.queue = newQueue(&g.config, g.log, &g.stats, g.rng.Uint32())
+	g.newsAt = -newsLasts
+	g.beSomebody()
+	return g
+}
+
+// beSomebody gives the node a new identity, to which nothing happened yet.
+func (g *GossipService) beSomebody() {
+	g.id = NodeID(g.rng.Uint64() | 1)
+	g.counter, g.directs, g.left, g.founder = 0, 0, false, false
+	g.direct.Reset(0, g.origins.Pool())
+	g.roster.Reset(uint64(g.id))
+	g.origins.Keep(uint64(g.id))
+	g.upkeep.start(g.now(), &g.config, g.rng)
+}
+
+// Member is what a node knows of another one.
+type Member struct {
+	ID      NodeID
+	Address Address
+	// RTT is the smoothed round-trip time, AckDelay included; 0 if nothing was
+	// measured yet.
+	RTT time.Duration
+}
+
+// Stats counts what a node has done and refused since New. All counters only
+// grow, but the last group, which says how things are now.
+type Stats struct {
+	DatagramsIn, DatagramsOut uint64
+	BytesIn, BytesOut         uint64 // without IP and UDP headers
+	MessagesIn, MessagesOut   uint64 // several travel in one datagram
+	Retries                   uint64 // messages sent again
+
+	Sent      uint64 // messages accepted by SendData
+	Delivered uint64 // messages given to the DataReceiver
+	Repaired  uint64 // of these, brought by comparison rather than by their spread
+	Duplicate uint64 // copies of messages that were here already
+	Relayed   uint64 // copies passed on for others
+
+	// Datagrams, or what was left of them, dropped on arrival.
+	DropOversize    uint64 // longer than MaxMessageSize
+	DropMalformed   uint64 // ends early or makes no sense
+	DropUnknownType uint64 // of a message type that this version does not know
+	DropTag         uint64 // of another cluster, by the tag in the header
+	DropLeft        uint64 // arrived after Leave
+
+	// Messages dropped on arrival.
+	DropCluster  uint64 // Hello of another cluster, by name
+	DropIllegal  uint64 // not legal in the state the node was in
+	DropAck      uint64 // sequence numbers acknowledged that nothing waits for, or by the wrong sender
+	DropWelcome  uint64 // Welcome that answers no Hello
+	DropLeave    uint64 // Leave of a member that it did not come from
+	DropMember   uint64 // hearsay not taken: own, unusable, or lost or gone within 60 s
+	DropStranger uint64 // from a node that has not proved its address, where only a member is believed
+	DropOrigin   uint64 // Data of one more origin than the table holds
+	DropAhead    uint64 // Direct Data too far ahead of what was received before
+
+	// Output not made.
+	DropAmplify   uint64 // answers that would exceed three times what an unproven source sent
+	DropRelay     uint64 // copies not passed on because the data queue was full
+	DropControl   uint64 // control messages displaced by newer ones in a full queue
+	DropPush      uint64 // repairs left for later because of the budget of bytes
+	GivenUp       uint64 // messages unacknowledged after the last attempt
+	GaveUpUnseen  uint64 // messages of others given up because nobody retains them, or too much came after them
+	SendErrors    uint64 // errors of the operating system on sending
+	ReceiveErrors uint64 // and on receiving
+
+	MembersLost  uint64 // members taken for lost
+	MembersAgain uint64 // of these, heard again
+
+	Members, Lost        int // in the view; lost and probed
+	QueuedControl        int // messages that wait to be sent or acknowledged
+	QueuedData           int
+	Origins              int // whose messages are known
+	Retained             int // messages in the log
+	RetainedBytes        int
+	AcksPending, Arrived int // acknowledgements to send; messages that wait for the DataReceiver
+}

@@ -1,0 +1,283 @@
+package gossip
+
+import (
+	"net/netip"
+	"time"
+
+	"example.com/gossip/internal/datalog"
+	"example.com/gossip/internal/view"
+	"example.com/gossip/internal/wire"
+)
+
+// amplification is how many times the bytes of a datagram its source is sent
+// in answer before it has proved that it can be reached there, as for a QUIC
+// server (RFC 9000, section 8.1).
+const amplification = 3
+
+// leastTimeout is how long an acknowledgement is waited for at least, beside
+// Config.AckDelay.
+const leastTimeout = 20 * time.Millisecond
+
+// envelopeIn is where a datagram that is being handled came from.
+type envelopeIn struct {
+	from   netip.AddrPort
+	member *view.Member // at from; nil: a stranger
+	credit int          // bytes of answer that are left to a source not proven
+}
+
+// proven reports whether the source is a member that has shown that it is
+// where it seems to be.
+func (e *envelopeIn) proven() bool { return e.member != nil && e.member.Proven }
+
+// envelopeOut is one message on its way to one recipient. It moves from chain
+// to chain of its lane: waiting to be sent, sent and waiting for an answer,
+// spent (sent for the last time), and then it is free.
+type envelopeOut struct {
+	lane  *lane
+	chain *chain                  // of the lane, that it is in
+	links [chains]envelopeOutLink // by kind of chain
+
+	kind     wire.Type
+	seq      uint32        // 0 until it is first sent, the same at every attempt
+	attempt  int           // how often it was sent
+	attempts int           // how often it may be sent
+	answered bool          // an answer is expected; without, it is free once sent
+	queuedAt time.Duration // all times since the service's start
+	firstAt  time.Duration // first sent
+	sentAt   time.Duration // last sent
+	deadline time.Duration // of the answer, then of giving up
+
+	body []byte // control: what follows the header
+
+	entry *datalog.Entry // Data: the message, and how it is to go on from there
+	flags uint8
+	hops  uint8
+	arc   view.Arc
+
+	page uint64 // MemberList: the id at which the next page begins, 0 for none
+}
+
+type envelopeOutLink struct{ prev, next *envelopeOut }
+
+func (e *envelopeOut) isData() bool { return e.entry != nil }
+
+func (e *envelopeOut) size() int {
+	if e.isData() {
+		return wire.DataSize(e.flags, len(e.entry.Payload))
+	}
+	return wire.HeaderSize + len(e.body)
+}
+
+func (e *envelopeOut) AppendTo(b []byte, tag uint16) []byte {
+	b = wire.Header{Type: e.kind, Tag: tag, Seq: e.seq}.AppendTo(b)
+	if !e.isData() {
+		return append(b, e.body...)
+	}
+	return wire.Data{
+		Origin: e.entry.Origin, Counter: e.entry.Counter,
+		Flags: e.flags, Hops: e.hops, Lo: e.arc.Lo, Hi: e.arc.Hi,
+		Payload: e.entry.Payload,
+	}.AppendTo(b)
+}
+
+// The two kinds of chain an envelope can be in at the same time.
+const (
+	inLane = iota // one of the chains of its lane
+	inAge         // all control envelopes, the oldest first
+	chains
+)
+
+// chain is a doubly linked list through envelopes.
+type chain struct {
+	head, tail *envelopeOut
+	len        int
+}
+
+func (c *chain) push(e *envelopeOut, kind int) {
+	e.links[kind] = envelopeOutLink{prev: c.tail}
+	if c.tail != nil {
+		c.tail.links[kind].next = e
+	} else {
+		c.head = e
+	}
+	c.tail = e
+	c.len++
+}
+
+func (c *chain) remove(e *envelopeOut, kind int) {
+	l := &e.links[kind]
+	if l.prev != nil {
+		l.prev.links[kind].next = l.next
+	} else {
+		c.head = l.next
+	}
+	if l.next != nil {
+		l.next.links[kind].prev = l.prev
+	} else {
+		c.tail = l.prev
+	}
+	*l = envelopeOutLink{}
+	c.len--
+}
+
+// The bounds of what is in flight to one recipient, in Data messages. It starts
+// at firstWindow, grows by one with each that is acknowledged and halves when
+// one is not, at most once per round trip: a burst neither overruns the
+// recipient's socket buffer nor stalls.
+const (
+	leastWindow = 8
+	firstWindow = 64
+	mostWindow  = 256
+
+	// acksInHand is how many acknowledgements are sent without waiting for more.
+	acksInHand = 32
+	// mostAcks bounds those that wait while the caller does not call Send.
+	mostAcks = 1024
+)
+
+// lane is what goes to one recipient: a pair of first-in-first-out chains that
+// wait to be sent, the envelopes that wait for an answer in the order in which
+// it is due, and the acknowledgements to send.
+type lane struct {
+	to            netip.AddrPort
+	control, data chain // waiting to be sent, again or for the first time
+	sent          chain // waiting for an answer before the next attempt
+	spent         chain // waiting for an answer after the last attempt
+	flying        int   // Data in sent
+	window        int
+	shrunkAt      time.Duration
+	dataFirst     bool // in the next datagram, so that neither starves the other
+
+	acks   []uint32
+	ackDue time.Duration
+
+	wake   time.Duration // never later than the first thing to do by time
+	index  int           // in the queue's timers, -1 if it waits for no time
+	listed bool          // among the queue's ready lanes
+}
+
+func (l *lane) chains() [4]*chain {
+	return [...]*chain{&l.control, &l.sent, &l.spent, &l.data}
+}
+
+func (l *lane) idle() bool {
+	return l.control.len == 0 && l.data.len == 0 && l.sent.len == 0 && l.spent.len == 0 && len(l.acks) == 0
+}
+
+// sendable reports whether there is something to send now.
+func (l *lane) sendable(now time.Duration) bool {
+	return l.control.len > 0 || l.dataSendable() || l.acksDue(now)
+}
+
+func (l *lane) dataSendable() bool {
+	return l.data.len > 0 && l.flying < l.window
+}
+
+func (l *lane) acksDue(now time.Duration) bool {
+	return len(l.acks) > 0 && (len(l.acks) >= acksInHand || l.ackDue <= now)
+}
+
+// due returns the time of the first thing to do by time.
+func (l *lane) due() (at time.Duration, any bool) {
+	at = 1<<63 - 1
+	if len(l.acks) > 0 && !l.listed {
+		at, any = l.ackDue, true
+	}
+	for _, e := range [...]*envelopeOut{l.sent.head, l.spent.head} {
+		if e != nil {
+			at, any = min(at, e.deadline), true
+		}
+	}
+	return at, any
+}
+
+// timers orders lanes by their wake, for container/heap.
+type timers []*lane
+
+func (t timers) Len() int           { return len(t) }
+func (t timers) Less(i, j int) bool { return t[i].wake < t[j].wake }
+func (t timers) Swap(i, j int) {
+	t[i], t[j] = t[j], t[i]
+	t[i].index, t[j].index = i, j
+}
+
+func (t *timers) Push(x any) {
+	l := x.(*lane)
+	l.index = len(*t)
+	*t = append(*t, l)
+}
+
+func (t *timers) Pop() any {
+	old := *t
+	l := old[len(old)-1]
+	l.index = -1
+	old[len(old)-1] = nil
+	*t = old[:len(old)-1]
+	return l
+}
+
+// forward divides an arc of the ring among about k members.
+func (g *GossipService) forward(now time.Duration, e *datalog.Entry, arc view.Arc, k int, flags, hops uint8) {
+	if hops >= mostHops {
+		return
+	}
+	g.delegates = g.roster.Split(g.delegates[:0], arc, k, now)
+	for _, d := range g.delegates {
+		attempts := g.config.RetryAttempts
+		if d.Suspect(now) {
+			attempts = 1
+		}
+		g.relay(now, d.Member, e, flags, hops+1, d.Arc, attempts)
+	}
+}
+
+func (g *GossipService) relay(now time.Duration, m *view.Member, e *datalog.Entry, flags, hops uint8, arc view.Arc, attempts int) {
+	if g.queue.emitData(now, m.Addr, e, flags, hops, arc, attempts) == nil {
+		g.stats.DropRelay++
+	} else if e.Origin != uint64(g.id) {
+		g.stats.Relayed++
+	}
+}
+
+// handOver gives the arc of a silent delegate to another member inside it, or,
+// if none is known and the arc is long enough for unknown ones, to the nearest
+// outside, once. The silent one is still tried, without an arc.
+func (g *GossipService) handOver(now time.Duration, e *envelopeOut) {
+	arc, silent := e.arc, g.roster.ByAddr(e.lane.to)
+	if silent != nil {
+		silent.SuspectUntil = now + suspicion
+	}
+	e.arc, e.flags = view.Arc{}, e.flags&^wire.FlagArc
+	flags := e.flags&wire.FlagNoOut | wire.FlagRe
+	to := g.roster.Inside(arc, silent, g.rng, now)
+	if to == nil && flags&wire.FlagNoOut == 0 && uint64(arc.Len()) >= 2*g.roster.LocalGap() {
+		to, flags = g.roster.Outside(arc, silent, now), flags|wire.FlagOut|wire.FlagNoOut
+	}
+	if to != nil {
+		g.relay(now, to, e.entry, flags, e.hops, arc, g.config.RetryAttempts)
+	}
+}
+
+// unanswered goes on with an envelope that got no answer in time: it is sent
+// again, and in the end given up.
+func (g *GossipService) unanswered(now time.Duration, e *envelopeOut) {
+	if !e.arc.Empty() && (e.attempt > 1 || e.attempt >= e.attempts-1) {
+		g.handOver(now, e)
+	}
+	if e.attempt < e.attempts {
+		g.queue.resend(now, e)
+		return
+	}
+	g.stats.GivenUp++
+	m, kind, firstAt := g.roster.ByAddr(e.lane.to), e.kind, e.firstAt
+	g.finish(e)
+	switch {
+	case m == nil || m.Heard >= firstAt:
+	case kind == wire.TypeHello:
+		g.lose(now, m)
+	case !g.queue.greets(m.Addr):
+		// On a bad network silence is common: ask before believing it.
+		g.greet(now, m.Addr, 0, g.config.RetryAttempts)
+		m.SuspectUntil = now + verification
+	}
+}

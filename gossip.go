@@ -1,0 +1,362 @@
+package gossip
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"example.com/gossip/internal/datalog"
+	"example.com/gossip/internal/repair"
+	"example.com/gossip/internal/versions"
+	"example.com/gossip/internal/view"
+	"example.com/gossip/internal/wire"
+)
+
+// NodeID identifies one life of a node: a random number, new at every New and
+// whenever a node that left joins again. It is never 0. It is also the node's
+// place on the ring along which broadcasts are handed out.
+type NodeID uint64
+
+// String returns the id in 16 hexadecimal digits.
+func (id NodeID) String() string { return fmt.Sprintf("%016x", uint64(id)) }
+
+// DataReceiver is called with each message that reaches the node, once, and who
+// said it. The payload is valid until it returns.
+//
+// It is called from Receive or Tick (or Join, Leave and Close, if these run at
+// the same time on another goroutine), one call at a time, in the order of
+// arrival, without any lock held: SendData, Leave, Close and everything that
+// only asks are legal inside it; Receive and Run are not. While it runs, the
+// node's loop stands still.
+type DataReceiver func(origin NodeID, payload []byte)
+
+// Spread says how far a message goes. The zero value means Config.Spread.
+type Spread struct {
+	kind spreadKind
+	to   Address
+}
+
+type spreadKind uint8
+
+const (
+	spreadDefault spreadKind = iota
+	spreadBroadcast
+	spreadRandom
+	spreadDirect
+)
+
+var (
+	// Broadcast reaches every node of the cluster, each along one path, as
+	// fast as the network carries it; what is lost on the way is repaired.
+	Broadcast = Spread{kind: spreadBroadcast}
+
+	// Random is the classic rumor: to RumorFactor random members, each of
+	// which passes it on once in the same way. It reaches most nodes at once
+	// and the rest by repair. It costs RumorFactor copies per node and asks no
+	// structure of the network.
+	Random = Spread{kind: spreadRandom}
+)
+
+// Direct sends to one address only, which need not be a member. It is repeated
+// until acknowledged, up to RetryAttempts times, and never passed on or
+// repaired by others.
+func Direct(to Address) Spread { return Spread{kind: spreadDirect, to: to} }
+
+func (s Spread) check() error {
+	if s.kind == spreadDirect && (!s.to.IsValid() || s.to.ap.Port() == 0 || s.to.ap.Addr().IsUnspecified()) {
+		return fmt.Errorf("%w: Direct to %q: it has no IP address or no port", ErrAddress, s.to)
+	}
+	return nil
+}
+
+// Errors that the caller can act on. All are wrapped with the offending value;
+// test for them by errors.Is.
+var (
+	// ErrState means that the verb is not legal in the state the node is in.
+	ErrState = errors.New("gossip: not legal in this state")
+	// ErrTooLarge means that a payload is longer than MaxPayload.
+	ErrTooLarge = errors.New("gossip: payload too large")
+	// ErrQueueFull means that the data queue has no room now: let the loop
+	// run, then try again.
+	ErrQueueFull = errors.New("gossip: queue full")
+	// ErrClosed means that the node was closed. It wraps net.ErrClosed.
+	ErrClosed = fmt.Errorf("gossip: closed: %w", net.ErrClosed)
+	// ErrAddress means that a text is not an address, or that an address
+	// cannot be sent to.
+	ErrAddress = errors.New("gossip: bad address")
+	// ErrConfig means that New was given a setting out of its range.
+	ErrConfig = errors.New("gossip: bad configuration")
+)
+
+const (
+	// publishFactor is among how many members the origin of a Broadcast divides
+	// the ring: more than a node on the way, for it is not hurried by others.
+	publishFactor = 16
+
+	// mostHops bounds how far a copy goes, whatever the views of the nodes say.
+	mostHops = 64
+
+	// pushBudget bounds the bytes of Data in answer to one Status.
+	pushBudget = 16 << 10
+
+	// suspicion is how long a silent member gets no arc to cover.
+	suspicion = 500 * time.Millisecond
+
+	// verification is the same for one that is being asked whether it lives.
+	verification = 5 * time.Second
+)
+
+// copies returns how many envelopes a message takes at most to be sent.
+func (g *GossipService) copies(s Spread) int {
+	switch s.kind {
+	case spreadDirect:
+		return 1
+	case spreadRandom:
+		return min(g.config.RumorFactor, g.roster.Len())
+	default:
+		return min(publishFactor, g.config.MaxOutputMessages, g.roster.Len())
+	}
+}
+
+// publish sends a message of this node on its way.
+func (g *GossipService) publish(now time.Duration, e *datalog.Entry, s Spread) {
+	switch s.kind {
+	case spreadDirect:
+		g.queue.emitData(now, s.to.ap, e, wire.FlagDirect, 0, view.Arc{}, g.config.RetryAttempts)
+	case spreadRandom:
+		g.passOn(now, e, netip.AddrPort{}, 0)
+	default:
+		e.Handled = true // the origin covers all the ring
+		g.forward(now, e, view.All(uint64(g.id)), min(publishFactor, g.config.MaxOutputMessages), 0, 0)
+	}
+}
+
+// passOn sends a rumor to random members but the one it came from.
+func (g *GossipService) passOn(now time.Duration, e *datalog.Entry, from netip.AddrPort, hops uint8) {
+	if hops >= mostHops {
+		return
+	}
+	g.members = g.roster.Random(g.members[:0], g.rng, g.config.RumorFactor, from, now)
+	for _, m := range g.members {
+		g.relay(now, m, e, wire.FlagRumor, hops+1, view.Arc{}, g.config.RetryAttempts)
+	}
+}
+
+// cover takes on the arc that a copy of e asks for.
+func (g *GossipService) cover(now time.Duration, e *datalog.Entry, d *wire.Data) {
+	e.Handled, e.Lo, e.Hi = true, d.Lo, d.Hi
+	g.forward(now, e, view.Arc{Lo: d.Lo, Hi: d.Hi}, g.config.BroadcastFactor, d.Flags&wire.FlagNoOut, d.Hops)
+}
+
+// coverLate takes on the arc of a copy of a message that was here already, if it
+// asks for what nobody asked for before: the first copy came by repair, or the
+// arc was handed to a node outside it.
+func (g *GossipService) coverLate(now time.Duration, d *wire.Data) {
+	if d.Flags&wire.FlagArc == 0 || d.Flags&wire.FlagDirect != 0 {
+		return
+	}
+	e := g.log.Get(d.Origin, d.Counter)
+	if e == nil {
+		return
+	}
+	if !e.Handled || d.Flags&wire.FlagOut != 0 && !(view.Arc{Lo: e.Lo, Hi: e.Hi}).Has(d.Lo) {
+		g.cover(now, e, d)
+	}
+}
+
+// number gives a message of this node the next number and retains it.
+func (g *GossipService) number(now time.Duration, payload []byte, s Spread) (*datalog.Entry, error) {
+	id, pool := uint64(g.id), g.origins.Pool()
+	if g.counter == 1<<32-1 || g.directs == 1<<32-1 {
+		return nil, fmt.Errorf("%w: SendData: all numbers of %v are used, Leave and Join", ErrState, g.id)
+	}
+	if s.kind == spreadDirect {
+		// Beyond the recipients' windows it would not be taken for new.
+		if g.direct.Check(g.directs+1) == versions.Ahead {
+			return nil, fmt.Errorf("%w: a Direct message, %d before the last, is on its way still", ErrQueueFull, versions.Width)
+		}
+		g.directs++
+		return g.log.Detached(id, g.directs, payload, now), nil
+	}
+	o, evicted, ok := g.origins.Add(id, now, 0)
+	if !ok {
+		return nil, fmt.Errorf("%w: no room for one more origin", ErrQueueFull)
+	}
+	if evicted != 0 {
+		g.log.Drop(evicted)
+	}
+	g.counter++
+	o.Since = 1
+	o.Seen.Add(g.counter, pool)
+	o.MarkYoung(g.counter, now, repair.Epoch)
+	o.Touch(now)
+	g.newsAt = now
+	return g.log.Put(id, g.counter, payload, now), nil
+}
+
+// handleData delivers what is new and passes it on as its spread asks.
+func (g *GossipService) handleData(now time.Duration, in *envelopeIn, seq uint32, d wire.Data) {
+	if d.Origin == uint64(g.id) { // it went round
+		g.acknowledge(now, in, seq)
+		g.stats.Duplicate++
+		return
+	}
+	o, window := g.sequence(now, in, &d)
+	if o == nil {
+		return
+	}
+	if d.Flags&wire.FlagPull == 0 {
+		g.acknowledge(now, in, seq)
+	}
+	newest := d.Counter > window.Highest()
+	if window.Add(d.Counter, g.origins.Pool()) == versions.Seen {
+		g.stats.Duplicate++
+		g.coverLate(now, &d)
+		return
+	}
+	o.Touch(now)
+	if d.Flags&wire.FlagDirect != 0 {
+		g.deliver(g.log.Detached(d.Origin, d.Counter, d.Payload, now))
+		return
+	}
+	if o.Since == 0 {
+		o.Since = d.Counter
+	}
+	e := g.log.Put(d.Origin, d.Counter, d.Payload, now)
+	g.newsAt = now
+	g.deliver(e)
+	switch {
+	case d.Flags&wire.FlagPull != 0:
+		g.stats.Repaired++
+		return
+	case d.Flags&wire.FlagRumor != 0:
+		g.passOn(now, e, in.from, d.Hops)
+	case d.Flags&wire.FlagArc != 0:
+		g.cover(now, e, &d)
+	}
+	if newest {
+		o.MarkYoung(d.Counter, now, repair.Epoch)
+	}
+}
+
+// sequence returns the origin of d and that of its two windows which d belongs
+// to, with room for d in it; or nil if d is not to be taken now. One forged
+// number must not silence an origin, so only who is where it seems to be may
+// move a window on.
+func (g *GossipService) sequence(now time.Duration, in *envelopeIn, d *wire.Data) (*versions.Origin, *versions.Window) {
+	o := g.origins.Get(d.Origin)
+	if o == nil {
+		o = g.newOrigin(now, in, d)
+	}
+	if o == nil {
+		return nil, nil
+	}
+	window := &o.Seen
+	if d.Flags&wire.FlagDirect != 0 {
+		window = &o.Direct
+	}
+	if window.Check(d.Counter) != versions.Ahead {
+		return o, window
+	}
+	if !in.proven() {
+		g.stats.DropAhead++
+		g.prove(now, in)
+		return nil, nil
+	}
+	if window == &o.Direct {
+		window.MakeRoom(d.Counter, g.origins.Pool()) // the rest went elsewhere
+	} else {
+		g.giveUp(o, d.Counter-versions.Width)
+	}
+	return o, window
+}
+
+func (g *GossipService) newOrigin(now time.Duration, in *envelopeIn, d *wire.Data) *versions.Origin {
+	if d.Counter > versions.Width && !in.proven() {
+		g.stats.DropAhead++
+		g.prove(now, in)
+		return nil
+	}
+	o, evicted, ok := g.origins.Add(d.Origin, now, originIdle)
+	if !ok {
+		g.stats.DropOrigin++
+		return nil
+	}
+	if evicted != 0 {
+		g.log.Drop(evicted)
+	}
+	return o
+}
+
+// giveUpStuck gives up messages that nobody retains any more.
+func (g *GossipService) giveUpStuck(now time.Duration) {
+	if g.state != StateConnected {
+		return
+	}
+	for i := range g.origins.Len() {
+		o := g.origins.At(i)
+		if !o.Stuck(now, stuckFor) {
+			continue
+		}
+		g.runs = o.Seen.AppendRuns(g.runs[:0], 0, 1)
+		if len(g.runs) > 0 {
+			g.giveUp(o, g.runs[0].First-1)
+		}
+	}
+}
+
+// giveUp moves the floor of an origin to at least floor. What it passes below
+// the first message that was ever taken of the origin, and all while none was,
+// is history, not loss.
+func (g *GossipService) giveUp(o *versions.Origin, floor uint32) {
+	o.Seen.Advance(min(floor, o.Since-1), g.origins.Pool()) // Since 0 is before none
+	g.stats.GaveUpUnseen += uint64(o.Seen.Advance(floor, g.origins.Pool()))
+}
+
+// handleStatus answers a full Status with what its sender lacks and with a
+// request for what this node lacks, an offer with a request, and a request with
+// what it asks for.
+func (g *GossipService) handleStatus(now time.Duration, in *envelopeIn, seq uint32, s wire.Status) {
+	if !in.proven() {
+		g.prove(now, in)
+	}
+	room := g.config.MaxMessageSize - wire.StatusOverhead
+	push := &g.push
+	*push = pusher{g: g, now: now, to: in.from, budget: pushBudget}
+	var wanted versions.Digest
+	switch s.Mode {
+	case wire.Full:
+		g.acknowledge(now, in, seq)
+		wanted = g.repair.Compare(now, s.Digest, s.First, s.Last, room, push)
+	case wire.Offer:
+		wanted = g.repair.Want(s.Digest, room)
+	case wire.Request:
+		g.repair.Serve(s.Digest, push)
+	}
+	if wanted.Len() > 0 {
+		g.newsAt = now
+		g.emitStatus(now, in.from, wire.Status{Mode: wire.Request, Last: 1<<64 - 1, Digest: wanted}, 1)
+	}
+}
+
+// pusher sends repairs to the node that is being answered, up to a budget of
+// bytes, and leaves half of the data queue to others.
+type pusher struct {
+	g      *GossipService
+	now    time.Duration
+	to     netip.AddrPort
+	budget int
+}
+
+func (p *pusher) Push(e *datalog.Entry) bool {
+	size := wire.DataSize(0, len(e.Payload))
+	if p.budget < size || p.g.queue.spare() <= p.g.config.MaxOutputMessages/2 || !p.g.afford(p.to, size) {
+		p.g.stats.DropPush++
+		return false
+	}
+	p.budget -= size
+	p.g.queue.emitData(p.now, p.to, e, wire.FlagPull, 0, view.Arc{}, 1)
+	return true
+}

@@ -1,0 +1,330 @@
+package gossip
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"time"
+
+	"example.com/gossip/internal/pace"
+	"example.com/gossip/internal/view"
+	"example.com/gossip/internal/wire"
+)
+
+// handle reads the messages of a datagram, one after another.
+func (g *GossipService) handle(now time.Duration, from netip.AddrPort, b []byte) {
+	g.stats.DatagramsIn++
+	g.stats.BytesIn += uint64(len(b))
+	if len(b) > g.config.MaxMessageSize {
+		g.stats.DropOversize++
+		return
+	}
+	if g.left {
+		g.stats.DropLeft++
+		return
+	}
+	in := &g.in
+	*in = envelopeIn{from: from, credit: amplification * len(b)}
+	defer func() { in.from = netip.AddrPort{} }()
+	for first := true; len(b) > 0 || first; first = false {
+		h, ok := wire.ParseHeader(b)
+		switch {
+		case !ok:
+			g.stats.DropMalformed++
+			return
+		case h.Tag != g.queue.tag:
+			g.stats.DropTag++
+			return
+		}
+		if first {
+			g.heard(now, in)
+		}
+		n, ok := g.dispatch(now, in, h, b[wire.HeaderSize:])
+		if !ok {
+			return
+		}
+		b = b[wire.HeaderSize+n:]
+	}
+}
+
+// dispatch parses one message, whose body begins b, and hands it to its handler
+// if the state allows. It returns the length of the body, and false if the rest
+// of the datagram cannot be read.
+func (g *GossipService) dispatch(now time.Duration, in *envelopeIn, h wire.Header, b []byte) (n int, ok bool) {
+	legal := h.Type < wire.Types && messageLegal[h.Type]&(1<<g.column()) != 0
+	switch h.Type {
+	case wire.TypeHello:
+		var m wire.Hello
+		if m, n, ok = wire.ParseHello(b); ok && legal {
+			g.handleHello(now, in, h.Seq, m)
+		}
+	case wire.TypeWelcome:
+		var m wire.Welcome
+		if m, n, ok = wire.ParseWelcome(b); ok && legal {
+			g.handleWelcome(now, in, m)
+		}
+	case wire.TypeMemberList:
+		var m wire.MemberList
+		if m, n, ok = wire.ParseMemberList(b); ok && legal {
+			g.handleMemberList(now, in, h.Seq, m)
+		}
+	case wire.TypeAck:
+		var m wire.Ack
+		if m, n, ok = wire.ParseAck(b); ok && legal {
+			g.handleAck(now, in, m)
+		}
+	case wire.TypeData:
+		var m wire.Data
+		if m, n, ok = wire.ParseData(b); ok && legal {
+			g.handleData(now, in, h.Seq, m)
+		}
+	case wire.TypeStatus:
+		var m wire.Status
+		if m, n, ok = wire.ParseStatus(b); ok && legal {
+			g.handleStatus(now, in, h.Seq, m)
+		}
+	case wire.TypeLeave:
+		var id uint64
+		if id, n, ok = wire.ParseLeave(b); ok && legal {
+			g.handleLeave(now, in, id)
+		}
+	default:
+		g.stats.DropUnknownType++
+		return 0, false
+	}
+	switch {
+	case !ok:
+		g.stats.DropMalformed++
+	case !legal:
+		g.stats.DropIllegal++
+	default:
+		g.stats.MessagesIn++
+	}
+	return n, ok
+}
+
+// afford reports whether size bytes may be sent to an address now, and charges
+// them if it is that of a source that is being answered and not proven.
+func (g *GossipService) afford(to netip.AddrPort, size int) bool {
+	if to != g.in.from || g.in.proven() {
+		return true
+	}
+	if g.in.credit < size {
+		g.stats.DropAmplify++
+		return false
+	}
+	g.in.credit -= size
+	return true
+}
+
+// emit queues a control message whose body is in g.body. To a source that is
+// not proven it is sent once, whatever attempts says.
+func (g *GossipService) emit(now time.Duration, to netip.AddrPort, kind wire.Type, attempts int, answered bool) *envelopeOut {
+	if !g.afford(to, wire.HeaderSize+len(g.body)) {
+		return nil
+	}
+	if to == g.in.from && !g.in.proven() {
+		attempts = 1
+	}
+	return g.queue.emit(now, to, kind, g.body, attempts, answered)
+}
+
+// acknowledge owes the source of in an Ack.
+func (g *GossipService) acknowledge(now time.Duration, in *envelopeIn, seq uint32) {
+	if g.afford(in.from, wire.AckOverhead+wire.AckSize) {
+		g.queue.acknowledge(now, in.from, seq)
+	}
+}
+
+const (
+	newsPause  = 100 * time.Millisecond  // between two announcements of new members
+	newsLasts  = 1500 * time.Millisecond // after the last news, what was seen is compared more rarely
+	stuckFor   = 30 * time.Second        // until a gap that nobody fills is given up
+	growing    = 3 * time.Second         // after the last new member, more are exchanged, more often
+	originIdle = time.Hour               // until an origin may make room for another
+	exchanged  = 16                      // members in one exchange
+	mostProbes = 64                      // Hellos to doubtful addresses in a TickInterval
+	longProbe  = 4 * time.Second         // between two rounds of Hellos of a node that is alone
+)
+
+// upkeep is what a node does by the clock alone.
+type upkeep struct {
+	exchange, compare, announce, probe pace.Duty
+	turn                               int           // of the exchange
+	round                              int           // of a node that is alone
+	probes                             int           // Hellos to doubtful addresses that are left
+	grewAt                             time.Duration // when hearsay last brought a member
+}
+
+func (u *upkeep) start(now time.Duration, c *Config, rng *rand.Rand) {
+	*u = upkeep{probes: mostProbes, grewAt: -growing}
+	u.exchange.At(now + time.Duration(rng.Int64N(int64(c.TickInterval))))
+	u.compare.At(now + time.Duration(rng.Int64N(int64(c.TickInterval))))
+	u.probe.At(now + time.Duration(rng.Int64N(int64(c.TickInterval))))
+	u.announce.Stop()
+}
+
+func (u *upkeep) next() time.Duration {
+	return min(u.exchange.Next(), u.compare.Next(), u.announce.Next(), u.probe.Next())
+}
+
+// keepUp does the duties whose time has come.
+func (g *GossipService) keepUp(now time.Duration) {
+	u, c := &g.upkeep, &g.config
+	fast := now-g.newsAt < newsLasts
+	pause, most := c.TickInterval, exchanged
+	if now-u.grewAt < growing {
+		pause, most = pause/time.Duration(c.RumorFactor), c.MaxMessageSize/wire.MinMemberSize
+	}
+	if u.exchange.Due(now, pause, g.rng) {
+		u.probes = mostProbes
+		g.giveUpStuck(now)
+		if m := g.partner(); m != nil {
+			g.exchange(now, m, most)
+			if !fast {
+				g.compare(now, m)
+			}
+		}
+	}
+	if u.compare.Due(now, c.TickInterval/time.Duration(c.RumorFactor), g.rng) && fast {
+		g.members = g.roster.Random(g.members[:0], g.rng, 1, netip.AddrPort{}, now)
+		for _, m := range g.members {
+			g.compare(now, m)
+		}
+	}
+	if u.announce.Due(now, newsPause, g.rng) {
+		g.announce(now)
+	}
+	if g.state == StateJoining && g.queue.hellos == 0 {
+		c.Logger.Warn("gossip: no seed answers", "seeds", g.roster.Seeds())
+		u.round = 0
+		g.setState(StateDisconnected)
+	}
+	pause = c.TickInterval
+	if g.state == StateDisconnected {
+		pause = min(pause<<min(u.round, 8), longProbe)
+	}
+	if u.probe.Due(now, pause, g.rng) && g.state != StateJoining {
+		u.round++
+		g.probeContacts(now)
+	}
+}
+
+// partner returns whom to exchange members with: a neighbour on the ring, on
+// either side, and a random member in turn.
+func (g *GossipService) partner() *view.Member {
+	n := g.roster.Len()
+	if n == 0 {
+		return nil
+	}
+	g.upkeep.turn++
+	switch i := g.upkeep.turn / 4 % min(n, view.Near); g.upkeep.turn % 4 {
+	case 0:
+		return g.roster.Clockwise(i)
+	case 2:
+		return g.roster.Counterclockwise(i)
+	default:
+		return g.roster.At(g.rng.IntN(n))
+	}
+}
+
+// exchange tells m of members: some near m on the ring, the rest random.
+func (g *GossipService) exchange(now time.Duration, m *view.Member, most int) {
+	g.members = g.roster.Nearest(g.members[:0], m.ID, exchanged/2)
+	near := len(g.members)
+	g.members = g.roster.Sample(g.members, g.rng, most-near, func(x *view.Member) bool {
+		return x != m && !slices.Contains(g.members[:near], x)
+	})
+	g.emitMembers(now, m.Addr, g.members, false)
+}
+
+// compare tells m the next page of what was seen here.
+func (g *GossipService) compare(now time.Duration, m *view.Member) {
+	digest, first, last := g.repair.Page(now, g.config.MaxMessageSize-wire.StatusOverhead)
+	g.emitStatus(now, m.Addr, wire.Status{Mode: wire.Full, First: first, Last: last, Digest: digest}, g.config.RetryAttempts)
+}
+
+// announce passes on who is new.
+func (g *GossipService) announce(now time.Duration) {
+	news := g.roster.News(g.members[:0], exchanged)
+	to := g.roster.Random(news, g.rng, 1, netip.AddrPort{}, now)[len(news):]
+	if len(news) > 0 && len(to) > 0 {
+		g.emitMembers(now, to[0].Addr, news, true)
+	}
+	if !g.roster.HasNews() {
+		g.upkeep.announce.Stop()
+	}
+}
+
+func (g *GossipService) tell(now time.Duration, m *view.Member) {
+	g.roster.Tell(m)
+	g.upkeep.announce.By(now + newsPause/2)
+}
+
+// probeContacts says Hello to seeds and lost members.
+func (g *GossipService) probeContacts(now time.Duration) {
+	g.contacts = g.roster.Probes(g.contacts[:0], g.state == StateConnected, now)
+	for _, to := range g.contacts {
+		g.greet(now, to, 0, 1)
+	}
+}
+
+// greet says Hello; with token 0 it asks for one.
+func (g *GossipService) greet(now time.Duration, to netip.AddrPort, token uint64, attempts int) {
+	h := wire.Hello{Version: wire.Version, Token: token, From: g.me(), Cluster: g.cluster}
+	g.body = h.AppendTo(g.body[:0])
+	g.emit(now, to, wire.TypeHello, attempts, true)
+}
+
+// probe asks who is at a doubtful address, a bounded number of times.
+func (g *GossipService) probe(now time.Duration, to netip.AddrPort) {
+	if g.upkeep.probes > 0 && !g.queue.greets(to) {
+		g.upkeep.probes--
+		g.greet(now, to, 0, 1)
+	}
+}
+
+// prove asks a source that is not proven to say who it is, if that could make
+// a member of it.
+func (g *GossipService) prove(now time.Duration, in *envelopeIn) {
+	if in.member != nil || g.roster.Len() < g.config.MaxMembers {
+		g.probe(now, in.from)
+	}
+}
+
+// emitMembers sends as many of the members as fit one message and returns how
+// many it took.
+func (g *GossipService) emitMembers(now time.Duration, to netip.AddrPort, members []*view.Member, news bool) (taken int, e *envelopeOut) {
+	g.list.Reset(news)
+	for _, m := range members {
+		if m.Addr != to && !g.list.Add(wire.Member{ID: m.ID, Addr: m.Addr}, g.config.MaxMessageSize) {
+			break
+		}
+		taken++
+	}
+	if g.list.Len() == 0 {
+		return taken, nil
+	}
+	g.body = g.list.AppendTo(g.body[:0])
+	return taken, g.emit(now, to, wire.TypeMemberList, g.config.RetryAttempts, true)
+}
+
+// emitPage sends a newcomer the members from an id on. Its Ack asks for more.
+func (g *GossipService) emitPage(now time.Duration, to netip.AddrPort, from uint64) {
+	g.members = g.members[:0]
+	first := g.roster.Search(from)
+	most := g.config.MaxMessageSize / wire.MinMemberSize
+	for i := first; i < g.roster.Len() && i-first < most; i++ {
+		g.members = append(g.members, g.roster.At(i))
+	}
+	taken, e := g.emitMembers(now, to, g.members, false)
+	if next := first + taken; e != nil && next < g.roster.Len() {
+		e.page = g.roster.At(next).ID
+	}
+}
+
+// emitStatus sends a Status. Only a full one is acknowledged.
+func (g *GossipService) emitStatus(now time.Duration, to netip.AddrPort, s wire.Status, attempts int) {
+	g.body = s.AppendTo(g.body[:0])
+	g.emit(now, to, wire.TypeStatus, attempts, s.Mode == wire.Full)
+}

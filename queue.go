@@ -1,0 +1,441 @@
+package gossip
+
+import (
+	"container/heap"
+	"net/netip"
+	"time"
+
+	"example.com/gossip/internal/datalog"
+	"example.com/gossip/internal/fifo"
+	"example.com/gossip/internal/view"
+	"example.com/gossip/internal/wire"
+)
+
+// lingering is how long a member has at least to answer the last attempt, so
+// that a slow loop, here or there, does not cost its membership.
+const lingering = time.Second
+
+// queue holds the two bounded outbound queues, of control and of Data, sorted
+// by recipient into lanes. At the bound of control the oldest envelope makes
+// room, at the bound of Data the new one is refused. There is at most one lane
+// for each envelope, and for each recipient that is only owed acknowledgements
+// up to the two bounds together; then acknowledgements are not made, and the
+// other side tries again.
+//
+// Finding an envelope by its sequence number, a lane by its recipient and the
+// next lane to send is O(1); the next one to do something by time O(log lanes).
+type queue struct {
+	limit    int // of each of the two
+	room     int // bytes in a datagram
+	tag      uint16
+	ackDelay time.Duration
+	log      *datalog.Log
+	stats    *Stats
+
+	seq    uint32
+	bySeq  map[uint32]*envelopeOut
+	lanes  map[netip.AddrPort]*lane
+	timers timers
+	ready  fifo.Queue[*lane] // to send from, in turn
+
+	age       chain // control, the oldest first
+	data      int
+	hellos    int
+	acks      int
+	freeEnvs  *envelopeOut
+	freeLanes []*lane
+}
+
+func newQueue(c *Config, log *datalog.Log, stats *Stats, seq uint32) *queue {
+	return &queue{
+		limit: c.MaxOutputMessages, room: c.MaxMessageSize, tag: wire.ClusterTag(c.Cluster),
+		ackDelay: c.AckDelay, log: log, stats: stats, seq: seq,
+		bySeq: map[uint32]*envelopeOut{}, lanes: map[netip.AddrPort]*lane{},
+	}
+}
+
+// emit queues a control message; body is copied.
+func (q *queue) emit(now time.Duration, to netip.AddrPort, kind wire.Type, body []byte, attempts int, answered bool) *envelopeOut {
+	if q.age.len >= q.limit {
+		q.stats.DropControl++
+		q.drop(q.age.head)
+	}
+	e := q.take(now, to, kind, attempts, answered)
+	e.body = append(e.body[:0], body...)
+	q.age.push(e, inAge)
+	if kind == wire.TypeHello {
+		q.hellos++
+	}
+	q.wait(e)
+	return e
+}
+
+// spare returns how many more Data envelopes there is room for.
+func (q *queue) spare() int { return q.limit - q.data }
+
+// emitData queues a copy of a retained message. Without room it returns nil.
+func (q *queue) emitData(now time.Duration, to netip.AddrPort, m *datalog.Entry, flags, hops uint8, arc view.Arc, attempts int) *envelopeOut {
+	if q.data >= q.limit {
+		return nil
+	}
+	e := q.take(now, to, wire.TypeData, attempts, flags&wire.FlagPull == 0)
+	e.entry, e.flags, e.hops, e.arc = q.log.Retain(m), flags, hops, arc
+	if !arc.Empty() {
+		e.flags |= wire.FlagArc
+	}
+	q.data++
+	q.wait(e)
+	return e
+}
+
+// acknowledge owes to an acknowledgement of its envelope seq.
+func (q *queue) acknowledge(now time.Duration, to netip.AddrPort, seq uint32) {
+	l := q.lanes[to]
+	if l == nil && len(q.lanes) >= 2*q.limit || l != nil && len(l.acks) >= mostAcks {
+		q.stats.DropControl++
+		return
+	}
+	if l == nil {
+		l = q.lane(to)
+	}
+	if len(l.acks) == 0 {
+		l.ackDue = now + q.ackDelay
+	}
+	l.acks = append(l.acks, seq)
+	q.acks++
+	if l.acksDue(now) {
+		q.list(l)
+	} else {
+		q.schedule(l, l.ackDue)
+	}
+}
+
+// acknowledged returns the envelope that from says it has received, or nil if
+// none waits for that; the caller drops it. sameNode tells whether two addresses
+// are known to be of one node.
+func (q *queue) acknowledged(from netip.AddrPort, seq uint32, sameNode func(a, b netip.AddrPort) bool) *envelopeOut {
+	e := q.bySeq[seq]
+	if e == nil || e.lane.to != from && !sameNode(e.lane.to, from) {
+		return nil
+	}
+	if e.isData() && e.lane.window < mostWindow {
+		e.lane.window++
+	}
+	return e
+}
+
+// overdue returns an envelope that was not answered in time, or nil if there is
+// none at now; the caller resends or drops it. It is to be called until then.
+func (q *queue) overdue(now time.Duration) *envelopeOut {
+	for len(q.timers) > 0 && q.timers[0].wake <= now {
+		l := q.timers[0]
+		if l.acksDue(now) {
+			q.list(l)
+		}
+		for _, e := range [...]*envelopeOut{l.sent.head, l.spent.head} {
+			if e != nil && e.deadline <= now {
+				return e
+			}
+		}
+		q.reschedule(l)
+	}
+	return nil
+}
+
+// deadline returns when overdue will have something to do.
+func (q *queue) deadline() (at time.Duration, any bool) {
+	for len(q.timers) > 0 {
+		l := q.timers[0]
+		if at, any = l.due(); any && at <= l.wake {
+			return l.wake, true
+		}
+		q.reschedule(l)
+	}
+	return 0, false
+}
+
+// resend puts an envelope that was not answered back among those to send; its
+// lane slows down.
+func (q *queue) resend(now time.Duration, e *envelopeOut) {
+	l := e.lane
+	if e.isData() && now-l.shrunkAt > e.deadline-e.sentAt {
+		l.window, l.shrunkAt = max(l.window/2, leastWindow), now
+	}
+	q.wait(e)
+}
+
+// drop takes e out of everything and frees it.
+func (q *queue) drop(e *envelopeOut) {
+	l := e.lane
+	q.unchain(e)
+	if e.seq != 0 {
+		delete(q.bySeq, e.seq)
+	}
+	if e.isData() {
+		q.data--
+		q.log.Release(e.entry)
+	} else {
+		q.age.remove(e, inAge)
+		if e.kind == wire.TypeHello {
+			q.hellos--
+		}
+	}
+	*e = envelopeOut{body: e.body[:0]}
+	e.links[inLane].next, q.freeEnvs = q.freeEnvs, e
+	if l.sendable(0) {
+		q.list(l)
+	}
+	q.settle(l)
+}
+
+// oldest returns an envelope of the lane to a recipient, or nil.
+func (q *queue) oldest(to netip.AddrPort) *envelopeOut {
+	if l := q.lanes[to]; l != nil {
+		for _, c := range l.chains() {
+			if c.head != nil {
+				return c.head
+			}
+		}
+	}
+	return nil
+}
+
+// greets reports whether a Hello to that recipient is on its way.
+func (q *queue) greets(to netip.AddrPort) bool {
+	l := q.lanes[to]
+	if l == nil || q.hellos == 0 {
+		return false
+	}
+	for _, c := range l.chains() {
+		for e := c.head; e != nil; e = e.links[inLane].next {
+			if e.kind == wire.TypeHello {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// clear drops everything, acknowledgements too.
+func (q *queue) clear() {
+	for _, l := range q.lanes {
+		q.acks -= len(l.acks)
+		l.acks = l.acks[:0]
+		for _, c := range l.chains() {
+			for c.head != nil {
+				q.drop(c.head)
+			}
+		}
+		q.settle(l)
+	}
+	for l := q.next(); l != nil; l = q.next() {
+		q.settle(l)
+	}
+}
+
+// pending reports whether next has anything to return.
+func (q *queue) pending() bool { return q.ready.Len() > 0 }
+
+// next returns the lane whose turn it is to send a datagram, or nil.
+func (q *queue) next() *lane {
+	l, ok := q.ready.Pop()
+	if ok {
+		l.listed = false
+	}
+	return l
+}
+
+// pack fills a datagram with what waits in the lane: acknowledgements, then
+// control and Data, in turn first. An answer is expected within timeout.
+func (q *queue) pack(b []byte, l *lane, now, timeout time.Duration) []byte {
+	b = q.packAcks(b, l)
+	l.dataFirst = !l.dataFirst
+	if l.dataFirst {
+		b = q.packData(b, l, now, timeout)
+		b = q.packControl(b, l, now, timeout)
+	} else {
+		b = q.packControl(b, l, now, timeout)
+		b = q.packData(b, l, now, timeout)
+	}
+	if l.sendable(now) {
+		q.list(l)
+	} else if len(l.acks) > 0 {
+		q.schedule(l, l.ackDue)
+	}
+	q.settle(l)
+	return b
+}
+
+func (q *queue) packAcks(b []byte, l *lane) []byte {
+	n := min(len(l.acks), (q.room-wire.AckOverhead)/wire.AckSize)
+	if n == 0 {
+		return b
+	}
+	b = wire.AppendAck(wire.Header{Type: wire.TypeAck, Tag: q.tag, Seq: q.stamp()}.AppendTo(b), l.acks[:n])
+	l.acks = l.acks[:copy(l.acks, l.acks[n:])]
+	q.acks -= n
+	q.stats.MessagesOut++
+	return b
+}
+
+func (q *queue) packControl(b []byte, l *lane, now, timeout time.Duration) []byte {
+	for e := l.control.head; e != nil && len(b)+e.size() <= q.room; e = l.control.head {
+		b = q.put(b, e, now, timeout)
+	}
+	return b
+}
+
+func (q *queue) packData(b []byte, l *lane, now, timeout time.Duration) []byte {
+	for l.dataSendable() && len(b)+l.data.head.size() <= q.room {
+		b = q.put(b, l.data.head, now, timeout)
+	}
+	return b
+}
+
+// put makes one attempt with an envelope that waits.
+func (q *queue) put(b []byte, e *envelopeOut, now, timeout time.Duration) []byte {
+	l := e.lane
+	if e.seq == 0 {
+		e.seq = q.stamp()
+		e.firstAt = now
+		if e.answered {
+			q.bySeq[e.seq] = e
+		}
+	}
+	b = e.AppendTo(b, q.tag)
+	q.stats.MessagesOut++
+	e.attempt++
+	if e.attempt > 1 {
+		q.stats.Retries++
+	}
+	if !e.answered {
+		q.drop(e)
+		return b
+	}
+	e.sentAt = now
+	to := &l.sent
+	if e.attempt >= e.attempts {
+		to = &l.spent
+		timeout = max(timeout, lingering)
+	}
+	e.deadline = now + timeout
+	if to.tail != nil { // the chain stays in order though timeouts may shrink
+		e.deadline = max(e.deadline, to.tail.deadline)
+	}
+	q.move(e, to)
+	q.schedule(l, e.deadline)
+	return b
+}
+
+// stamp returns the next sequence number, never 0 and never one in use.
+func (q *queue) stamp() uint32 {
+	for {
+		q.seq++
+		if q.seq != 0 && q.bySeq[q.seq] == nil {
+			return q.seq
+		}
+	}
+}
+
+func (q *queue) take(now time.Duration, to netip.AddrPort, kind wire.Type, attempts int, answered bool) *envelopeOut {
+	e := q.freeEnvs
+	if e == nil {
+		e = new(envelopeOut)
+	} else {
+		q.freeEnvs, e.links[inLane].next = e.links[inLane].next, nil
+	}
+	e.lane, e.kind, e.attempts, e.answered, e.queuedAt = q.lane(to), kind, attempts, answered, now
+	return e
+}
+
+// wait puts e among those of its lane that wait to be sent.
+func (q *queue) wait(e *envelopeOut) {
+	l := e.lane
+	if e.isData() {
+		q.move(e, &l.data)
+	} else {
+		q.move(e, &l.control)
+	}
+	if l.sendable(0) {
+		q.list(l)
+	}
+}
+
+// move puts e at the end of a chain of its lane.
+func (q *queue) move(e *envelopeOut, to *chain) {
+	q.unchain(e)
+	e.chain = to
+	to.push(e, inLane)
+	if to == &e.lane.sent && e.isData() {
+		e.lane.flying++
+	}
+}
+
+func (q *queue) unchain(e *envelopeOut) {
+	if e.chain == nil {
+		return
+	}
+	if e.chain == &e.lane.sent && e.isData() {
+		e.lane.flying--
+	}
+	e.chain.remove(e, inLane)
+	e.chain = nil
+}
+
+// lane returns the lane to a recipient, a new one if there is none.
+func (q *queue) lane(to netip.AddrPort) *lane {
+	l := q.lanes[to]
+	if l == nil {
+		if n := len(q.freeLanes); n > 0 {
+			l, q.freeLanes = q.freeLanes[n-1], q.freeLanes[:n-1]
+		} else {
+			l = new(lane)
+		}
+		*l = lane{to: to, window: firstWindow, index: -1, acks: l.acks[:0]}
+		q.lanes[to] = l
+	}
+	return l
+}
+
+// list puts l among the lanes that are ready to send.
+func (q *queue) list(l *lane) {
+	if !l.listed {
+		l.listed = true
+		q.ready.Push(l)
+	}
+}
+
+// settle frees a lane that has nothing left to do.
+func (q *queue) settle(l *lane) {
+	if !l.idle() || l.listed || q.lanes[l.to] != l {
+		return
+	}
+	if l.index >= 0 {
+		heap.Remove(&q.timers, l.index)
+	}
+	delete(q.lanes, l.to)
+	q.freeLanes = append(q.freeLanes, l)
+}
+
+// schedule makes sure that overdue looks at l at the given time.
+func (q *queue) schedule(l *lane, at time.Duration) {
+	switch {
+	case l.index < 0:
+		l.wake = at
+		heap.Push(&q.timers, l)
+	case at < l.wake:
+		l.wake = at
+		heap.Fix(&q.timers, l.index)
+	}
+}
+
+// reschedule puts the wake of l where its first thing to do by time is.
+func (q *queue) reschedule(l *lane) {
+	at, any := l.due()
+	if !any {
+		heap.Remove(&q.timers, l.index)
+		return
+	}
+	l.wake = at
+	heap.Fix(&q.timers, l.index)
+}

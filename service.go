@@ -1,0 +1,549 @@
+package gossip
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"example.com/gossip/internal/datalog"
+	"example.com/gossip/internal/fifo"
+	"example.com/gossip/internal/repair"
+	"example.com/gossip/internal/token"
+	"example.com/gossip/internal/transport"
+	"example.com/gossip/internal/versions"
+	"example.com/gossip/internal/view"
+	"example.com/gossip/internal/wire"
+)
+
+const (
+	receiveBurst = 64   // datagrams handled by one Receive
+	sendBurst    = 256  // datagrams sent by one Send
+	mostEvents   = 4096 // calls of the receiver that may wait before Receive stops reading
+)
+
+// socket is what a node sends and receives by: an internal/transport.Conn, or a
+// simulated one.
+type socket interface {
+	Receive(b []byte, maxWait time.Duration) (n int, from netip.AddrPort, err error)
+	Send(b []byte, to netip.AddrPort) error
+	Wake()
+	LocalAddr() netip.AddrPort
+	SyscallConn() (syscall.RawConn, error)
+	Close() error
+}
+
+// GossipService is one node of a cluster. It is made by New. All its methods may
+// be called from any goroutine, and those that say so also from inside a
+// DataReceiver; none starts a goroutine.
+type GossipService struct {
+	config   Config
+	receiver DataReceiver
+	socket   socket
+	bound    netip.AddrPort
+	clock    func() time.Duration // since the node was made
+	tokens   *token.Maker
+
+	receiving sync.Mutex // held by the one Receive
+	waiting   atomic.Bool
+	arrived   []byte     // for the one Receive
+	sending   sync.Mutex // held by the one Send
+	leaving   []byte     // for the one Send
+
+	mu       sync.Mutex // guards all below; never held while waiting or in a callback
+	rng      *rand.Rand
+	last     time.Duration
+	id       NodeID
+	state    State
+	left     bool           // of its own will
+	founder  bool           // a seed on its own stays connected
+	observed netip.AddrPort // where others see this node
+	counter  uint32         // of the node's last message
+	direct   versions.Window
+	directs  uint32 // counter of the last Direct one
+	stats    Stats
+
+	roster  *view.Roster
+	origins *versions.Table
+	log     *datalog.Log
+	repair  *repair.Desk
+	queue   *queue
+	upkeep  upkeep
+	events  fifo.Queue[event] // at most mostEvents, what one Receive adds, and changes of state
+	calling bool              // a callback runs
+
+	in        envelopeIn // being handled; with no source, none is
+	warnAt    time.Duration
+	newsAt    time.Duration // when a message was last new here, or there
+	body      []byte        // space to work in, as are the following
+	members   []*view.Member
+	delegates []view.Delegate
+	contacts  []netip.AddrPort
+	list      wire.MemberList
+	cluster   []byte // Config.Cluster
+	runs      []versions.Run
+	push      pusher
+}
+
+// Join makes the node a member of the cluster that the seeds belong to. It
+// returns at once: the node says Hello to all of them, and is CONNECTED when one
+// answers, or DISCONNECTED when none does in RetryAttempts rounds; then it goes
+// on asking by itself. The seeds stand: whenever members are missing they are
+// asked again. Join may be called again at any time, also to add seeds, and also
+// after Leave, as a new node with a new ID. Without seeds the node is one itself,
+// CONNECTED at once. Its own address among them is ignored.
+//
+// Errors: ErrAddress if a seed cannot be sent to or there are more than
+// MaxMembers, and then nothing was changed; ErrClosed.
+func (g *GossipService) Join(seeds ...Address) error {
+	for _, s := range seeds {
+		if !reachable(s.ap) {
+			return fmt.Errorf("%w: seed %q has no IP address or no port", ErrAddress, s)
+		}
+	}
+	g.mu.Lock()
+	defer g.leave()
+	if err := g.may(verbJoin); err != nil {
+		return err
+	}
+	if g.roster.Seeds()+len(seeds) > 2*g.config.MaxMembers {
+		return fmt.Errorf("%w: %d seeds are more than MaxMembers", ErrAddress, g.roster.Seeds()+len(seeds))
+	}
+	now := g.now()
+	if g.left {
+		g.beSomebody()
+	}
+	others := 0
+	for _, s := range seeds {
+		if s.ap != g.address() {
+			others++
+			g.roster.AddSeed(s.ap)
+			if g.roster.ByAddr(s.ap) == nil && !g.queue.greets(s.ap) {
+				g.greet(now, s.ap, 0, g.config.RetryAttempts)
+			}
+		}
+	}
+	if others == 0 {
+		g.founder = true
+		g.setState(StateConnected)
+	} else if g.state != StateConnected {
+		g.setState(StateJoining)
+	}
+	g.wake()
+	return nil
+}
+
+// Receive waits at most maxWait for a datagram, not at all if that is 0 or less,
+// then handles it and those that are there already, 64 at most, and calls the
+// DataReceiver for what they brought. It returns how many datagrams it handled.
+// It returns early after Wake, when output waits to be sent, and when the socket
+// reports a passing error, which is counted.
+//
+// One goroutine at a time may be in Receive; it is not legal inside a callback:
+// both are ErrState. After Close it returns ErrClosed, also if it was waiting.
+func (g *GossipService) Receive(maxWait time.Duration) (handled int, err error) {
+	if !g.receiving.TryLock() {
+		return 0, fmt.Errorf("%w: Receive inside Receive", ErrState)
+	}
+	defer g.receiving.Unlock()
+	defer g.drain()
+	g.waiting.Store(true)
+	g.mu.Lock()
+	err = g.may(verbReceive)
+	if g.queue.pending() || g.events.Len() > 0 {
+		maxWait = 0
+	}
+	full := g.events.Len() >= mostEvents
+	g.mu.Unlock()
+	if err != nil || full {
+		g.waiting.Store(false)
+		return 0, err
+	}
+	for handled < receiveBurst {
+		n, from, err := g.socket.Receive(g.arrived, maxWait)
+		g.waiting.Store(false)
+		if errors.Is(err, net.ErrClosed) {
+			return handled, fmt.Errorf("%w: Receive", ErrClosed)
+		}
+		if err == transport.ErrNothing {
+			break
+		}
+		g.mu.Lock()
+		if err != nil {
+			g.stats.ReceiveErrors++
+		} else {
+			g.handle(g.now(), from, g.arrived[:n])
+		}
+		g.mu.Unlock()
+		if err != nil {
+			break
+		}
+		handled++
+		maxWait = 0
+	}
+	return handled, nil
+}
+
+// Send sends what is due, as few datagrams as hold it, 256 at most; Tick returns
+// 0 while there is more. It returns how many it sent. An error of the operating
+// system is counted, and the messages wait for their retry. Errors: ErrClosed.
+func (g *GossipService) Send() (datagrams int, err error) {
+	g.sending.Lock()
+	defer g.sending.Unlock()
+	for datagrams < sendBurst {
+		g.mu.Lock()
+		if err = g.may(verbSend); err != nil {
+			g.mu.Unlock()
+			return datagrams, err
+		}
+		l := g.queue.next()
+		if l == nil {
+			g.mu.Unlock()
+			break
+		}
+		to := l.to
+		g.leaving = g.queue.pack(g.leaving[:0], l, g.now(), g.timeout(to))
+		if len(g.leaving) > 0 {
+			g.stats.DatagramsOut++
+			g.stats.BytesOut += uint64(len(g.leaving))
+		}
+		g.mu.Unlock()
+		if len(g.leaving) == 0 {
+			continue
+		}
+		datagrams++
+		if err := g.socket.Send(g.leaving, to); err != nil {
+			g.mu.Lock()
+			g.stats.SendErrors++
+			g.mu.Unlock()
+		}
+	}
+	return datagrams, nil
+}
+
+// Tick does what is to be done by time: retries, repair and upkeep. It returns
+// how long the loop may wait until it is to be called again, 0 while output
+// waits to be sent. It works from the clock, however late it is called. Errors:
+// ErrClosed.
+func (g *GossipService) Tick() (next time.Duration, err error) {
+	g.mu.Lock()
+	if err := g.may(verbTick); err != nil {
+		g.mu.Unlock()
+		return 0, err
+	}
+	now := g.now()
+	for e := g.queue.overdue(now); e != nil; e = g.queue.overdue(now) {
+		g.unanswered(now, e)
+	}
+	if g.active() {
+		g.keepUp(now)
+	}
+	g.mu.Unlock()
+	g.drain()
+
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now = g.now()
+	at := now + g.config.TickInterval
+	if g.active() {
+		at = min(at, g.upkeep.next())
+	}
+	if g.queue.pending() {
+		at = now
+	}
+	if due, any := g.queue.deadline(); any {
+		at = min(at, due)
+	}
+	return max(0, at-now), nil
+}
+
+// SendData spreads a payload, which is copied, through the cluster, as far as
+// the Spread says, by default Config.Spread. It only queues. The node's own
+// DataReceiver is not called.
+//
+// Errors, all without any trace: ErrTooLarge, ErrQueueFull, ErrAddress for a
+// Direct to an address that cannot be sent to, ErrState before Join and after
+// Leave, ErrClosed. It is legal inside a callback.
+func (g *GossipService) SendData(payload []byte, spread ...Spread) error {
+	s := g.config.Spread
+	if len(spread) > 1 {
+		return fmt.Errorf("%w: SendData takes one Spread, not %d", ErrConfig, len(spread))
+	}
+	if len(spread) == 1 && spread[0].kind != spreadDefault {
+		s = spread[0]
+	}
+	if err := s.check(); err != nil {
+		return err
+	}
+	if len(payload) > g.config.maxPayload() {
+		return fmt.Errorf("%w: %d bytes, MaxPayload is %d", ErrTooLarge, len(payload), g.config.maxPayload())
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err := g.may(verbSendData); err != nil {
+		return err
+	}
+	if n := g.copies(s); g.queue.spare() < n {
+		return fmt.Errorf("%w: %d of %d in it", ErrQueueFull, g.queue.data, g.config.MaxOutputMessages)
+	}
+	now := g.now()
+	e, err := g.number(now, payload, s)
+	if err != nil {
+		return err
+	}
+	g.publish(now, e, s)
+	g.log.Release(e)
+	g.stats.Sent++
+	g.wake()
+	return nil
+}
+
+// Leave says goodbye to all members and forgets them: nothing goes out after it
+// but the goodbye, which the next Send sends, and what comes in is dropped. What
+// was queued is dropped too. The node is DISCONNECTED; Join makes it a new one.
+// Errors: ErrState before Join; ErrClosed. It is legal inside a callback.
+func (g *GossipService) Leave() error {
+	g.mu.Lock()
+	defer g.leave()
+	if err := g.may(verbLeave); err != nil || g.left {
+		return err
+	}
+	now := g.now()
+	g.queue.clear()
+	for i := range g.roster.Len() {
+		g.body = wire.AppendLeave(g.body[:0], uint64(g.id))
+		g.emit(now, g.roster.At(i).Addr, wire.TypeLeave, 1, false)
+	}
+	g.roster.Reset(0)
+	g.left = true
+	g.setState(StateDisconnected)
+	g.wake()
+	return nil
+}
+
+// Close ends the node at once, without a goodbye, and closes its socket: the
+// state is DESTROYED, and all other verbs return ErrClosed, also a Receive that
+// is waiting. Messages that arrived and were not yet handed to the DataReceiver
+// are dropped. A second Close returns nil. It is legal inside a callback.
+func (g *GossipService) Close() error {
+	g.mu.Lock()
+	defer g.leave()
+	if g.state == StateDestroyed {
+		return nil
+	}
+	g.queue.clear()
+	for range g.events.Len() {
+		if ev, _ := g.events.Pop(); ev.entry != nil {
+			g.log.Release(ev.entry)
+		} else {
+			g.events.Push(ev)
+		}
+	}
+	g.setState(StateDestroyed)
+	return g.socket.Close()
+}
+
+// Run is the loop for those who want none of their own: Tick, Send, Receive,
+// until ctx ends. Then it says Leave, sends the goodbye and returns nil; the node
+// is not closed. It returns earlier with the error of a verb, ErrClosed after
+// Close.
+func (g *GossipService) Run(ctx context.Context) error {
+	defer context.AfterFunc(ctx, g.Wake)()
+	for ctx.Err() == nil {
+		wait, err := g.Tick()
+		if err == nil {
+			_, err = g.Send()
+		}
+		if err == nil {
+			_, err = g.Receive(wait)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := g.Leave(); err != nil && !errors.Is(err, ErrState) {
+		return err
+	}
+	for {
+		if n, err := g.Send(); n == 0 || err != nil {
+			return err
+		}
+	}
+}
+
+// Wake makes a Receive that waits, or the next one that would, return at once.
+func (g *GossipService) Wake() { g.socket.Wake() }
+
+// SyscallConn returns the socket's raw connection, for a caller that waits by
+// its own poller: when it is readable call Receive(0). Only its Control method
+// is meant to be used. It fails for a Conn that has none.
+func (g *GossipService) SyscallConn() (syscall.RawConn, error) {
+	if g.State() == StateDestroyed {
+		return nil, fmt.Errorf("%w: SyscallConn", ErrClosed)
+	}
+	return g.socket.SyscallConn()
+}
+
+// State returns the node's state.
+func (g *GossipService) State() State {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.state
+}
+
+// ID returns the node's identity, which Join after Leave changes.
+func (g *GossipService) ID() NodeID {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.id
+}
+
+// Address returns where others reach the node: Config.Advertise, or the bound
+// address, or, if that is a wildcard, what a seed saw, or else the wildcard.
+func (g *GossipService) Address() Address {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return addressOf(g.address())
+}
+
+// Members returns the members in the view, in the order of their IDs.
+func (g *GossipService) Members() []Member {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	members := make([]Member, g.roster.Len())
+	for i := range members {
+		m := g.roster.At(i)
+		members[i] = Member{NodeID(m.ID), addressOf(m.Addr), m.RTT.Smoothed()}
+	}
+	return members
+}
+
+// Stats returns what was counted so far.
+func (g *GossipService) Stats() Stats {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s := g.stats
+	s.Members, s.Lost = g.roster.Len(), g.roster.Lost()
+	s.QueuedControl, s.QueuedData = g.queue.age.len, g.queue.data
+	s.Origins, s.Retained, s.RetainedBytes = g.origins.Len(), g.log.Len(), g.log.Bytes()
+	s.AcksPending, s.Arrived = g.queue.acks, g.events.Len()
+	return s
+}
+
+// MaxPayload returns the length in bytes of the longest payload that SendData
+// accepts. It does not change.
+func (g *GossipService) MaxPayload() int { return g.config.maxPayload() }
+
+// me is the node as it names itself. Without an address that others could use
+// they take the one they see.
+func (g *GossipService) me() wire.Member {
+	m := wire.Member{ID: uint64(g.id)}
+	if a := g.config.Advertise.ap; reachable(a) {
+		m.Addr = a
+	} else if reachable(g.bound) {
+		m.Addr = g.bound
+	}
+	return m
+}
+
+// address returns where others reach the node, as far as that is known.
+func (g *GossipService) address() netip.AddrPort {
+	if a := g.me().Addr; a.IsValid() {
+		return a
+	}
+	if g.observed.IsValid() {
+		return g.observed
+	}
+	return g.bound
+}
+
+// sameNode reports whether a member is reached at one address and sends from
+// the other.
+func (g *GossipService) sameNode(a, b netip.AddrPort) bool {
+	m := g.roster.ByAddr(a)
+	return m != nil && m == g.roster.ByAddr(b)
+}
+
+// active reports whether the node has business of its own.
+func (g *GossipService) active() bool {
+	return !g.left && g.state != StateInitialized && g.state != StateDestroyed
+}
+
+// now reads the clock, which never goes back.
+func (g *GossipService) now() time.Duration {
+	g.last = max(g.last, g.clock())
+	return g.last
+}
+
+// timeout returns how long to wait for an answer from an address.
+func (g *GossipService) timeout(to netip.AddrPort) time.Duration {
+	if m := g.roster.ByAddr(to); m != nil {
+		return m.RTT.Timeout(leastTimeout+g.config.AckDelay, g.config.RetryInterval)
+	}
+	return g.config.RetryInterval
+}
+
+// wake ends the wait of a Receive that should see new output.
+func (g *GossipService) wake() {
+	if g.waiting.Load() && g.queue.pending() {
+		g.socket.Wake()
+	}
+}
+
+// leave unlocks and makes the calls that became due.
+func (g *GossipService) leave() {
+	g.mu.Unlock()
+	g.drain()
+}
+
+// event is a callback that is due: of the receiver if there is an entry, else of
+// OnStateChange.
+type event struct {
+	entry    *datalog.Entry
+	old, new State
+}
+
+// deliver hands a message, and a reference to it, to the receiver.
+func (g *GossipService) deliver(e *datalog.Entry) {
+	g.stats.Delivered++
+	g.events.Push(event{entry: e})
+}
+
+// drain makes the calls that are due, one at a time and in order, without the
+// lock. If one runs already, on this goroutine or another, that one's drain goes
+// on with them.
+func (g *GossipService) drain() {
+	for g.callNext() {
+	}
+}
+
+func (g *GossipService) callNext() bool {
+	g.mu.Lock()
+	if g.calling || g.events.Len() == 0 {
+		g.mu.Unlock()
+		return false
+	}
+	ev, _ := g.events.Pop()
+	g.calling = true
+	g.mu.Unlock()
+	defer func() { // also if the callback panics
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.calling = false
+		if ev.entry != nil {
+			g.log.Release(ev.entry)
+		}
+	}()
+	if ev.entry != nil {
+		g.receiver(NodeID(ev.entry.Origin), ev.entry.Payload)
+	} else if g.config.OnStateChange != nil {
+		g.config.OnStateChange(ev.old, ev.new)
+	}
+	return true
+}
