@@ -8,6 +8,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"example.com/gossip/internal/wire"
 )
 
 const (
@@ -351,4 +353,42 @@ func badAddress(s string, reason error) error {
 		return fmt.Errorf("%w %q...: %v", ErrAddress, s[:maxQuoted], reason)
 	}
 	return fmt.Errorf("%w %q: %v", ErrAddress, s, reason)
+}
+
+// Address returns where others reach the node: Config.Advertise, or the bound
+// address, or, if that is a wildcard, what a seed saw, or else the wildcard.
+func (g *GossipService) Address() Address {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return addressOf(g.address())
+}
+
+// me is the node as it names itself. Without an address that others could use
+// they take the one they see.
+func (g *GossipService) me() wire.Member {
+	m := wire.Member{ID: uint64(g.id)}
+	if a := g.config.Advertise.ap; reachable(a) {
+		m.Addr = a
+	} else if reachable(g.bound) {
+		m.Addr = g.bound
+	}
+	return m
+}
+
+// address returns where others reach the node, as far as that is known.
+func (g *GossipService) address() netip.AddrPort {
+	if a := g.me().Addr; a.IsValid() {
+		return a
+	}
+	if g.observed.IsValid() {
+		return g.observed
+	}
+	return g.bound
+}
+
+// sameNode reports whether a member is reached at one address and sends from
+// the other.
+func (g *GossipService) sameNode(a, b netip.AddrPort) bool {
+	m := g.roster.ByAddr(a)
+	return m != nil && m == g.roster.ByAddr(b)
 }

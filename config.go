@@ -298,3 +298,27 @@ type Stats struct {
 	RetainedBytes        int
 	AcksPending, Arrived int // acknowledgements to send; messages that wait for the DataReceiver
 }
+
+// Members returns the members in the view, in the order of their IDs.
+func (g *GossipService) Members() []Member {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	members := make([]Member, g.roster.Len())
+	for i := range members {
+		m := g.roster.At(i)
+		members[i] = Member{NodeID(m.ID), addressOf(m.Addr), m.RTT.Smoothed()}
+	}
+	return members
+}
+
+// Stats returns what was counted so far.
+func (g *GossipService) Stats() Stats {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s := g.stats
+	s.Members, s.Lost = g.roster.Len(), g.roster.Lost()
+	s.QueuedControl, s.QueuedData = g.queue.age.len, g.queue.data
+	s.Origins, s.Retained, s.RetainedBytes = g.origins.Len(), g.log.Len(), g.log.Bytes()
+	s.AcksPending, s.Arrived = g.queue.acks, g.events.Len()
+	return s
+}

@@ -1,6 +1,7 @@
 package gossip
 
 import (
+	"container/heap"
 	"net/netip"
 	"time"
 
@@ -214,6 +215,72 @@ func (t *timers) Pop() any {
 	old[len(old)-1] = nil
 	*t = old[:len(old)-1]
 	return l
+}
+
+// lane returns the lane to a recipient, a new one if there is none.
+func (q *queue) lane(to netip.AddrPort) *lane {
+	l := q.lanes[to]
+	if l == nil {
+		if n := len(q.freeLanes); n > 0 {
+			l, q.freeLanes = q.freeLanes[n-1], q.freeLanes[:n-1]
+		} else {
+			l = new(lane)
+		}
+		*l = lane{to: to, window: firstWindow, index: -1, acks: l.acks[:0]}
+		q.lanes[to] = l
+	}
+	return l
+}
+
+// list puts l among the lanes that are ready to send.
+func (q *queue) list(l *lane) {
+	if !l.listed {
+		l.listed = true
+		q.ready.Push(l)
+	}
+}
+
+// settle frees a lane that has nothing left to do.
+func (q *queue) settle(l *lane) {
+	if !l.idle() || l.listed || q.lanes[l.to] != l {
+		return
+	}
+	if l.index >= 0 {
+		heap.Remove(&q.timers, l.index)
+	}
+	delete(q.lanes, l.to)
+	q.freeLanes = append(q.freeLanes, l)
+}
+
+// schedule makes sure that overdue looks at l at the given time.
+func (q *queue) schedule(l *lane, at time.Duration) {
+	switch {
+	case l.index < 0:
+		l.wake = at
+		heap.Push(&q.timers, l)
+	case at < l.wake:
+		l.wake = at
+		heap.Fix(&q.timers, l.index)
+	}
+}
+
+// reschedule puts the wake of l where its first thing to do by time is.
+func (q *queue) reschedule(l *lane) {
+	at, any := l.due()
+	if !any {
+		heap.Remove(&q.timers, l.index)
+		return
+	}
+	l.wake = at
+	heap.Fix(&q.timers, l.index)
+}
+
+// timeout returns how long to wait for an answer from an address.
+func (g *GossipService) timeout(to netip.AddrPort) time.Duration {
+	if m := g.roster.ByAddr(to); m != nil {
+		return m.RTT.Timeout(leastTimeout+g.config.AckDelay, g.config.RetryInterval)
+	}
+	return g.config.RetryInterval
 }
 
 // forward divides an arc of the ring among about k members.

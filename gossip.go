@@ -1,3 +1,86 @@
+// Package gossip spreads small messages, a command, a cache invalidation, a
+// configuration flag, through a cluster of peers over UDP: without a broker,
+// without dependencies, and without a goroutine of its own.
+//
+// # The loop
+//
+// A GossipService is one node. Its caller owns the event loop and drives it:
+//
+//	g, err := gossip.New(self, func(origin gossip.NodeID, payload []byte) {
+//		fmt.Printf("%v says %s\n", origin, payload)
+//	}, gossip.Config{})
+//	...
+//	err = g.Join(seed)
+//	for {
+//		wait, err := g.Tick()   // retries, repair and upkeep that are due
+//		_, err = g.Send()       // what is queued goes out
+//		_, err = g.Receive(wait) // what came in is handled and delivered
+//	}
+//
+// Receive does not wait longer than it is told, handles 64 datagrams at most and
+// calls the DataReceiver. Send sends 256 datagrams at most, each with as many
+// messages for its recipient as fit. Tick says how long Receive may wait: 0 while
+// anything is still to be sent. The verbs may come in any order and at any pace:
+// time is read from the clock, so a late Tick does late what was due, and a rare
+// Send makes full datagrams. Only a closed node makes them fail; whatever comes
+// from the network, and whatever the operating system refuses in passing, is
+// counted in Stats. Run is this loop for those who want none.
+//
+// SendData, from any goroutine, queues a message and wakes the loop. It returns
+// ErrQueueFull when the loop does not keep up: let it turn, then try again. The
+// node that says a message does not receive it.
+//
+// # Guarantee
+//
+// A message accepted by SendData is delivered exactly once to every node that is
+// connected for as long as some peer retains it, in any order; what could not be
+// delivered is counted, never silent. A node that joins receives what its peers
+// retain. Each node retains the latest messages, Config.DataLogSize bytes of
+// them. Of each origin a node tells apart the latest 1024 messages; what is
+// missing beyond is given up. A Direct message is for one node only and not
+// repaired by others: it is given up after RetryAttempts.
+//
+// Members are found and forgotten on the way, to have somebody to send to. This
+// is no membership service: a node may be missing from Members and still receive
+// everything, and a dead one stays until somebody has tried to reach it.
+//
+// # Concurrency
+//
+// All methods may be called from any goroutine. Callbacks run on the goroutine
+// that calls Receive or another verb, one at a time, without a lock held:
+// everything is legal inside them but Receive and Run. A callback that takes long
+// makes the node slow, and nothing else: what the kernel drops meanwhile is
+// repaired.
+//
+// # Limits
+//
+// Everything is bounded, and each type documents its bound: payloads by
+// MaxPayload, 480 bytes by default; queues, view, log and the table of origins by
+// Config; the work of one call and the answer to one datagram by constants. A
+// datagram from a source that has not proved its address is answered with at most
+// three times its bytes.
+//
+// Messages travel in the clear and unauthenticated: whoever can send datagrams to
+// the nodes can say what they like. Run clusters in networks that you trust.
+//
+// # Wire format
+//
+// Big-endian. A datagram holds one or more messages, each with a header and a body
+// that tells its own length:
+//
+//	 0        2        4                 8
+//	 +--------+--------+-----------------+------------------------------
+//	 | type   |reserved| sequence number | body
+//	 +--------+--------+-----------------+------------------------------
+//	1 Hello       protocol version 2, token 8, member, length 1, cluster
+//	2 Welcome     sequence of the Hello 4, token 8, member, observed address
+//	3 MemberList  count 2, members
+//	4 Ack         count 2, sequence numbers 4 each
+//	5 Data        origin 8, counter 4, flags 1, hops 1, length 2, [arc 8], payload
+//	6 Status      mode 1, first origin 8, last origin 8, count 2, records
+//	7 Leave       id 8
+//
+// reserved is 0, or a 16-bit tag of Config.Cluster.
 package gossip
 
 import (
@@ -313,50 +396,4 @@ func (g *GossipService) giveUpStuck(now time.Duration) {
 func (g *GossipService) giveUp(o *versions.Origin, floor uint32) {
 	o.Seen.Advance(min(floor, o.Since-1), g.origins.Pool()) // Since 0 is before none
 	g.stats.GaveUpUnseen += uint64(o.Seen.Advance(floor, g.origins.Pool()))
-}
-
-// handleStatus answers a full Status with what its sender lacks and with a
-// request for what this node lacks, an offer with a request, and a request with
-// what it asks for.
-func (g *GossipService) handleStatus(now time.Duration, in *envelopeIn, seq uint32, s wire.Status) {
-	if !in.proven() {
-		g.prove(now, in)
-	}
-	room := g.config.MaxMessageSize - wire.StatusOverhead
-	push := &g.push
-	*push = pusher{g: g, now: now, to: in.from, budget: pushBudget}
-	var wanted versions.Digest
-	switch s.Mode {
-	case wire.Full:
-		g.acknowledge(now, in, seq)
-		wanted = g.repair.Compare(now, s.Digest, s.First, s.Last, room, push)
-	case wire.Offer:
-		wanted = g.repair.Want(s.Digest, room)
-	case wire.Request:
-		g.repair.Serve(s.Digest, push)
-	}
-	if wanted.Len() > 0 {
-		g.newsAt = now
-		g.emitStatus(now, in.from, wire.Status{Mode: wire.Request, Last: 1<<64 - 1, Digest: wanted}, 1)
-	}
-}
-
-// pusher sends repairs to the node that is being answered, up to a budget of
-// bytes, and leaves half of the data queue to others.
-type pusher struct {
-	g      *GossipService
-	now    time.Duration
-	to     netip.AddrPort
-	budget int
-}
-
-func (p *pusher) Push(e *datalog.Entry) bool {
-	size := wire.DataSize(0, len(e.Payload))
-	if p.budget < size || p.g.queue.spare() <= p.g.config.MaxOutputMessages/2 || !p.g.afford(p.to, size) {
-		p.g.stats.DropPush++
-		return false
-	}
-	p.budget -= size
-	p.g.queue.emitData(p.now, p.to, e, wire.FlagPull, 0, view.Arc{}, 1)
-	return true
 }

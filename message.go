@@ -6,7 +6,9 @@ import (
 	"slices"
 	"time"
 
+	"example.com/gossip/internal/datalog"
 	"example.com/gossip/internal/pace"
+	"example.com/gossip/internal/versions"
 	"example.com/gossip/internal/view"
 	"example.com/gossip/internal/wire"
 )
@@ -327,4 +329,50 @@ func (g *GossipService) emitPage(now time.Duration, to netip.AddrPort, from uint
 func (g *GossipService) emitStatus(now time.Duration, to netip.AddrPort, s wire.Status, attempts int) {
 	g.body = s.AppendTo(g.body[:0])
 	g.emit(now, to, wire.TypeStatus, attempts, s.Mode == wire.Full)
+}
+
+// handleStatus answers a full Status with what its sender lacks and with a
+// request for what this node lacks, an offer with a request, and a request with
+// what it asks for.
+func (g *GossipService) handleStatus(now time.Duration, in *envelopeIn, seq uint32, s wire.Status) {
+	if !in.proven() {
+		g.prove(now, in)
+	}
+	room := g.config.MaxMessageSize - wire.StatusOverhead
+	push := &g.push
+	*push = pusher{g: g, now: now, to: in.from, budget: pushBudget}
+	var wanted versions.Digest
+	switch s.Mode {
+	case wire.Full:
+		g.acknowledge(now, in, seq)
+		wanted = g.repair.Compare(now, s.Digest, s.First, s.Last, room, push)
+	case wire.Offer:
+		wanted = g.repair.Want(s.Digest, room)
+	case wire.Request:
+		g.repair.Serve(s.Digest, push)
+	}
+	if wanted.Len() > 0 {
+		g.newsAt = now
+		g.emitStatus(now, in.from, wire.Status{Mode: wire.Request, Last: 1<<64 - 1, Digest: wanted}, 1)
+	}
+}
+
+// pusher sends repairs to the node that is being answered, up to a budget of
+// bytes, and leaves half of the data queue to others.
+type pusher struct {
+	g      *GossipService
+	now    time.Duration
+	to     netip.AddrPort
+	budget int
+}
+
+func (p *pusher) Push(e *datalog.Entry) bool {
+	size := wire.DataSize(0, len(e.Payload))
+	if p.budget < size || p.g.queue.spare() <= p.g.config.MaxOutputMessages/2 || !p.g.afford(p.to, size) {
+		p.g.stats.DropPush++
+		return false
+	}
+	p.budget -= size
+	p.g.queue.emitData(p.now, p.to, e, wire.FlagPull, 0, view.Arc{}, 1)
+	return true
 }

@@ -404,71 +404,9 @@ func (g *GossipService) ID() NodeID {
 	return g.id
 }
 
-// Address returns where others reach the node: Config.Advertise, or the bound
-// address, or, if that is a wildcard, what a seed saw, or else the wildcard.
-func (g *GossipService) Address() Address {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return addressOf(g.address())
-}
-
-// Members returns the members in the view, in the order of their IDs.
-func (g *GossipService) Members() []Member {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	members := make([]Member, g.roster.Len())
-	for i := range members {
-		m := g.roster.At(i)
-		members[i] = Member{NodeID(m.ID), addressOf(m.Addr), m.RTT.Smoothed()}
-	}
-	return members
-}
-
-// Stats returns what was counted so far.
-func (g *GossipService) Stats() Stats {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	s := g.stats
-	s.Members, s.Lost = g.roster.Len(), g.roster.Lost()
-	s.QueuedControl, s.QueuedData = g.queue.age.len, g.queue.data
-	s.Origins, s.Retained, s.RetainedBytes = g.origins.Len(), g.log.Len(), g.log.Bytes()
-	s.AcksPending, s.Arrived = g.queue.acks, g.events.Len()
-	return s
-}
-
 // MaxPayload returns the length in bytes of the longest payload that SendData
 // accepts. It does not change.
 func (g *GossipService) MaxPayload() int { return g.config.maxPayload() }
-
-// me is the node as it names itself. Without an address that others could use
-// they take the one they see.
-func (g *GossipService) me() wire.Member {
-	m := wire.Member{ID: uint64(g.id)}
-	if a := g.config.Advertise.ap; reachable(a) {
-		m.Addr = a
-	} else if reachable(g.bound) {
-		m.Addr = g.bound
-	}
-	return m
-}
-
-// address returns where others reach the node, as far as that is known.
-func (g *GossipService) address() netip.AddrPort {
-	if a := g.me().Addr; a.IsValid() {
-		return a
-	}
-	if g.observed.IsValid() {
-		return g.observed
-	}
-	return g.bound
-}
-
-// sameNode reports whether a member is reached at one address and sends from
-// the other.
-func (g *GossipService) sameNode(a, b netip.AddrPort) bool {
-	m := g.roster.ByAddr(a)
-	return m != nil && m == g.roster.ByAddr(b)
-}
 
 // active reports whether the node has business of its own.
 func (g *GossipService) active() bool {
@@ -479,14 +417,6 @@ func (g *GossipService) active() bool {
 func (g *GossipService) now() time.Duration {
 	g.last = max(g.last, g.clock())
 	return g.last
-}
-
-// timeout returns how long to wait for an answer from an address.
-func (g *GossipService) timeout(to netip.AddrPort) time.Duration {
-	if m := g.roster.ByAddr(to); m != nil {
-		return m.RTT.Timeout(leastTimeout+g.config.AckDelay, g.config.RetryInterval)
-	}
-	return g.config.RetryInterval
 }
 
 // wake ends the wait of a Receive that should see new output.
@@ -500,50 +430,4 @@ func (g *GossipService) wake() {
 func (g *GossipService) leave() {
 	g.mu.Unlock()
 	g.drain()
-}
-
-// event is a callback that is due: of the receiver if there is an entry, else of
-// OnStateChange.
-type event struct {
-	entry    *datalog.Entry
-	old, new State
-}
-
-// deliver hands a message, and a reference to it, to the receiver.
-func (g *GossipService) deliver(e *datalog.Entry) {
-	g.stats.Delivered++
-	g.events.Push(event{entry: e})
-}
-
-// drain makes the calls that are due, one at a time and in order, without the
-// lock. If one runs already, on this goroutine or another, that one's drain goes
-// on with them.
-func (g *GossipService) drain() {
-	for g.callNext() {
-	}
-}
-
-func (g *GossipService) callNext() bool {
-	g.mu.Lock()
-	if g.calling || g.events.Len() == 0 {
-		g.mu.Unlock()
-		return false
-	}
-	ev, _ := g.events.Pop()
-	g.calling = true
-	g.mu.Unlock()
-	defer func() { // also if the callback panics
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		g.calling = false
-		if ev.entry != nil {
-			g.log.Release(ev.entry)
-		}
-	}()
-	if ev.entry != nil {
-		g.receiver(NodeID(ev.entry.Origin), ev.entry.Payload)
-	} else if g.config.OnStateChange != nil {
-		g.config.OnStateChange(ev.old, ev.new)
-	}
-	return true
 }

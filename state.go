@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"example.com/gossip/internal/datalog"
 	"example.com/gossip/internal/view"
 	"example.com/gossip/internal/wire"
 )
@@ -350,4 +351,50 @@ func (g *GossipService) may(v verb) error {
 		return fmt.Errorf("%w: %s in %v", ErrState, verbNames[v], g.state)
 	}
 	return nil
+}
+
+// event is a callback that is due: of the receiver if there is an entry, else of
+// OnStateChange.
+type event struct {
+	entry    *datalog.Entry
+	old, new State
+}
+
+// deliver hands a message, and a reference to it, to the receiver.
+func (g *GossipService) deliver(e *datalog.Entry) {
+	g.stats.Delivered++
+	g.events.Push(event{entry: e})
+}
+
+// drain makes the calls that are due, one at a time and in order, without the
+// lock. If one runs already, on this goroutine or another, that one's drain goes
+// on with them.
+func (g *GossipService) drain() {
+	for g.callNext() {
+	}
+}
+
+func (g *GossipService) callNext() bool {
+	g.mu.Lock()
+	if g.calling || g.events.Len() == 0 {
+		g.mu.Unlock()
+		return false
+	}
+	ev, _ := g.events.Pop()
+	g.calling = true
+	g.mu.Unlock()
+	defer func() { // also if the callback panics
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.calling = false
+		if ev.entry != nil {
+			g.log.Release(ev.entry)
+		}
+	}()
+	if ev.entry != nil {
+		g.receiver(NodeID(ev.entry.Origin), ev.entry.Payload)
+	} else if g.config.OnStateChange != nil {
+		g.config.OnStateChange(ev.old, ev.new)
+	}
+	return true
 }
