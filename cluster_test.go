@@ -219,14 +219,12 @@ func (c *simCluster) await(limit time.Duration, what string, cond func() bool) t
 	return c.net.Now() - start
 }
 
+// describe shows three nodes, those that know the fewest members.
 func (c *simCluster) describe() (s string) {
-	for i, n := range c.nodes {
-		if i == 20 {
-			return s + "...\n"
-		}
-		if !n.down {
-			s += fmt.Sprintf("%v %v members %d: %+v\n", n.addr, n.State(), n.roster.Len(), n.Stats())
-		}
+	up := c.up()
+	slices.SortStableFunc(up, func(a, b *simNode) int { return a.roster.Len() - b.roster.Len() })
+	for _, n := range up[:min(3, len(up))] {
+		s += fmt.Sprintf("%v is %v: %+v\n", n.addr, n.State(), n.Stats())
 	}
 	return s
 }

@@ -64,8 +64,8 @@ type Config struct {
 	RetryAttempts int
 
 	// RetryInterval is the first estimate of how long an acknowledgement
-	// takes, used for a member until its round-trip time is known. Default:
-	// 250 ms.
+	// takes, used until the round-trip time of the member, or failing that of
+	// others, is known. Default: 250 ms.
 	RetryInterval time.Duration
 
 	// AckDelay is how long an acknowledgement waits for company, so that many

@@ -278,7 +278,7 @@ func (q *queue) reschedule(l *lane) {
 // timeout returns how long to wait for an answer from an address.
 func (g *GossipService) timeout(to netip.AddrPort) time.Duration {
 	if m := g.roster.ByAddr(to); m != nil {
-		return m.RTT.Timeout(leastTimeout+g.config.AckDelay, g.config.RetryInterval)
+		return m.RTT.Timeout(leastTimeout+g.config.AckDelay, g.rtt.Timeout(0, g.config.RetryInterval))
 	}
 	return g.config.RetryInterval
 }
@@ -336,15 +336,17 @@ func (g *GossipService) unanswered(now time.Duration, e *envelopeOut) {
 		return
 	}
 	g.stats.GivenUp++
-	m, kind, firstAt := g.roster.ByAddr(e.lane.to), e.kind, e.firstAt
+	m, firstAt := g.roster.ByAddr(e.lane.to), e.firstAt
 	g.finish(e)
-	switch {
-	case m == nil || m.Heard >= firstAt:
-	case kind == wire.TypeHello:
-		g.lose(now, m)
-	case !g.queue.greets(m.Addr):
-		// On a bad network silence is common: ask before believing it.
-		g.greet(now, m.Addr, 0, g.config.RetryAttempts)
-		m.SuspectUntil = now + verification
+	if m == nil || m.Heard >= firstAt || g.queue.greets(m.Addr) {
+		return
 	}
+	// On a bad network silence is common: ask before believing it.
+	if m.Asked == verifications {
+		g.lose(now, m)
+		return
+	}
+	m.Asked++
+	m.SuspectUntil = now + verification
+	g.greet(now, m.Addr, 0, g.config.RetryAttempts)
 }

@@ -187,8 +187,10 @@ const (
 	// suspicion is how long a silent member gets no arc to cover.
 	suspicion = 500 * time.Millisecond
 
-	// verification is the same for one that is being asked whether it lives.
-	verification = 5 * time.Second
+	// verification is the same for one that is being asked whether it lives,
+	// which happens so many times before it is taken for lost.
+	verification  = 5 * time.Second
+	verifications = 2
 )
 
 // copies returns how many envelopes a message takes at most to be sent.
@@ -275,8 +277,9 @@ func (g *GossipService) number(now time.Duration, payload []byte, s Spread) (*da
 	o.Seen.Add(g.counter, pool)
 	o.MarkYoung(g.counter, now, repair.Epoch)
 	o.Touch(now)
-	g.newsAt = now
-	return g.log.Put(id, g.counter, payload, now), nil
+	e := g.log.Put(id, g.counter, payload, now)
+	g.isNews(now, e, false)
+	return e, nil
 }
 
 // handleData delivers what is new and passes it on as its spread asks.
@@ -308,7 +311,7 @@ func (g *GossipService) handleData(now time.Duration, in *envelopeIn, seq uint32
 		o.Since = d.Counter
 	}
 	e := g.log.Put(d.Origin, d.Counter, d.Payload, now)
-	g.newsAt = now
+	g.isNews(now, e, d.Flags&wire.FlagPull != 0)
 	g.deliver(e)
 	switch {
 	case d.Flags&wire.FlagPull != 0:

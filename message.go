@@ -8,6 +8,7 @@ import (
 
 	"example.com/gossip/internal/datalog"
 	"example.com/gossip/internal/pace"
+	"example.com/gossip/internal/repair"
 	"example.com/gossip/internal/versions"
 	"example.com/gossip/internal/view"
 	"example.com/gossip/internal/wire"
@@ -139,6 +140,8 @@ func (g *GossipService) acknowledge(now time.Duration, in *envelopeIn, seq uint3
 }
 
 const (
+	offerAge   = 30 * time.Millisecond   // of a message when it is offered
+	offerPause = 50 * time.Millisecond   // between two offers
 	newsPause  = 100 * time.Millisecond  // between two announcements of new members
 	newsLasts  = 1500 * time.Millisecond // after the last news, what was seen is compared more rarely
 	stuckFor   = 30 * time.Second        // until a gap that nobody fills is given up
@@ -152,6 +155,9 @@ const (
 // upkeep is what a node does by the clock alone.
 type upkeep struct {
 	exchange, compare, announce, probe pace.Duty
+	offer, heal                        pace.Duty
+	offeredAt                          time.Duration
+	news, healed                       repair.News   // to be offered by offer and heal
 	turn                               int           // of the exchange
 	round                              int           // of a node that is alone
 	probes                             int           // Hellos to doubtful addresses that are left
@@ -164,10 +170,12 @@ func (u *upkeep) start(now time.Duration, c *Config, rng *rand.Rand) {
 	u.compare.At(now + time.Duration(rng.Int64N(int64(c.TickInterval))))
 	u.probe.At(now + time.Duration(rng.Int64N(int64(c.TickInterval))))
 	u.announce.Stop()
+	u.offer.Stop()
+	u.heal.Stop()
 }
 
 func (u *upkeep) next() time.Duration {
-	return min(u.exchange.Next(), u.compare.Next(), u.announce.Next(), u.probe.Next())
+	return min(u.exchange.Next(), u.compare.Next(), u.announce.Next(), u.probe.Next(), u.offer.Next(), u.heal.Next())
 }
 
 // keepUp does the duties whose time has come.
@@ -196,6 +204,12 @@ func (g *GossipService) keepUp(now time.Duration) {
 	}
 	if u.announce.Due(now, newsPause, g.rng) {
 		g.announce(now)
+	}
+	if u.offer.Due(now, pace.Never, g.rng) {
+		g.offer(now)
+	}
+	if u.heal.Due(now, pace.Never, g.rng) {
+		g.heal(now)
 	}
 	if g.state == StateJoining && g.queue.hellos == 0 {
 		c.Logger.Warn("gossip: no seed answers", "seeds", g.roster.Seeds())
@@ -244,6 +258,43 @@ func (g *GossipService) exchange(now time.Duration, m *view.Member, most int) {
 func (g *GossipService) compare(now time.Duration, m *view.Member) {
 	digest, first, last := g.repair.Page(now, g.config.MaxMessageSize-wire.StatusOverhead)
 	g.emitStatus(now, m.Addr, wire.Status{Mode: wire.Full, First: first, Last: last, Digest: digest}, g.config.RetryAttempts)
+}
+
+// isNews notes that a message is new here, to be offered to others: to a random
+// member soon, for it may have been lost on its way there, or, if it came by
+// repair, to the neighbours at once, for then it was lost to a whole arc.
+func (g *GossipService) isNews(now time.Duration, e *datalog.Entry, repaired bool) {
+	u := &g.upkeep
+	g.newsAt = now
+	if repaired {
+		u.healed.Add(e.Origin, e.Counter)
+		u.heal.By(now)
+	} else {
+		u.news.Add(e.Origin, e.Counter)
+		u.offer.By(max(now+pace.Jitter(offerAge, g.rng), u.offeredAt+offerPause))
+	}
+}
+
+// offer offers what is new to a random member.
+func (g *GossipService) offer(now time.Duration) {
+	g.upkeep.offeredAt = now
+	digest := g.repair.Offer(&g.upkeep.news, g.config.MaxMessageSize-wire.StatusOverhead)
+	g.members = g.roster.Random(g.members[:0], g.rng, 1, netip.AddrPort{}, now)
+	for _, m := range g.members {
+		g.emitStatus(now, m.Addr, wire.Status{Mode: wire.Offer, Last: 1<<64 - 1, Digest: digest}, 1)
+	}
+}
+
+// heal offers what came by repair to the successor, the predecessor and two
+// more members that are near.
+func (g *GossipService) heal(now time.Duration) {
+	digest := g.repair.Offer(&g.upkeep.healed, g.config.MaxMessageSize-wire.StatusOverhead)
+	g.members = g.roster.Nearest(g.members[:0], uint64(g.id), 2*view.Near)
+	for i, m := range g.members {
+		if i < 2 || g.rng.IntN(len(g.members)-2) < 2 {
+			g.emitStatus(now, m.Addr, wire.Status{Mode: wire.Offer, Last: 1<<64 - 1, Digest: digest}, 1)
+		}
+	}
 }
 
 // announce passes on who is new.

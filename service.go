@@ -68,6 +68,7 @@ type GossipService struct {
 	direct   versions.Window
 	directs  uint32 // counter of the last Direct one
 	stats    Stats
+	rtt      view.RTT // of all members together, for one that is not known yet
 
 	roster  *view.Roster
 	origins *versions.Table

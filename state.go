@@ -190,7 +190,7 @@ func (g *GossipService) handleWelcome(now time.Duration, in *envelopeIn, w wire.
 	}
 	if in.member = m; m != nil {
 		m.Proven = true
-		measure(now, m, e)
+		g.measure(now, m, e)
 	}
 	if reachable(w.Observed) {
 		g.observed = w.Observed
@@ -249,7 +249,7 @@ func (g *GossipService) handleAck(now time.Duration, in *envelopeIn, m wire.Ack)
 		}
 		if in.member != nil {
 			in.member.Proven = true
-			measure(now, in.member, e)
+			g.measure(now, in.member, e)
 		}
 		page, to := e.page, e.lane.to
 		g.finish(e)
@@ -284,9 +284,10 @@ func (g *GossipService) lose(now time.Duration, m *view.Member) {
 
 // measure takes the round trip of an answered envelope. Of one that was sent
 // again it is not known which attempt is answered (Karn's rule).
-func measure(now time.Duration, m *view.Member, e *envelopeOut) {
+func (g *GossipService) measure(now time.Duration, m *view.Member, e *envelopeOut) {
 	if e.attempt == 1 {
 		m.RTT.Sample(now - e.sentAt)
+		g.rtt.Sample(now - e.sentAt)
 	} else {
 		m.RTT.Ambiguous(now - e.firstAt)
 	}

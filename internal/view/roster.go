@@ -126,7 +126,7 @@ func (r *Roster) Heard(addr netip.AddrPort, now time.Duration) (m *Member, again
 		}
 		again = true
 	}
-	m.Heard, m.SuspectUntil = now, 0
+	m.Heard, m.SuspectUntil, m.Asked = now, 0, 0
 	return m, again
 }
 
@@ -147,7 +147,7 @@ func (r *Roster) Admit(id uint64, addr netip.AddrPort, now time.Duration) (m *Me
 	} else if m.Addr != addr {
 		r.Move(m, addr)
 	}
-	m.Heard, m.SuspectUntil = now, 0
+	m.Heard, m.SuspectUntil, m.Asked = now, 0, 0
 	return m, added
 }
 

@@ -33,6 +33,7 @@ type Member struct {
 	Proven       bool          // it has shown that it can be reached at Addr
 	Heard        time.Duration // when something last came from Addr, since the service's start
 	SuspectUntil time.Duration // until then its silence is taken for absence
+	Asked        int           // how often it was asked whether it lives, since it was heard
 
 	source netip.AddrPort // where its datagrams come from, if not from Addr
 	passes int            // how many times its arrival is still to be passed on
