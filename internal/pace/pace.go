@@ -26,7 +26,8 @@ func (d *Duty) Next() time.Duration { return d.at }
 
 // Due reports whether the time has come, and then sets the next one to an
 // interval from now, give or take a tenth of it so that nodes that were started
-// together do not stay in step, or never again if the interval is Never. What was missed meanwhile is not made up for.
+// together do not stay in step, or never again if the interval is Never. What
+// was missed meanwhile is not made up for.
 func (d *Duty) Due(now, interval time.Duration, rng *rand.Rand) bool {
 	if now < d.at {
 		return false

@@ -50,7 +50,7 @@ func NewDesk(log *datalog.Log, origins *versions.Table) *Desk {
 func (d *Desk) Page(now time.Duration, room int) (digest versions.Digest, first, last uint64) {
 	d.digest.Reset()
 	first = d.cursor
-	last = d.digest.AddPage(d.origins, first, room, now, Epoch, d.runs)
+	last = d.digest.AddPage(d.origins, first, room, now, Epoch)
 	d.cursor = last + 1 // behind the highest id comes 0
 	return d.digest, first, last
 }

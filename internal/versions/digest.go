@@ -128,14 +128,15 @@ func parseRecord(b []byte) (origin uint64, floor uint32, n int) {
 // least first, until room bytes are full, and returns the id up to which the
 // page speaks: the highest there is if it reached the end. Counters younger
 // than age are left out, for they are still on their way to others.
-func (d *Digest) AddPage(t *Table, first uint64, room int, now, age time.Duration, runs []Run) (last uint64) {
+func (d *Digest) AddPage(t *Table, first uint64, room int, now, age time.Duration) (last uint64) {
+	var space [maxRuns]Run
 	for i := t.Search(first); i < t.Len(); i++ {
 		o := t.At(i)
 		floor, below := o.Seen.Floor(), o.YoungFrom(now, age)
 		if below > 0 && floor >= below {
 			floor = below - 1
 		}
-		runs = o.Seen.AppendRuns(runs[:0], below, maxRuns)
+		runs := o.Seen.AppendRuns(space[:0], below, maxRuns)
 		if !d.Add(o.ID, floor, runs, room) {
 			return o.ID - 1
 		}

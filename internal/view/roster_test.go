@@ -1,0 +1,365 @@
+package view
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+)
+
+const least = 2*Near + 1 // the lowest limit of a view
+
+// know makes members of all these ids, id i at host(i).
+func know(r *Roster, ids ...uint64) {
+	for _, id := range ids {
+		r.Admit(id, host(int(id)), now)
+	}
+}
+
+// announce makes news of these members.
+func announce(r *Roster, ids ...uint64) {
+	for _, id := range ids {
+		r.Tell(r.Get(id))
+	}
+}
+
+// tellAll takes all the news, n at a time, and returns their ids in order.
+func tellAll(r *Roster, n int) (ids []uint64) {
+	for r.HasNews() {
+		for _, m := range r.News(nil, n) {
+			ids = append(ids, m.ID)
+		}
+	}
+	return ids
+}
+
+func TestLearnTakesWhatContradictsNothing(t *testing.T) {
+	r := NewRoster(1, least, 2)
+	know(r, 2, 3, 4, 5)
+	r.SendsFrom(r.Get(2), host(22))
+	r.Lose(r.Get(4), now)
+	r.Depart(r.Get(5), now)
+	for _, c := range []struct {
+		why  string
+		id   uint64
+		addr int
+		want Verdict
+	}{
+		{"it is the node itself", 1, 100, Refused},
+		{"it is known just so", 2, 2, Known},
+		{"it is known to send from there", 2, 22, Known},
+		{"it is known elsewhere", 2, 100, Doubted},
+		{"somebody else is there", 100, 3, Doubted},
+		{"somebody else sends from there", 100, 22, Doubted},
+		{"both are known, but not together", 2, 3, Doubted},
+		{"it was lost lately", 4, 4, Refused},
+		{"it was lost lately, wherever it is said to be", 4, 100, Refused},
+		{"somebody else was lost there", 100, 4, Doubted},
+		{"it has left", 5, 5, Refused},
+		{"only who left was there", 100, 5, Added},
+		{"it is new", 101, 101, Added},
+	} {
+		m, got := r.Learn(c.id, host(c.addr), now)
+		known := got == Known || got == Added
+		if got != c.want || (m != nil) != known || known && (m.ID != c.id || r.Get(c.id) != m) {
+			t.Errorf("%d at %v should have verdict %d, for %s, but it is %d with %v", c.id, host(c.addr), c.want, c.why, got, m)
+		}
+	}
+}
+
+func TestLearnTakesNobodyWhomTheFullViewHasNoPlaceFor(t *testing.T) {
+	r := NewRoster(place(0), least, 2)
+	near := []uint32{1, 2, 3, 4, 1<<32 - 1, 1<<32 - 2, 1<<32 - 3, 1<<32 - 4, 3 << 29}
+	for i, pos := range near {
+		r.Admit(place(pos), host(i), now)
+	}
+	if m, v := r.Learn(place(5<<28), host(100), now); m != nil || v != Refused || r.Len() != least {
+		t.Fatalf("beside its octave's only member it leaves the smaller hole and should be refused, but got %v, %v", m, v)
+	}
+	if m, added := r.Admit(place(5<<28), host(100), now); m != nil || added || r.ByAddr(host(100)) != nil {
+		t.Fatalf("nor should it be admitted, but got %v, %v", m, added)
+	}
+	announce(r, place(3<<29))
+	if m, v := r.Learn(place(7<<28), host(101), now); v != Added || m == nil || r.Get(place(3<<29)) != nil {
+		t.Fatalf("the farther one should take the place of the one before it, but got %v, %v", m, v)
+	}
+	if ids := tellAll(r, 10); len(ids) != 0 {
+		t.Fatalf("who had to go is no news any more, but %x are told", ids)
+	}
+}
+
+func TestAdmitTakesThePlaceOfWhoeverWasThere(t *testing.T) {
+	r := NewRoster(1, least, 2)
+	know(r, 2, 3)
+	announce(r, 2, 3)
+	m, added := r.Admit(9, host(2), now+5)
+	if m == nil || !added || r.Get(2) != nil || r.ByAddr(host(2)) != m || r.Len() != 2 || m.Heard != now+5 {
+		t.Fatalf("9 should be where 2 was, and 2 gone, but got %v, %v", m, added)
+	}
+	if ids := tellAll(r, 10); !slices.Equal(ids, []uint64{3, 3}) {
+		t.Fatalf("2 is no news any more and 9 not yet, but told are %v", ids)
+	}
+	m.SuspectUntil = now + time.Hour
+	again, added := r.Admit(9, host(3), now+6)
+	if again != m || added || r.Len() != 1 || m.Addr != host(3) || r.ByAddr(host(2)) != nil || m.Suspect(now) || m.Heard != now+6 {
+		t.Fatalf("9 should have moved to where 3 was, above suspicion, but is %v, added %v", again, added)
+	}
+	if _, v := r.Learn(2, host(2), now); v != Added {
+		t.Fatalf("2 did not leave and may be learned again, but the verdict is %d", v)
+	}
+}
+
+func TestTheLostAreProbedAndComeBack(t *testing.T) {
+	r := NewRoster(1, least, 2)
+	know(r, 2, 3)
+	two := r.Get(2)
+	announce(r, 2)
+	r.Lose(two, now)
+	if r.Get(2) != nil || r.ByAddr(host(2)) != nil || r.Lost() != 1 || r.HasNews() {
+		t.Fatalf("2 should be lost and no news, but %d are lost, news %v", r.Lost(), r.news)
+	}
+	if p := r.Probes(nil, true, now); !slices.Equal(p, []netip.AddrPort{host(2)}) {
+		t.Fatalf("the lost should be probed, not %v", p)
+	}
+	if m, again := r.Heard(host(7), now); m != nil || again {
+		t.Fatalf("nobody is known at %v, but %v is", host(7), m)
+	}
+	m, again := r.Heard(host(2), now+9)
+	if m == nil || !again || m.ID != 2 || m.Addr != host(2) || m.Heard != now+9 || r.Get(2) != m || r.Lost() != 0 {
+		t.Fatalf("2 was heard and should be back, but got %v, %v, and %d are lost", m, again, r.Lost())
+	}
+	announce(r, 2)
+	if ids := tellAll(r, 10); !slices.Equal(ids, []uint64{2, 2}) {
+		t.Fatalf("that 2 is back should be passed on twice, but told are %v", ids)
+	}
+	m.SuspectUntil = now + time.Hour
+	if same, again := r.Heard(host(2), now+10); same != m || again || m.Suspect(now) || m.Heard != now+10 {
+		t.Fatalf("2 is back already and now no more suspect, but got %v, %v", same, again)
+	}
+	if p := r.Probes(nil, true, now); len(p) != 0 {
+		t.Fatalf("nobody is left to probe, but %v are", p)
+	}
+}
+
+func TestWhoIsBackAtAnotherAddressIsNotLostAtTheOld(t *testing.T) {
+	r := NewRoster(1, least, 2)
+	know(r, 2)
+	r.Lose(r.Get(2), now)
+	r.Admit(2, host(20), now)
+	if p := r.Probes(nil, false, now); r.Lost() != 0 || len(p) != 0 {
+		t.Fatalf("2 proved where it is now, but %d are lost and %v are probed", r.Lost(), p)
+	}
+	r.Depart(r.Get(2), now)
+	if m, again := r.Heard(host(2), now); m != nil || again {
+		t.Fatalf("2 has left, yet something from where it was before brings it back: %v, %v", m, again)
+	}
+}
+
+func TestHearsayDoesNotBringBackTheGoneForAWhile(t *testing.T) {
+	r := NewRoster(1, least, 2)
+	know(r, 2, 3)
+	r.Lose(r.Get(2), now)
+	r.Depart(r.Get(3), now)
+	for _, c := range []struct {
+		id         uint64
+		addr       int
+		after      time.Duration
+		want       Verdict
+		admonition string
+	}{
+		{2, 2, Forget - 1, Refused, "it was lost less than a minute ago"},
+		{3, 3, Forget - 1, Refused, "it left less than a minute ago"},
+		{2, 2, Forget, Doubted, "it is being probed there"},
+		{2, 20, Forget, Added, "it may be elsewhere"},
+		{3, 3, Forget, Added, "its leave is forgotten"},
+	} {
+		if _, v := r.Learn(c.id, host(c.addr), now+c.after); v != c.want {
+			t.Errorf("after %v the verdict on %d at %v should be %d, for %s, but is %d", c.after, c.id, host(c.addr), c.want, c.admonition, v)
+		}
+	}
+	r.Depart(r.Get(3), now+Forget)
+	if m, added := r.Admit(3, host(3), now+Forget+1); m == nil || !added {
+		t.Error("who left and proves that it is there is admitted at once")
+	}
+	r.drop(r.Get(3))
+	if _, v := r.Learn(3, host(3), now+Forget+2); v != Added {
+		t.Errorf("since it was there again its leave counts no more, but the verdict is %d", v)
+	}
+}
+
+func TestOnlySoManyDeparturesAreRemembered(t *testing.T) {
+	r := NewRoster(1, least, 2)
+	leave := func(from, to uint64, at time.Duration) {
+		for id := from; id < to; id++ {
+			m, _ := r.Admit(id, host(int(id)), at)
+			r.Depart(m, at)
+		}
+	}
+	leave(100, 1000, now)
+	if len(r.gone) != 4*least {
+		t.Fatalf("of 900 that left %d should be remembered, but %d are", 4*least, len(r.gone))
+	}
+	leave(2000, 2001, now+Forget)
+	if _, v := r.Learn(2000, host(2000), now+Forget); v != Refused || len(r.gone) != 1 {
+		t.Fatalf("a minute later there should be room for one more, but its verdict is %d among %d", v, len(r.gone))
+	}
+}
+
+func TestSeedsAreFewAndStandForEver(t *testing.T) {
+	r := NewRoster(1, least, 2)
+	for i := range 2 * least {
+		if ok := r.AddSeed(host(i)); ok != (i < least) || r.Seeds() != min(i+1, least) {
+			t.Fatalf("seed %d of at most %d: new %v, and %d seeds", i, least, ok, r.Seeds())
+		}
+		if r.AddSeed(host(i)) {
+			t.Fatalf("seed %d is one already, or refused already", i)
+		}
+	}
+	r.RemoveSeed(host(0))
+	r.RemoveSeed(host(0))
+	if r.Seeds() != least-1 {
+		t.Fatalf("one seed was removed, once, but %d are left of %d", r.Seeds(), least)
+	}
+	m, _ := r.Admit(50, host(1), now) // a seed
+	r.Lose(m, now)
+	know(r, 60)
+	r.Lose(r.Get(60), now)
+	if r.RemoveSeed(host(60)); r.Lost() != 2 {
+		t.Fatalf("60 was lost but never a seed, and 50 was lost at one, but %d are lost", r.Lost())
+	}
+	if !r.AddSeed(host(60)) || r.Seeds() != least || r.Lost() != 2 {
+		t.Fatalf("a lost member's address may be a seed too, but there are %d seeds and %d lost", r.Seeds(), r.Lost())
+	}
+	r.Heard(host(60), now)
+	r.Heard(host(1), now)
+	if r.Seeds() != least || r.Lost() != 0 || r.Len() != 2 {
+		t.Fatalf("both are back, and their addresses still seeds: %d seeds, %d lost, %d members", r.Seeds(), r.Lost(), r.Len())
+	}
+	know(r, 61)
+	r.Lose(r.Get(61), now)
+	announce(r, 50)
+	r.Lose(r.Get(60), now)
+	r.Reset(2)
+	if r.Seeds() != least || r.Lost() != 0 || r.Len() != 0 || r.HasNews() {
+		t.Fatalf("after Reset only seeds are left, not %d seeds, %d lost, %d members, news %v", r.Seeds(), r.Lost(), r.Len(), r.news)
+	}
+	if p := r.Probes(nil, true, now); len(p) != 1 {
+		t.Fatalf("after Reset nobody was lost lately, but %v are probed", p)
+	}
+	if p := r.Probes(nil, false, now); len(p) != 8 {
+		t.Fatalf("after Reset the seeds are probed, but only %v are", p)
+	}
+	if _, v := r.Learn(61, host(61), now); v != Added {
+		t.Fatalf("after Reset nobody is gone, but the verdict is %d", v)
+	}
+}
+
+func TestTheOldestLostIsForgotten(t *testing.T) {
+	for seed := range uint64(200) {
+		rng := rand.New(rand.NewPCG(seed, 30))
+		r := NewRoster(1, least, 2)
+		for i := range rng.IntN(least) {
+			r.AddSeed(host(1000 + i))
+		}
+		var lost []int
+		for i := range 30 {
+			know(r, uint64(i+2))
+			r.Lose(r.Get(uint64(i+2)), now+time.Duration(i))
+			if lost = append(lost, i+2); len(lost) > least {
+				lost = lost[1:]
+			}
+			if rng.IntN(4) == 0 {
+				k := rng.IntN(len(lost))
+				if _, again := r.Heard(host(lost[k]), now); !again {
+					t.Fatalf("seed %d: %d should be among the lost %v", seed, lost[k], lost)
+				}
+				r.Depart(r.ByAddr(host(lost[k])), now)
+				lost = slices.Delete(lost, k, k+1)
+			}
+			if r.Lost() != len(lost) {
+				t.Fatalf("seed %d: after %d losses %v should be lost, but %d are", seed, i+1, lost, r.Lost())
+			}
+		}
+		for i := range 40 {
+			if _, again := r.Heard(host(i), now); again != slices.Contains(lost, i) {
+				t.Fatalf("seed %d: of those lost %v are still to be known, but %d came back: %v", seed, lost, i, again)
+			}
+		}
+	}
+}
+
+func TestProbesKeepTheirPace(t *testing.T) {
+	for _, c := range []struct {
+		contacts                    int
+		soon, later, alone, unknown int // unknown: of the contacts, where no member is
+	}{
+		{0, 0, 0, 0, 0}, {1, 1, 1, 1, 1}, {5, 1, 1, 5, 5}, {6, 2, 1, 6, 6}, {10, 2, 1, 8, 10}, {11, 3, 1, 8, 11},
+		{50, 3, 1, 8, 50}, {50, 2, 1, 2, 2}, {50, 0, 0, 0, 0},
+	} {
+		r := NewRoster(1, 100, 2)
+		for i := range c.contacts {
+			r.AddSeed(host(i))
+		}
+		for i := c.unknown; i < c.contacts; i++ {
+			r.Learn(uint64(i+2), host(i), now)
+		}
+		pace := func(connected bool, now time.Duration) int { return len(r.Probes(nil, connected, now)) }
+		if got := pace(true, 0); got != c.later {
+			t.Errorf("%+v: nobody was ever lost, but %d are probed at the start", c, got)
+		}
+		know(r, 9999)
+		r.Lose(r.Get(9999), now)
+		r.Admit(9999, host(9999), now) // and back at once, so that it is no contact
+		if got := []int{pace(true, now), pace(true, now+fresh), pace(true, now+fresh+1), pace(false, now+fresh+1)}; !slices.Equal(got, []int{c.soon, c.soon, c.later, c.alone}) {
+			t.Errorf("%+v: right after a loss, two minutes later, after that and alone %v are probed", c, got)
+		}
+	}
+}
+
+func TestEveryContactGetsItsTurn(t *testing.T) {
+	for seed := range uint64(50) {
+		rng := rand.New(rand.NewPCG(seed, 31))
+		r := NewRoster(1, 20, 2)
+		seeds := rng.IntN(20)
+		for i := range seeds {
+			r.AddSeed(host(i))
+		}
+		// since[a][b]: b is a contact since before a was probed last, and was not probed since.
+		since := map[netip.AddrPort]map[netip.AddrPort]bool{}
+		gone := func(a netip.AddrPort) {
+			delete(since, a)
+			for _, waiting := range since {
+				delete(waiting, a)
+			}
+		}
+		for round := range 200 {
+			a := host(rng.IntN(40))
+			switch m := r.ByAddr(a); {
+			case m != nil && rng.IntN(2) == 0:
+				r.Lose(m, now)
+			case m != nil:
+				r.Depart(m, now)
+			case rng.IntN(2) == 0:
+				r.Admit(uint64(rng.IntN(40)+2), a, now)
+			}
+			for i := range 40 {
+				if a := host(i); r.contact(a) < 0 || r.ByAddr(a) != nil {
+					gone(a)
+				}
+			}
+			for _, p := range r.Probes(nil, rng.IntN(3) > 0, now) {
+				if len(since[p]) > 0 {
+					t.Fatalf("seed %d round %d: %v has its turn again before %v", seed, round, p, since[p])
+				}
+				gone(p)
+				since[p] = map[netip.AddrPort]bool{}
+				for _, c := range r.contacts {
+					if c.addr != p && r.ByAddr(c.addr) == nil {
+						since[p][c.addr] = true
+					}
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,107 @@
+package view
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+const ms = time.Millisecond
+
+func TestRTTFollowsRFC6298(t *testing.T) {
+	// First SRTT = R and RTTVAR = R/2. Then RTTVAR = 3/4 RTTVAR + 1/4 |SRTT-R|
+	// with the SRTT of before, and SRTT = 7/8 SRTT + 1/8 R.
+	var r RTT
+	for i, step := range []struct{ sample, smoothed, timeout time.Duration }{
+		{100 * ms, 100 * ms, 300 * ms},                                 // var 50
+		{140 * ms, 105 * ms, 295 * ms},                                 // var 47.5
+		{60 * ms, 99375 * time.Microsecond, 286875 * time.Microsecond}, // var 46.875
+		{99375 * time.Microsecond, 99375 * time.Microsecond, 240 * ms}, // var 35.15625
+	} {
+		r.Sample(step.sample)
+		if r.Smoothed() != step.smoothed || r.Timeout(0, 0) != step.timeout {
+			t.Fatalf("sample %d of %v should make it %v with a timeout of %v, but it is %v with %v",
+				i, step.sample, step.smoothed, step.timeout, r.Smoothed(), r.Timeout(0, 0))
+		}
+	}
+}
+
+func TestRTTTimeoutHasALeastAndAFirst(t *testing.T) {
+	var r RTT
+	if got := r.Timeout(50*ms, 400*ms); got != 400*ms || r.Smoothed() != 0 {
+		t.Fatalf("without a sample the timeout should be the first, 400ms, but is %v at %v", got, r.Smoothed())
+	}
+	if got := r.Timeout(500*ms, 400*ms); got != 500*ms {
+		t.Fatalf("the first timeout should not fall below the least, 500ms, but is %v", got)
+	}
+	r.Sample(10 * ms)
+	if got := r.Timeout(50*ms, 400*ms); got != 50*ms {
+		t.Fatalf("30ms is below the least of 50ms, but the timeout is %v", got)
+	}
+	if got := r.Timeout(20*ms, 400*ms); got != 30*ms {
+		t.Fatalf("the timeout should be 10ms and four times 5ms, but is %v", got)
+	}
+}
+
+func TestRTTTakesNothingForAVeryShortTime(t *testing.T) {
+	for _, d := range []time.Duration{0, -time.Hour} {
+		var r RTT
+		r.Sample(d)
+		if r.Smoothed() != 1 || r.Timeout(0, time.Hour) != 1 {
+			t.Fatalf("a round trip of %v should count as a sample of next to nothing, but gives %v", d, r.Smoothed())
+		}
+		r.Sample(d)
+		if r.Smoothed() < 1 {
+			t.Fatalf("a second round trip of %v should not undo the first, but leaves %v", d, r.Smoothed())
+		}
+	}
+}
+
+func TestRTTStaysWithinItsSamples(t *testing.T) {
+	for seed := range uint64(500) {
+		r := rand.New(rand.NewPCG(seed, 20))
+		low := time.Duration(r.Int64N(int64(time.Second)))
+		spread := time.Duration(r.Int64N(int64(time.Second))) + 1
+		var rtt RTT
+		for i := range 200 {
+			rtt.Sample(low + time.Duration(r.Int64N(int64(spread))))
+			s, timeout := rtt.Smoothed(), rtt.Timeout(0, 0)
+			if s < low || s > low+spread || timeout < s || timeout > s+4*max(spread, (low+spread)/2) {
+				t.Fatalf("seed %d sample %d: samples lie from %v on over %v, but it says %v with a timeout of %v", seed, i, low, spread, s, timeout)
+			}
+		}
+		for range 400 {
+			rtt.Sample(low)
+		}
+		if s, timeout := rtt.Smoothed(), rtt.Timeout(0, 0); s > low+8 || timeout > low+100 {
+			t.Fatalf("seed %d: after long at %v it should have come to rest there, but says %v with a timeout of %v", seed, low, s, timeout)
+		}
+	}
+}
+
+func TestRTTBelievesTheAmbiguousOnlyIfThereIsNothingElse(t *testing.T) {
+	var r RTT
+	doubt := func(times int, want time.Duration) {
+		t.Helper()
+		for range times {
+			r.Ambiguous(time.Second)
+		}
+		if r.Smoothed() != want {
+			t.Fatalf("after %d ambiguous round trips of 1s it should be %v, but is %v", times, want, r.Smoothed())
+		}
+	}
+	doubt(patience-1, 0)
+	r.Sample(10 * ms)
+	doubt(patience-1, 10*ms)
+	r.Sample(10 * ms)
+	doubt(patience-1, 10*ms) // the sample has begun a new count
+	doubt(1, time.Second)
+	if got := r.Timeout(0, 0); got != 3*time.Second {
+		t.Fatalf("they count like a first sample, which gives a timeout of 3s, but it is %v", got)
+	}
+	doubt(patience-1, time.Second)
+	r.Sample(time.Second)
+	if got := r.Timeout(0, 0); got != 2500*ms {
+		t.Fatalf("a quarter is gone from the variance of 500ms, which gives 2.5s, but it is %v", got)
+	}
+}

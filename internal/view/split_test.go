@@ -1,0 +1,381 @@
+package view
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+)
+
+const now = time.Minute
+
+// crowd returns a view of n members at n positions, some of them close
+// together, about the node or at the top of the ring. Up to half are suspect.
+func crowd(r *rand.Rand, n int) *View {
+	self := r.Uint32()
+	if r.IntN(4) == 0 {
+		self = r.Uint32N(4) - 2
+	}
+	v := ringOf(self)
+	doubt := r.IntN(3)
+	for i := 0; v.Len() < n; i++ {
+		pos := somewhere(r, v)
+		if pos == self || v.Get(place(pos)) != nil {
+			continue
+		}
+		m, _ := v.Insert(place(pos), host(i))
+		if r.IntN(4) < doubt {
+			m.SuspectUntil = now + 1
+		}
+	}
+	return v
+}
+
+// somewhere returns a position, preferably one where something may go wrong.
+func somewhere(r *rand.Rand, v *View) uint32 {
+	switch k := r.IntN(5); {
+	case k == 0:
+		return Pos(v.self) + r.Uint32N(20) - 10
+	case k == 1:
+		return r.Uint32N(20) - 10
+	case k == 2 && v.Len() > 0:
+		return v.At(r.IntN(v.Len())).Pos() + r.Uint32N(5) - 2
+	}
+	return r.Uint32()
+}
+
+func someArc(r *rand.Rand, v *View) Arc {
+	a := Arc{somewhere(r, v), somewhere(r, v)}
+	switch r.IntN(8) {
+	case 0:
+		return All(v.self)
+	case 1:
+		a.Hi = a.Lo + 1
+	case 2:
+		a.Lo = Pos(v.self)
+	case 3:
+		a.Hi = Pos(v.self)
+	case 4: // across the top
+		a = Arc{max(a.Lo, a.Hi), min(a.Lo, a.Hi)}
+	case 5: // over the node, where it ends or further
+		a = Arc{Pos(v.self) - r.Uint32()>>r.IntN(32), Pos(v.self) + 1 + r.Uint32()>>r.IntN(32)}
+	}
+	return a
+}
+
+// sides returns what is left of the arc, in one part or two, without the position.
+func sides(a Arc, pos uint32) (parts []Arc) {
+	if !a.Has(pos) {
+		parts = []Arc{a}
+	} else {
+		parts = []Arc{{a.Lo, pos}, {pos + 1, a.Hi}}
+	}
+	return slices.DeleteFunc(parts, Arc.Empty)
+}
+
+func (a Arc) holds(b Arc) bool { return uint64(b.Lo-a.Lo)+uint64(b.Len()) <= uint64(a.Len()) }
+
+// disjoint reports whether the delegates' arcs have no position in common.
+func disjoint(dels []Delegate) bool {
+	for i, a := range dels {
+		for _, b := range dels[:i] {
+			if !a.Arc.Empty() && !b.Arc.Empty() && (a.Arc.Has(b.Arc.Lo) || b.Arc.Has(a.Arc.Lo)) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func TestArcOnTheRing(t *testing.T) {
+	const top = ^uint32(0)
+	for _, c := range []struct {
+		arc     Arc
+		len     uint32
+		in, out []uint32
+	}{
+		{Arc{10, 20}, 10, []uint32{10, 15, 19}, []uint32{9, 20, 0, top}},
+		{Arc{10, 10}, 0, nil, []uint32{9, 10, 11}},
+		{Arc{0, 0}, 0, nil, []uint32{0, top}},
+		{Arc{10, 11}, 1, []uint32{10}, []uint32{9, 11}},
+		{Arc{top, 2}, 3, []uint32{top, 0, 1}, []uint32{2, top - 1, 1 << 31}},
+		{Arc{top, 0}, 1, []uint32{top}, []uint32{0, top - 1}},
+		{Arc{20, 10}, top - 9, []uint32{20, top, 0, 9}, []uint32{10, 19}},
+		{All(place(5)), top, []uint32{6, top, 0, 4}, []uint32{5}},
+		{All(place(top)), top, []uint32{0, top - 1}, []uint32{top}},
+		{All(place(0)), top, []uint32{1, top}, []uint32{0}},
+	} {
+		if c.arc.Len() != c.len || c.arc.Empty() != (c.len == 0) {
+			t.Errorf("arc %v should have %d positions, but has %d", c.arc, c.len, c.arc.Len())
+		}
+		for _, p := range c.in {
+			if !c.arc.Has(p) {
+				t.Errorf("arc %v should have %d", c.arc, p)
+			}
+		}
+		for _, p := range c.out {
+			if c.arc.Has(p) {
+				t.Errorf("arc %v should not have %d", c.arc, p)
+			}
+		}
+	}
+}
+
+func TestSplitCoversTheArcOnce(t *testing.T) {
+	for seed := range uint64(5000) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		size := r.IntN(20)
+		if r.IntN(4) == 0 {
+			size = r.IntN(301)
+		}
+		v := crowd(r, size)
+		for range 5 {
+			checkSplit(t, seed, v, someArc(r, v), 1+r.IntN(16))
+		}
+	}
+}
+
+// checkSplit holds the delegates of each side of the node against the members there.
+func checkSplit(t *testing.T, seed uint64, v *View, arc Arc, k int) {
+	t.Helper()
+	kept := Delegate{Arc: Arc{1, 2}}
+	dels := v.Split([]Delegate{kept}, arc, k, now)
+	fail := func(why string, args ...any) {
+		t.Helper()
+		t.Fatalf("seed %d: of %d members at %v, node at %d, %d were to cover %v: "+why,
+			append([]any{seed, v.Len(), positions(v.ring), Pos(v.self), k, arc}, args...)...)
+	}
+	if dels[0] != kept {
+		fail("what was in dst before is gone")
+	}
+	dels = dels[1:]
+	parts := sides(arc, Pos(v.self))
+	most := k
+	if len(parts) == 2 {
+		most = max(k, 2)
+	}
+	if len(dels) > most {
+		fail("there are %d delegates", len(dels))
+	}
+	if !disjoint(dels) {
+		fail("the arcs of %v overlap", dels)
+	}
+	seen := map[*Member]bool{}
+	for _, d := range dels {
+		if seen[d.Member] || !arc.Has(d.Pos()) || d.Pos() == Pos(v.self) {
+			fail("%d is a delegate twice or out of place", d.Pos())
+		}
+		seen[d.Member] = true
+		if d.Arc.Has(Pos(v.self)) {
+			fail("the arc %v of a delegate holds the node itself", d.Arc)
+		}
+		if d.Tried && (!d.Arc.Empty() || !d.Suspect(now)) {
+			fail("%d is only tried, yet got %v; suspect: %v", d.Pos(), d.Arc, d.Suspect(now))
+		}
+		if !d.Tried && !d.Arc.Has(d.Pos()) {
+			fail("%d is not in its own arc %v", d.Pos(), d.Arc)
+		}
+	}
+	for _, part := range parts {
+		members, trusted, left, covered := 0, 0, 0, uint64(0)
+		for _, m := range v.ring {
+			if part.Has(m.Pos()) {
+				members++
+				if !m.Suspect(now) {
+					trusted++
+				}
+				if !seen[m] {
+					left++
+				}
+			}
+		}
+		if len(parts) == 1 && members <= k && left > 0 {
+			fail("all %d members there should be delegates, but %d are not", members, left)
+		}
+		for _, d := range dels {
+			if !part.Has(d.Pos()) {
+				continue
+			}
+			if covered += uint64(d.Arc.Len()); !d.Tried && !part.holds(d.Arc) {
+				fail("the arc %v of %d leaves its side %v", d.Arc, d.Pos(), part)
+			}
+			if !d.Tried && d.Suspect(now) && trusted > 0 {
+				fail("%d is suspect and covers %v, though others could", d.Pos(), d.Arc)
+			}
+		}
+		if members > 0 && covered != uint64(part.Len()) {
+			fail("of side %v with %d members %d positions are covered by %v", part, members, covered, dels)
+		}
+	}
+}
+
+// count is how many members lie in arc, counted one by one.
+func (v *View) count(arc Arc) (n int) {
+	for _, m := range v.ring {
+		if arc.Has(m.Pos()) {
+			n++
+		}
+	}
+	return n
+}
+
+// Ids are random, so that two of them share a position once in a while, or in
+// the hands of somebody who means it.
+func TestSplitTakesMembersAtOnePosition(t *testing.T) {
+	for seed := range uint64(3000) {
+		r := rand.New(rand.NewPCG(seed, 2))
+		base := r.Uint32N(8) - 4
+		v := New(uint64(base+r.Uint32N(6))<<32|1<<31, 1000)
+		for i := range r.IntN(40) {
+			if id := uint64(base+r.Uint32N(6))<<32 | uint64(r.Uint32()); id != v.self && v.Get(id) == nil {
+				if m, _ := v.Insert(id, host(i)); r.IntN(3) == 0 {
+					m.SuspectUntil = now + 1
+				}
+			}
+		}
+		arc := Arc{base + r.Uint32N(8) - 1, base + r.Uint32N(8) - 1}
+		dels := v.Split(nil, arc, 1+r.IntN(16), now)
+		seen, covered, want := map[*Member]bool{}, uint64(0), uint64(0)
+		for _, d := range dels {
+			if seen[d.Member] || d.Arc.Has(Pos(v.self)) || !arc.holds(d.Arc) && !d.Arc.Empty() {
+				t.Fatalf("seed %d: %x is a delegate for %v of %v, or twice", seed, d.ID, d.Arc, arc)
+			}
+			seen[d.Member] = true
+			covered += uint64(d.Arc.Len())
+		}
+		for _, part := range sides(arc, Pos(v.self)) {
+			if v.count(part) > 0 {
+				want += uint64(part.Len())
+			}
+		}
+		if !disjoint(dels) || covered != want {
+			t.Fatalf("seed %d: %d positions of %v should be covered once, but %v cover %d", seed, want, arc, dels, covered)
+		}
+	}
+}
+
+// fullViews returns the ids of n nodes and, by id, their views: of each other.
+func fullViews(r *rand.Rand, n int) (ids []uint64, views map[uint64]*View) {
+	views = map[uint64]*View{}
+	for taken := map[uint32]bool{}; len(ids) < n; {
+		if id := r.Uint64(); !taken[Pos(id)] {
+			taken[Pos(id)], views[id] = true, New(id, n)
+			ids = append(ids, id)
+		}
+	}
+	for _, v := range views {
+		for i, id := range ids {
+			if v.self != id {
+				v.Insert(id, host(i))
+			}
+		}
+	}
+	return ids, views
+}
+
+// broadcast has the node tell all others and returns how often each was told.
+// The dead, who are told in vain, do not pass it on.
+func broadcast(views map[uint64]*View, from uint64, dead map[uint64]bool) map[uint64]int {
+	type told struct {
+		id  uint64
+		arc Arc
+		k   int
+	}
+	times := map[uint64]int{}
+	for queue := []told{{from, All(from), 16}}; len(queue) > 0; queue = queue[1:] {
+		x := queue[0]
+		for _, d := range views[x.id].Split(nil, x.arc, x.k, now) {
+			if times[d.ID]++; !dead[d.ID] {
+				queue = append(queue, told{d.ID, d.Arc, 8})
+			}
+		}
+	}
+	return times
+}
+
+var clusterSizes = map[int]uint64{1: 1, 2: 50, 3: 50, 17: 50, 64: 20, 500: 1} // and seeds for each
+
+func TestBroadcastReachesEveryNodeOnce(t *testing.T) {
+	for n, seeds := range clusterSizes {
+		for seed := range seeds {
+			ids, views := fullViews(rand.New(rand.NewPCG(seed, 3)), n)
+			for _, from := range ids[:min(n, 20)] {
+				times := broadcast(views, from, nil)
+				if times[from] != 0 {
+					t.Fatalf("seed %d: of %d nodes %x was told %d times what it said itself", seed, n, from, times[from])
+				}
+				for _, id := range ids {
+					if id != from && times[id] != 1 {
+						t.Fatalf("seed %d: of %d nodes %x should be told once what %x said, not %d times", seed, n, id, from, times[id])
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestBroadcastPassesByTheDeadThatAllSuspect(t *testing.T) {
+	for n, seeds := range clusterSizes {
+		for seed := range seeds {
+			r := rand.New(rand.NewPCG(seed, 4))
+			ids, views := fullViews(r, n)
+			dead := map[uint64]bool{}
+			for _, id := range ids[1:] {
+				if r.IntN(3) == 0 {
+					dead[id] = true
+					for _, v := range views {
+						if m := v.Get(id); m != nil {
+							m.SuspectUntil = now + 1
+						}
+					}
+				}
+			}
+			times := broadcast(views, ids[0], dead)
+			for _, id := range ids[1:] {
+				if !dead[id] && times[id] != 1 {
+					t.Fatalf("seed %d: of %d nodes, %d of them dead, %x should be told once, not %d times", seed, n, len(dead), id, times[id])
+				}
+			}
+		}
+	}
+}
+
+func TestBroadcastReachesTheWronglySuspected(t *testing.T) {
+	for n, seeds := range clusterSizes {
+		for seed := range seeds {
+			r := rand.New(rand.NewPCG(seed, 5))
+			ids, views := fullViews(r, n)
+			for _, id := range ids {
+				for _, m := range views[id].ring {
+					if r.IntN(4) == 0 {
+						m.SuspectUntil = now + 1
+					}
+				}
+			}
+			times := broadcast(views, ids[0], nil)
+			for _, id := range ids[1:] {
+				if times[id] == 0 {
+					t.Fatalf("seed %d: of %d nodes, each of which suspects a quarter, %x was not told", seed, n, id)
+				}
+			}
+		}
+	}
+}
+
+func BenchmarkSplit(b *testing.B) {
+	for _, n := range []int{64, 1000} {
+		b.Run(fmt.Sprint(n, " members"), func(b *testing.B) {
+			r := rand.New(rand.NewPCG(1, 8))
+			v := New(r.Uint64(), n)
+			for i := range n {
+				v.Insert(r.Uint64(), host(i))
+			}
+			dels := make([]Delegate, 0, 16)
+			b.ReportAllocs()
+			for b.Loop() {
+				dels = v.Split(dels[:0], All(v.self), 16, now)
+			}
+		})
+	}
+}
