@@ -180,7 +180,7 @@ func (g *GossipService) handleWelcome(now time.Duration, in *envelopeIn, w wire.
 		return
 	}
 	m := g.roster.Get(w.From.ID)
-	if m != nil && m.Addr == w.From.Addr {
+	if m != nil && m.Addr == w.From.Addr && m.Addr != in.from {
 		g.roster.SendsFrom(m, in.from) // one more way to reach it
 	} else {
 		var added bool
