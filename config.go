@@ -170,6 +170,17 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
+// choose returns the Spread that SendData was given, or the one in c.
+func (c *Config) choose(given []Spread) (Spread, error) {
+	switch {
+	case len(given) > 1:
+		return Spread{}, fmt.Errorf("%w: SendData takes one Spread, not %d", ErrConfig, len(given))
+	case len(given) == 0 || given[0].kind == spreadDefault:
+		return c.Spread, nil
+	}
+	return given[0], given[0].check()
+}
+
 // maxPayload is what is left of a datagram for the payload of a Data.
 func (c *Config) maxPayload() int {
 	return min(c.MaxMessageSize-wire.DataSize(wire.FlagArc, 0), 1<<16-1)
@@ -260,7 +271,7 @@ type Stats struct {
 	Relayed   uint64 // copies passed on for others
 
 	// Datagrams, or what was left of them, dropped on arrival.
-	DropOversize    uint64 // longer than MaxMessageSize
+	DropOversize    uint64 // longer than MaxMessageSize, or Data longer than MaxPayload
 	DropMalformed   uint64 // ends early or makes no sense
 	DropUnknownType uint64 // of a message type that this version does not know
 	DropTag         uint64 // of another cluster, by the tag in the header
@@ -322,3 +333,21 @@ func (g *GossipService) Stats() Stats {
 	s.AcksPending, s.Arrived = g.queue.acks, g.events.Len()
 	return s
 }
+
+// State returns the node's state.
+func (g *GossipService) State() State {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.state
+}
+
+// ID returns the node's identity, which Join after Leave changes.
+func (g *GossipService) ID() NodeID {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.id
+}
+
+// MaxPayload returns the length in bytes of the longest payload that SendData
+// accepts. It does not change.
+func (g *GossipService) MaxPayload() int { return g.config.maxPayload() }

@@ -226,7 +226,7 @@ func (q *queue) lane(to netip.AddrPort) *lane {
 		} else {
 			l = new(lane)
 		}
-		*l = lane{to: to, window: firstWindow, index: -1, acks: l.acks[:0]}
+		*l = lane{to: to, window: firstWindow, index: -1, acks: l.acks[:0], listed: l.listed}
 		q.lanes[to] = l
 	}
 	return l
@@ -240,9 +240,10 @@ func (q *queue) list(l *lane) {
 	}
 }
 
-// settle frees a lane that has nothing left to do.
+// settle frees a lane that has nothing left to do. If it is listed it keeps its
+// turn, for whoever gets it next.
 func (q *queue) settle(l *lane) {
-	if !l.idle() || l.listed || q.lanes[l.to] != l {
+	if !l.idle() || q.lanes[l.to] != l {
 		return
 	}
 	if l.index >= 0 {
@@ -293,6 +294,10 @@ func (g *GossipService) forward(now time.Duration, e *datalog.Entry, arc view.Ar
 		attempts := g.config.RetryAttempts
 		if d.Suspect(now) {
 			attempts = 1
+		}
+		if d.Tried && g.queue.waiting(d.Addr) {
+			g.stats.DropRelay++ // the queue is not for who may be dead; repair is
+			continue
 		}
 		g.relay(now, d.Member, e, flags, hops+1, d.Arc, attempts)
 	}

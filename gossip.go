@@ -148,8 +148,8 @@ var (
 func Direct(to Address) Spread { return Spread{kind: spreadDirect, to: to} }
 
 func (s Spread) check() error {
-	if s.kind == spreadDirect && (!s.to.IsValid() || s.to.ap.Port() == 0 || s.to.ap.Addr().IsUnspecified()) {
-		return fmt.Errorf("%w: Direct to %q: it has no IP address or no port", ErrAddress, s.to)
+	if s.kind == spreadDirect && !reachable(s.to.ap) {
+		return fmt.Errorf("%w: Direct to %q, which is not the address of one node", ErrAddress, s.to)
 	}
 	return nil
 }
@@ -284,6 +284,10 @@ func (g *GossipService) number(now time.Duration, payload []byte, s Spread) (*da
 
 // handleData delivers what is new and passes it on as its spread asks.
 func (g *GossipService) handleData(now time.Duration, in *envelopeIn, seq uint32, d wire.Data) {
+	if len(d.Payload) > g.config.maxPayload() { // nobody could pass it on with an arc
+		g.stats.DropOversize++
+		return
+	}
 	if d.Origin == uint64(g.id) { // it went round
 		g.acknowledge(now, in, seq)
 		g.stats.Duplicate++

@@ -199,6 +199,12 @@ func (q *queue) oldest(to netip.AddrPort) *envelopeOut {
 	return nil
 }
 
+// waiting reports whether Data for that recipient waits to be sent.
+func (q *queue) waiting(to netip.AddrPort) bool {
+	l := q.lanes[to]
+	return l != nil && l.data.len > 0
+}
+
 // greets reports whether a Hello to that recipient is on its way.
 func (q *queue) greets(to netip.AddrPort) bool {
 	l := q.lanes[to]

@@ -103,18 +103,22 @@ type GossipService struct {
 // Errors: ErrAddress if a seed cannot be sent to or there are more than
 // MaxMembers, and then nothing was changed; ErrClosed.
 func (g *GossipService) Join(seeds ...Address) error {
-	for _, s := range seeds {
-		if !reachable(s.ap) {
-			return fmt.Errorf("%w: seed %q has no IP address or no port", ErrAddress, s)
-		}
-	}
 	g.mu.Lock()
 	defer g.leave()
 	if err := g.may(verbJoin); err != nil {
 		return err
 	}
-	if g.roster.Seeds()+len(seeds) > 2*g.config.MaxMembers {
-		return fmt.Errorf("%w: %d seeds are more than MaxMembers", ErrAddress, g.roster.Seeds()+len(seeds))
+	count := g.roster.Seeds()
+	for _, s := range seeds {
+		if !reachable(s.ap) {
+			return fmt.Errorf("%w: seed %q, which is not the address of one node", ErrAddress, s)
+		}
+		if !g.roster.IsSeed(s.ap) {
+			count++
+		}
+	}
+	if count > g.config.MaxMembers {
+		return fmt.Errorf("%w: %d seeds are more than MaxMembers, %d", ErrAddress, count, g.config.MaxMembers)
 	}
 	now := g.now()
 	if g.left {
@@ -272,23 +276,20 @@ func (g *GossipService) Tick() (next time.Duration, err error) {
 // Direct to an address that cannot be sent to, ErrState before Join and after
 // Leave, ErrClosed. It is legal inside a callback.
 func (g *GossipService) SendData(payload []byte, spread ...Spread) error {
-	s := g.config.Spread
-	if len(spread) > 1 {
-		return fmt.Errorf("%w: SendData takes one Spread, not %d", ErrConfig, len(spread))
-	}
-	if len(spread) == 1 && spread[0].kind != spreadDefault {
-		s = spread[0]
-	}
-	if err := s.check(); err != nil {
-		return err
-	}
-	if len(payload) > g.config.maxPayload() {
-		return fmt.Errorf("%w: %d bytes, MaxPayload is %d", ErrTooLarge, len(payload), g.config.maxPayload())
-	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if err := g.may(verbSendData); err != nil {
 		return err
+	}
+	s, err := g.config.choose(spread)
+	if err != nil {
+		return err
+	}
+	if s.kind == spreadDirect && s.to.ap == g.address() {
+		return fmt.Errorf("%w: Direct to %v, the node itself", ErrAddress, s.to)
+	}
+	if len(payload) > g.config.maxPayload() {
+		return fmt.Errorf("%w: %d bytes, MaxPayload is %d", ErrTooLarge, len(payload), g.config.maxPayload())
 	}
 	if n := g.copies(s); g.queue.spare() < n {
 		return fmt.Errorf("%w: %d of %d in it", ErrQueueFull, g.queue.data, g.config.MaxOutputMessages)
@@ -390,24 +391,6 @@ func (g *GossipService) SyscallConn() (syscall.RawConn, error) {
 	}
 	return g.socket.SyscallConn()
 }
-
-// State returns the node's state.
-func (g *GossipService) State() State {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.state
-}
-
-// ID returns the node's identity, which Join after Leave changes.
-func (g *GossipService) ID() NodeID {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.id
-}
-
-// MaxPayload returns the length in bytes of the longest payload that SendData
-// accepts. It does not change.
-func (g *GossipService) MaxPayload() int { return g.config.maxPayload() }
 
 // active reports whether the node has business of its own.
 func (g *GossipService) active() bool {

@@ -35,9 +35,10 @@ type Desk struct {
 	cursor  uint64 // the id at which the next page begins
 
 	// Space to work in. A digest that is returned is valid until the next call.
-	digest versions.Digest
-	runs   []versions.Run
-	theirs []versions.Run
+	digest  versions.Digest
+	runs    []versions.Run
+	theirs  []versions.Run
+	unknown versions.Window // of an origin that is not known
 }
 
 // NewDesk returns a Desk over a node's log and origins.
@@ -102,14 +103,36 @@ func (d *Desk) Serve(request versions.Digest, to Pusher) {
 		if !more {
 			return
 		}
-		for _, r := range theirs {
-			for e := d.log.From(origin, r.First); e != nil && e.Counter <= r.Last; e = d.log.Next(e) {
+		var e *datalog.Entry
+		for i, r := range theirs {
+			if i == 0 {
+				e = d.log.From(origin, r.First)
+			} else {
+				e = d.seek(e, r.First)
+			}
+			for ; e != nil && e.Counter <= r.Last; e = d.log.Next(e) {
 				if !to.Push(e) {
 					return
 				}
 			}
 		}
 	}
+}
+
+// seek returns the first message retained of e's origin, from e on, with at least
+// this counter. It never turns back: however many runs ask for what is not there,
+// an origin's messages are passed once.
+func (d *Desk) seek(e *datalog.Entry, counter uint32) *datalog.Entry {
+	if e == nil || e.Counter >= counter {
+		return e
+	}
+	if asked := d.log.Get(e.Origin, counter); asked != nil {
+		return asked
+	}
+	for e != nil && e.Counter < counter {
+		e = d.log.Next(e)
+	}
+	return e
 }
 
 // push offers the Pusher all that is retained of an origin and not covered.
@@ -127,14 +150,14 @@ func (d *Desk) push(now time.Duration, origin uint64, floor uint32, runs []versi
 
 // want adds to the digest what somebody has of an origin and this node lacks.
 func (d *Desk) want(origin uint64, floor uint32, runs []versions.Run, room int) {
-	var unknown versions.Window
-	window := &unknown
+	d.unknown.Reset(0, d.origins.Pool())
+	window := &d.unknown
 	if o := d.origins.Get(origin); o != nil {
 		window = &o.Seen
 	}
 	if window.Highest() == 0 && floor > versions.Width {
-		unknown.Reset(floor-versions.Width, d.origins.Pool())
-		window = &unknown
+		d.unknown.Reset(floor-versions.Width, d.origins.Pool())
+		window = &d.unknown
 	}
 	d.runs = window.AppendMissing(d.runs[:0], floor, runs, 255)
 	if len(d.runs) > 0 {

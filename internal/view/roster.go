@@ -90,6 +90,12 @@ func (r *Roster) AddSeed(addr netip.AddrPort) bool {
 	return true
 }
 
+// IsSeed reports whether addr is a seed.
+func (r *Roster) IsSeed(addr netip.AddrPort) bool {
+	i := r.contact(addr)
+	return i >= 0 && r.contacts[i].seed
+}
+
 // RemoveSeed forgets a seed, which turned out to be the node itself.
 func (r *Roster) RemoveSeed(addr netip.AddrPort) {
 	if i := r.contact(addr); i >= 0 && r.contacts[i].seed {

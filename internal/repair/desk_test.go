@@ -1,0 +1,192 @@
+package repair
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"example.com/gossip/internal/datalog"
+	"example.com/gossip/internal/versions"
+)
+
+const (
+	lastOrigin  = 1<<64 - 1
+	lastCounter = 1<<32 - 1
+
+	recordFixed = 13 // bytes of a record without runs: origin, floor, number of runs
+	runSize     = 4
+	mostRuns    = 255
+	anyRoom     = 1 << 20
+	old         = time.Hour // late enough for whatever was born at 0
+)
+
+// message names one.
+type message struct {
+	origin  uint64
+	counter uint32
+}
+
+// record is one record of a digest as one would write it down.
+type record struct {
+	origin uint64
+	floor  uint32
+	runs   []versions.Run
+}
+
+func (a record) equal(b record) bool {
+	return a.origin == b.origin && a.floor == b.floor && slices.Equal(a.runs, b.runs)
+}
+
+// has tells whether c is at most the floor or in a run, the slow way.
+func (a record) has(c uint32) bool {
+	return c <= a.floor || slices.ContainsFunc(a.runs, func(r versions.Run) bool { return r.First <= c && c <= r.Last })
+}
+
+// counters lists what the runs stand for.
+func counters(runs ...versions.Run) (all []uint32) {
+	for _, r := range runs {
+		for c := uint64(r.First); c <= uint64(r.Last); c++ {
+			all = append(all, uint32(c))
+		}
+	}
+	return all
+}
+
+// messages lists what the runs of the records stand for.
+func messages(records []record) (all []message) {
+	for _, x := range records {
+		for _, c := range counters(x.runs...) {
+			all = append(all, message{x.origin, c})
+		}
+	}
+	return all
+}
+
+// run is what a digest says of the counters from first to last.
+func run(first, last uint32) versions.Run { return versions.Run{First: first, Last: last} }
+
+// digestOf returns a digest of the records.
+func digestOf(all ...record) versions.Digest {
+	var d versions.Digest
+	for _, x := range all {
+		d.Add(x.origin, x.floor, x.runs, anyRoom)
+	}
+	return d
+}
+
+// read takes all records off a digest.
+func read(d versions.Digest) (all []record) {
+	for {
+		origin, floor, runs, ok := d.Next(nil)
+		if !ok {
+			return all
+		}
+		all = append(all, record{origin, floor, runs})
+	}
+}
+
+// carry takes a digest over the network: a copy comes out, if it parses.
+func carry(t *testing.T, d versions.Digest, first, last uint64, room int) versions.Digest {
+	t.Helper()
+	if len(d.Bytes()) > room {
+		t.Fatalf("a digest of %d bytes was made where there is room for %d", len(d.Bytes()), room)
+	}
+	got, n, ok := versions.ParseDigest(slices.Clone(d.Bytes()), d.Len(), first, last)
+	if !ok || n != len(d.Bytes()) {
+		t.Fatalf("the records %v, of origins from %d to %d, do not parse at the other end", read(d), first, last)
+	}
+	return got
+}
+
+// node is as much of a gossip node as repair has to do with.
+type node struct {
+	desk    *Desk
+	log     *datalog.Log
+	origins *versions.Table
+}
+
+func newNode(logSize int) *node {
+	n := &node{log: datalog.New(logSize), origins: versions.NewTable(1 << 16)}
+	n.desk = NewDesk(n.log, n.origins)
+	return n
+}
+
+// roomy returns a node whose log evicts nothing in a test.
+func roomy() *node { return newNode(1 << 30) }
+
+// take receives a message as a node does: a newer one than the window has room
+// for moves it on, and the newest is young unless it came by repair. It reports
+// whether the message was new.
+func (n *node) take(now time.Duration, m message, repaired bool) bool {
+	o, _, _ := n.origins.Add(m.origin, now, 0)
+	newest := m.counter > o.Seen.Highest()
+	o.Seen.MakeRoom(m.counter, n.origins.Pool())
+	if o.Seen.Add(m.counter, n.origins.Pool()) != versions.New {
+		return false
+	}
+	n.log.Release(n.log.Put(m.origin, m.counter, nil, now))
+	if newest && !repaired {
+		o.MarkYoung(m.counter, now, Epoch)
+	}
+	return true
+}
+
+// hear takes the counters of the runs at time 0.
+func (n *node) hear(origin uint64, runs ...versions.Run) *node {
+	for _, c := range counters(runs...) {
+		n.take(0, message{origin, c}, false)
+	}
+	return n
+}
+
+// knew makes a node that has seen the counters and retains none of them.
+func (n *node) knew(origin uint64, runs ...versions.Run) *node {
+	o, _, _ := n.origins.Add(origin, 0, 0)
+	for _, c := range counters(runs...) {
+		o.Seen.MakeRoom(c, n.origins.Pool())
+		o.Seen.Add(c, n.origins.Pool())
+	}
+	return n
+}
+
+// gaveUp moves the floor of an origin.
+func (n *node) gaveUp(origin uint64, floor uint32) *node {
+	o, _, _ := n.origins.Add(origin, 0, 0)
+	o.Seen.Advance(floor, n.origins.Pool())
+	return n
+}
+
+// has tells whether a message is seen or given up.
+func (n *node) has(m message) bool {
+	o := n.origins.Get(m.origin)
+	return o != nil && o.Seen.Has(m.counter)
+}
+
+// retained lists what is in the log, by origin and counter. Of origins that the
+// table does not know it lists nothing.
+func (n *node) retained() (all []*datalog.Entry) {
+	for i := range n.origins.Len() {
+		for e := n.log.First(n.origins.At(i).ID); e != nil; e = n.log.Next(e) {
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
+// basket is a Pusher that remembers what it was given, and takes so many.
+type basket struct {
+	got   []message
+	takes int // -1 for any number
+	calls int
+}
+
+func (b *basket) Push(e *datalog.Entry) bool {
+	b.calls++
+	if b.takes >= 0 && len(b.got) >= b.takes {
+		return false
+	}
+	b.got = append(b.got, message{e.Origin, e.Counter})
+	return true
+}
+
+func bottomless() *basket { return &basket{takes: -1} }
