@@ -199,7 +199,7 @@ func (g *GossipService) copies(s Spread) int {
 	case spreadDirect:
 		return 1
 	case spreadRandom:
-		return min(g.config.RumorFactor, g.roster.Len())
+		return min(g.config.RumorFactor, g.config.MaxOutputMessages, g.roster.Len())
 	default:
 		return min(publishFactor, g.config.MaxOutputMessages, g.roster.Len())
 	}
