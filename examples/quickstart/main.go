@@ -1,0 +1,111 @@
+// Quickstart runs a cluster of three nodes in one process. One of them says
+// something, the other two print it, and the program ends.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"example.com/gossip"
+)
+
+func main() {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	os.Exit(run(ctx, os.Stdout, os.Stderr))
+}
+
+func run(ctx context.Context, stdout, stderr io.Writer) int {
+	heard, err := hello(ctx)
+	if err != nil {
+		fmt.Fprintln(stderr, "quickstart:", err)
+		return 1
+	}
+	slices.Sort(heard) // the nodes hear it in any order
+	for _, line := range heard {
+		fmt.Fprintln(stdout, line)
+	}
+	return 0
+}
+
+// hello makes the cluster, says hello at node 1 and returns what the others got.
+func hello(ctx context.Context) (heard []string, err error) {
+	// Port 0 lets the system choose a port.
+	loopback, err := gossip.ParseAddress("127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+
+	nodes := make([]*gossip.GossipService, 3)
+	lines := make(chan string, len(nodes))
+	connected := make(chan bool, len(nodes))
+	for i := range nodes {
+		// A receiver runs on the goroutine of its node's loop and must not keep
+		// it waiting: there is room for each line.
+		receiver := func(origin gossip.NodeID, payload []byte) {
+			from := 1 + slices.IndexFunc(nodes, func(n *gossip.GossipService) bool { return n.ID() == origin })
+			lines <- fmt.Sprintf("node %d got %q from node %d", i+1, payload, from)
+		}
+		nodes[i], err = gossip.New(loopback, receiver, gossip.Config{
+			OnStateChange: func(_, now gossip.State) {
+				if now == gossip.StateConnected {
+					select {
+					case connected <- true:
+					default: // not for the first time
+					}
+				}
+			},
+		})
+		if err != nil {
+			return nil, err
+		}
+		defer nodes[i].Close()
+	}
+
+	// Each node's loop gets a goroutine. When ctx ends, it says goodbye.
+	ctx, cancel := context.WithCancel(ctx)
+	var loops sync.WaitGroup
+	defer loops.Wait()
+	defer cancel()
+	for _, n := range nodes {
+		loops.Go(func() { n.Run(ctx) })
+	}
+
+	// The first node is the seed; the others find the cluster through it.
+	seed := nodes[0].Address()
+	for i, n := range nodes {
+		if i == 0 {
+			err = n.Join()
+		} else {
+			err = n.Join(seed)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	for range nodes {
+		select {
+		case <-connected:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("the nodes did not find each other: %w", ctx.Err())
+		}
+	}
+
+	if err := nodes[0].SendData([]byte("hello, cluster")); err != nil {
+		return nil, err
+	}
+	for range nodes[1:] {
+		select {
+		case line := <-lines:
+			heard = append(heard, line)
+		case <-ctx.Done():
+			return nil, fmt.Errorf("the message did not arrive: %w", ctx.Err())
+		}
+	}
+	return heard, nil
+}

@@ -1,0 +1,37 @@
+package main
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestQuickstartPrintsWhatTheOthersGot(t *testing.T) {
+	const want = `node 2 got "hello, cluster" from node 1
+node 3 got "hello, cluster" from node 1
+`
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	var out, failed strings.Builder
+	start := time.Now()
+	if code := run(ctx, &out, &failed); code != 0 || failed.Len() > 0 {
+		t.Fatalf("quickstart ended with code %d and said %q", code, failed.String())
+	}
+	if out.String() != want {
+		t.Errorf("quickstart printed\n%s\ninstead of\n%s", out.String(), want)
+	}
+	t.Logf("quickstart took %v", time.Since(start))
+}
+
+func TestQuickstartGivesUpWhenItIsOutOfTime(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	var out, failed strings.Builder
+	if code := run(ctx, &out, &failed); code != 1 || out.Len() > 0 {
+		t.Errorf("without time quickstart ended with code %d and printed %q", code, out.String())
+	}
+	if lines := strings.Count(failed.String(), "\n"); lines != 1 || !strings.HasPrefix(failed.String(), "quickstart: ") {
+		t.Errorf("without time quickstart complained in %d lines:\n%s", lines, failed.String())
+	}
+}
