@@ -136,15 +136,13 @@ func (g *GossipService) handleHello(now time.Duration, in *envelopeIn, seq uint3
 		at = in.from
 	}
 	var added bool
-	if at == in.from {
+	if at == in.from || g.sameNode(at, in.from) {
 		in.member, added = g.roster.Admit(m.From.ID, at, now)
 	} else {
 		in.member, added = g.learn(now, m.From.ID, at)
-		if in.member != nil {
-			g.roster.SendsFrom(in.member, in.from)
-		}
 	}
 	if in.member != nil {
+		g.roster.SendsFrom(in.member, in.from)
 		in.member.Proven = true
 	}
 	g.acknowledge(now, in, seq)
@@ -307,6 +305,9 @@ func (g *GossipService) clearLane(now time.Duration, to netip.AddrPort) {
 	for e := g.queue.oldest(to); e != nil; e = g.queue.oldest(to) {
 		if !e.arc.Empty() {
 			g.handOver(now, e)
+		}
+		if e.flags&wire.FlagDirect != 0 {
+			g.stats.GivenUp++
 		}
 		g.finish(e)
 	}

@@ -1,0 +1,320 @@
+package gossip
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	"example.com/gossip/internal/datalog"
+	"example.com/gossip/internal/view"
+	"example.com/gossip/internal/wire"
+)
+
+// queueBench is a queue on its own, with a clock that a test moves by hand.
+type queueBench struct {
+	*queue
+	t   testing.TB
+	now time.Duration
+	one *datalog.Entry // the message that all its Data carry
+}
+
+const patience = 100 * time.Millisecond // until an answer is overdue, in these tests
+
+func newQueueBench(t testing.TB, config Config) *queueBench {
+	t.Helper()
+	config, err := config.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := datalog.New(0)
+	q := &queueBench{t: t, now: time.Hour, queue: newQueue(&config, log, new(Stats), 0)}
+	q.one = log.Detached(7, 1, make([]byte, 100), 0)
+	return q
+}
+
+func (q *queueBench) want(holds bool, sentence string, args ...any) {
+	q.t.Helper()
+	if !holds {
+		q.t.Fatalf("at %v: %s", q.now, fmt.Sprintf(sentence, args...))
+	}
+}
+
+// control queues a control message of that many bytes in all.
+func (q *queueBench) control(to int, size, attempts int) *envelopeOut {
+	body := make([]byte, size-wire.HeaderSize)
+	return q.emit(q.now, peerAddr(to), wire.TypeMemberList, body, attempts, true)
+}
+
+func (q *queueBench) copyTo(to int, attempts int) *envelopeOut {
+	return q.emitData(q.now, peerAddr(to), q.one, 0, 1, view.Arc{}, attempts)
+}
+
+// sentNow is a datagram that went out: to whom, and the headers in it.
+type sentNow struct {
+	to      netip.AddrPort
+	size    int
+	kinds   string // a letter for each message: A, M, D
+	headers []wire.Header
+}
+
+// datagram sends one, as a service does, and returns it, or nil. A turn may come
+// for nothing when what waited was dropped meanwhile.
+func (q *queueBench) datagram() *sentNow {
+	q.t.Helper()
+	var to netip.AddrPort
+	var b []byte
+	for turns := 0; len(b) == 0; turns++ {
+		l := q.next()
+		if l == nil {
+			return nil
+		}
+		to = l.to
+		b = q.pack(nil, l, q.now, patience)
+		q.want(turns < 10_000, "turns for nothing do not come to an end")
+	}
+	q.want(len(b) <= q.room, "a datagram of %d bytes exceeds the %d allowed", len(b), q.room)
+	d := &sentNow{to: to, size: len(b)}
+	for len(b) > 0 {
+		h, _ := wire.ParseHeader(b)
+		n := len(b) - wire.HeaderSize
+		switch b = b[wire.HeaderSize:]; h.Type {
+		case wire.TypeAck:
+			_, n, _ = wire.ParseAck(b)
+			d.kinds += "A"
+		case wire.TypeData:
+			_, n, _ = wire.ParseData(b)
+			d.kinds += "D"
+		default: // these tests have one such size per datagram, or only one message
+			d.kinds += "M"
+			if n > 92 {
+				n = 92
+			}
+		}
+		d.headers = append(d.headers, h)
+		b = b[n:]
+	}
+	return d
+}
+
+// flush sends all there is to send now.
+func (q *queueBench) flush() (all []*sentNow) {
+	q.t.Helper()
+	for d := q.datagram(); d != nil; d = q.datagram() {
+		all = append(all, d)
+		q.want(len(all) < 100_000, "sending does not come to an end")
+	}
+	return all
+}
+
+func nobodyElse(a, b netip.AddrPort) bool { return false }
+
+func TestControlDisplacesItsOldestAndDataIsRefused(t *testing.T) {
+	q := newQueueBench(t, Config{MaxOutputMessages: 4})
+	first := q.control(1, 100, 3)
+	q.flush() // also one that was sent and waits for an answer is the oldest
+	for i := range 3 {
+		q.control(2+i, 100, 3)
+	}
+	q.want(q.stats.DropControl == 0 && q.age.len == 4, "4 of 4 fit")
+	seq := first.seq
+	q.control(9, 100, 3)
+	q.want(q.stats.DropControl == 1 && q.age.len == 4, "the fifth should displace one and be counted: %d, %d", q.stats.DropControl, q.age.len)
+	q.want(q.bySeq[seq] == nil, "the one displaced should be the oldest")
+	for range 4 {
+		q.want(q.copyTo(1, 3) != nil, "there was room for Data")
+	}
+	q.want(q.copyTo(1, 3) == nil && q.spare() == 0 && q.data == 4, "the fifth Data should be refused")
+	q.want(q.age.len == 4 && q.stats.DropControl == 1, "a full data queue should leave control alone")
+	q.audit()
+}
+
+func TestAnEnvelopeIsTriedAsOftenAsItsTypeAllowsUnderOneNumber(t *testing.T) {
+	for attempts := 1; attempts <= 4; attempts++ {
+		q := newQueueBench(t, Config{})
+		e := q.control(1, 100, attempts)
+		var seq uint32
+		for i := range attempts {
+			d := q.flush()
+			q.want(len(d) == 1 && len(d[0].headers) == 1, "attempt %d of %d should go out once", i+1, attempts)
+			if i == 0 {
+				seq = d[0].headers[0].Seq
+			}
+			q.want(d[0].headers[0].Seq == seq && seq != 0, "attempt %d has another number", i+1)
+			q.want(e.attempt == i+1, "attempt %d is counted as %d", i+1, e.attempt)
+			q.now += patience - 1
+			q.want(q.overdue(q.now) == nil, "nothing is overdue before its time")
+			q.now++
+			if i < attempts-1 {
+				q.want(q.overdue(q.now) == e, "attempt %d should be overdue", i+1)
+				q.resend(q.now, e)
+			}
+		}
+		q.want(q.overdue(q.now) == nil, "after the last attempt it lingers")
+		q.now += lingering - patience - 1
+		q.want(q.overdue(q.now) == nil, "it should linger a whole second")
+		q.now++
+		q.want(q.overdue(q.now) == e, "then it is to be given up")
+		q.drop(e)
+		q.want(q.stats.Retries == uint64(attempts-1), "%d retries were counted for %d attempts", q.stats.Retries, attempts)
+		q.want(len(q.bySeq)+len(q.lanes)+len(q.timers) == 0, "something is left of it")
+		q.audit()
+	}
+}
+
+func TestWithoutAnAnswerExpectedAnEnvelopeIsGoneOnceSent(t *testing.T) {
+	q := newQueueBench(t, Config{})
+	q.emit(q.now, peerAddr(1), wire.TypeWelcome, make([]byte, 92), 1, false)
+	q.emitData(q.now, peerAddr(1), q.one, wire.FlagPull, 0, view.Arc{}, 1)
+	q.want(len(q.flush()) == 1, "both fit one datagram")
+	q.want(q.age.len+q.data+len(q.lanes)+len(q.bySeq) == 0, "nothing should wait for an answer")
+	_, any := q.deadline()
+	q.want(!any, "there is nothing to wait for")
+	q.audit()
+}
+
+func TestTimeoutsComeInTheOrderOfTheirDeadlines(t *testing.T) {
+	q := newQueueBench(t, Config{})
+	due := map[*envelopeOut]time.Duration{}
+	for i := range 200 {
+		e := q.control(i*37%50, 100, 3)
+		q.pack(nil, q.next(), q.now, time.Duration(100+i*61%97)*time.Millisecond)
+		due[e] = e.deadline
+		q.now += 300 * time.Microsecond
+	}
+	q.audit()
+	for len(due) > 0 {
+		at, any := q.deadline()
+		q.want(any && at >= q.now, "%d envelopes wait; the next deadline is %v, %v", len(due), at, any)
+		q.now = at
+		for e := q.overdue(q.now); e != nil; e = q.overdue(q.now) {
+			q.want(due[e] == q.now, "an envelope was overdue at %v, its deadline is %v", q.now, due[e])
+			delete(due, e)
+			q.drop(e)
+		}
+		for _, d := range due {
+			q.want(d > q.now, "an envelope due at %v was forgotten", d)
+		}
+	}
+	q.audit()
+}
+
+func TestAnAckMustComeFromWhomTheEnvelopeWentTo(t *testing.T) {
+	q := newQueueBench(t, Config{})
+	e := q.control(1, 100, 3)
+	q.want(q.acknowledged(peerAddr(1), 1, nobodyElse) == nil, "nothing was sent yet")
+	q.flush()
+	q.want(q.acknowledged(peerAddr(2), e.seq, nobodyElse) == nil, "a stranger acknowledged it")
+	q.want(q.acknowledged(peerAddr(1), e.seq+1, nobodyElse) == nil, "another number acknowledged it")
+	q.want(q.acknowledged(peerAddr(1), 0, nobodyElse) == nil, "number 0 acknowledged it")
+	same := func(a, b netip.AddrPort) bool { return a == peerAddr(1) && b == peerAddr(2) }
+	q.want(q.acknowledged(peerAddr(2), e.seq, same) == e, "the same node at its other address should count")
+	q.want(q.acknowledged(peerAddr(1), e.seq, nobodyElse) == e, "the recipient itself should count")
+	q.now += patience
+	q.want(q.overdue(q.now) == e, "it is overdue")
+	q.resend(q.now, e)
+	q.want(q.acknowledged(peerAddr(1), e.seq, nobodyElse) == e, "a late Ack should count while it waits to be sent again")
+	q.drop(e)
+	q.want(q.acknowledged(peerAddr(1), e.seq, nobodyElse) == nil, "an Ack counts once")
+	q.want(len(q.flush()) == 0, "what was acknowledged should not be sent again")
+	q.audit()
+}
+
+func TestAcksWaitForTheirDelayOrForCompany(t *testing.T) {
+	q := newQueueBench(t, Config{AckDelay: 10 * time.Millisecond})
+	q.acknowledge(q.now, peerAddr(1), 1)
+	q.now += 4 * time.Millisecond
+	q.acknowledge(q.now, peerAddr(1), 2)
+	q.want(len(q.flush()) == 0 && !q.pending(), "acks wait")
+	at, any := q.deadline()
+	q.want(any && at == time.Hour+10*time.Millisecond, "the deadline is %v, not that of the first ack", at)
+	q.now = at - 1
+	q.overdue(q.now)
+	q.want(!q.pending(), "they should wait to the end")
+	q.now = at
+	q.overdue(q.now)
+	d := q.flush()
+	q.want(len(d) == 1 && d[0].size == wire.AckOverhead+2*wire.AckSize, "both should go in one Ack")
+	q.want(q.acks == 0 && len(q.lanes) == 0, "the lane should be freed")
+
+	for i := range acksInHand {
+		q.want(!q.pending(), "%d acks should still wait", i)
+		q.acknowledge(q.now, peerAddr(1), uint32(i+1))
+	}
+	d = q.flush()
+	q.want(len(d) == 1 && d[0].kinds == "A", "32 acks should wait no longer")
+
+	q.acknowledge(q.now, peerAddr(1), 1)
+	q.copyTo(1, 3)
+	q.control(1, 100, 3)
+	d = q.flush()
+	q.want(len(d) == 1 && d[0].kinds[0] == 'A' && len(d[0].kinds) == 3, "acks go first in a datagram that goes anyhow: %q", d[0].kinds)
+	q.audit()
+}
+
+func TestMoreAcksThanADatagramHoldsGoInSeveral(t *testing.T) {
+	q := newQueueBench(t, Config{})
+	for i := range mostAcks + 10 {
+		q.acknowledge(q.now, peerAddr(1), uint32(i+1))
+	}
+	q.want(q.acks == mostAcks && q.stats.DropControl == 10, "%d acks wait, %d were dropped", q.acks, q.stats.DropControl)
+	total := 0
+	for _, wait := range []time.Duration{0, 10 * time.Millisecond} { // too few for 32 wait on
+		q.now += wait
+		q.overdue(q.now)
+		for _, d := range q.flush() {
+			total += (d.size - wire.AckOverhead) / wire.AckSize
+		}
+		q.audit()
+	}
+	q.want(total == mostAcks && q.acks == 0, "%d acks went out of %d, %d are left", total, mostAcks, q.acks)
+}
+
+func TestLanesOfAcksAloneAreBounded(t *testing.T) {
+	q := newQueueBench(t, Config{MaxOutputMessages: 8})
+	for i := range 100 {
+		q.acknowledge(q.now, peerAddr(i), 1)
+	}
+	q.want(len(q.lanes) == 16 && q.stats.DropControl == 84, "%d lanes for a limit of 8, %d dropped", len(q.lanes), q.stats.DropControl)
+	q.acknowledge(q.now, peerAddr(3), 2)
+	q.want(q.acks == 17, "a lane that is there takes more")
+	q.audit()
+}
+
+func TestSmallMessagesShareDatagramsAndLargeOnesDoNot(t *testing.T) {
+	q := newQueueBench(t, Config{})
+	for range 11 {
+		q.control(1, 100, 1)
+	}
+	d := q.flush()
+	q.want(len(d) == 3 && d[0].kinds == "MMMMM" && d[2].kinds == "M", "11 messages of 100 bytes should go as 5, 5, 1")
+	for _, size := range []int{512, 512, 300, 213, 212} {
+		q.control(1, size, 1)
+	}
+	sizes := []int{}
+	for _, d := range q.flush() {
+		sizes = append(sizes, d.size)
+	}
+	q.want(fmt.Sprint(sizes) == "[512 512 300 425]", "the sizes are %v", sizes)
+}
+
+func TestSequenceNumbersSkipZeroAndThoseInUse(t *testing.T) {
+	q := newQueueBench(t, Config{})
+	q.seq = 1<<32 - 3
+	kept := q.control(1, 100, 3)
+	q.flush()
+	q.want(kept.seq == 1<<32-2, "the number is %d", kept.seq)
+	q.emit(q.now, peerAddr(2), wire.TypeWelcome, nil, 1, false)
+	q.flush()
+	third := q.control(3, 100, 3)
+	q.flush()
+	q.want(third.seq == 1, "after the highest number comes %d", third.seq)
+	q.seq = 1<<32 - 3 // four billion messages later
+	again := q.control(4, 100, 3)
+	q.flush()
+	q.want(again.seq == 1<<32-1, "a number in use was given again: %d", again.seq)
+	last := q.control(5, 100, 3)
+	q.flush()
+	q.want(last.seq == 2, "0 and 1 should be passed over, not %d", last.seq)
+	q.audit()
+}
