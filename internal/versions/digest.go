@@ -137,7 +137,10 @@ func (d *Digest) AddPage(t *Table, first uint64, room int, now, age time.Duratio
 			floor = below - 1
 		}
 		runs := o.Seen.AppendRuns(space[:0], below, maxRuns)
-		if !d.Add(o.ID, floor, runs, room) {
+		// A record that is cut short says of messages that they are lacking: it
+		// had better begin the next page, if it is not alone on this one.
+		whole := len(d.raw)+recordFixed+runSize*len(runs) <= room
+		if d.count > 0 && !whole || !d.Add(o.ID, floor, runs, room) {
 			return o.ID - 1
 		}
 	}

@@ -23,6 +23,8 @@ type Origin struct {
 	gapSeen  bool          // Stuck found a gap when last asked
 	gapFloor uint32        // with the floor here
 	gapSince time.Duration // first found so at this time
+
+	gapHighest uint32 // and with Highest there
 }
 
 // Touch notes that something was learned of the origin.
@@ -81,10 +83,14 @@ func (o *Origin) Stuck(now, patience time.Duration) bool {
 		o.gapSeen = false
 		return false
 	case !o.gapSeen || o.gapFloor != floor:
-		o.gapSeen, o.gapFloor, o.gapSince = true, floor, now
+		o.gapSeen, o.gapFloor, o.gapHighest, o.gapSince = true, floor, o.Seen.Highest(), now
 	}
 	return now-o.gapSince >= patience
 }
+
+// StuckUpTo returns, when Seen is stuck, the highest counter that was seen when
+// the time began to count: what is missing up to it has been missing for so long.
+func (o *Origin) StuckUpTo() uint32 { return o.gapHighest }
 
 // Table holds the origins a node knows, ascending by ID. An ID is never 0.
 //
