@@ -181,6 +181,9 @@ func (c *Config) choose(given []Spread) (Spread, error) {
 	return given[0], given[0].check()
 }
 
+// originsOf returns the bound of the table of origins.
+func originsOf(c *Config) int { return max(4*c.MaxMembers, 1024) }
+
 // maxPayload is what is left of a datagram for the payload of a Data.
 func (c *Config) maxPayload() int {
 	return min(c.MaxMessageSize-wire.DataSize(wire.FlagArc, 0), 1<<16-1)
@@ -228,10 +231,10 @@ func newService(s socket, receiver DataReceiver, config Config, clock func() tim
 	}
 	g.tokens = token.NewMaker(secret)
 	g.roster = view.NewRoster(0, config.MaxMembers, config.RumorFactor)
-	g.origins = versions.NewTable(max(4*config.MaxMembers, 1024))
+	g.origins = versions.NewTable(originsOf(&g.config))
 	g.log = datalog.New(config.DataLogSize)
 	g.repair = repair.NewDesk(g.log, g.origins)
-	g.queue = newQueue(&g.config, g.log, &g.stats, g.rng.Uint32())
+	g.queue = newQueue(&g.config, g.log, &g.stats, g.rng)
 	g.newsAt = -newsLasts
 	g.beSomebody()
 	return g

@@ -23,12 +23,12 @@ const leastTimeout = 20 * time.Millisecond
 type envelopeIn struct {
 	from   netip.AddrPort
 	member *view.Member // at from; nil: a stranger
+	proved bool         // it came with a token
 	credit int          // bytes of answer that are left to a source not proven
 }
 
-// proven reports whether the source is a member that has shown that it is
-// where it seems to be.
-func (e *envelopeIn) proven() bool { return e.member != nil && e.member.Proven }
+// proven reports whether the source has shown that it is where it seems to be.
+func (e *envelopeIn) proven() bool { return e.proved || e.member != nil && e.member.Proven }
 
 // envelopeOut is one message on its way to one recipient. It moves from chain
 // to chain of its lane: waiting to be sent, sent and waiting for an answer,
@@ -55,7 +55,8 @@ type envelopeOut struct {
 	hops  uint8
 	arc   view.Arc
 
-	page uint64 // MemberList: the id at which the next page begins, 0 for none
+	page     uint64 // MemberList: the id at which the next page begins, 0 for none
+	newcomer bool   // Hello: who answers is new to the cluster
 }
 
 type envelopeOutLink struct{ prev, next *envelopeOut }

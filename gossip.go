@@ -363,8 +363,10 @@ func (g *GossipService) sequence(now time.Duration, in *envelopeIn, d *wire.Data
 	return o, window
 }
 
+// newOrigin takes up an origin. Half of the table is for those of whom sources
+// tell that are where they seem to be.
 func (g *GossipService) newOrigin(now time.Duration, in *envelopeIn, d *wire.Data) *versions.Origin {
-	if d.Counter > versions.Width && !in.proven() {
+	if !in.proven() && (d.Counter > versions.Width || g.origins.Len() >= originsOf(&g.config)/2) {
 		g.stats.DropAhead++
 		g.prove(now, in)
 		return nil
@@ -387,12 +389,8 @@ func (g *GossipService) giveUpStuck(now time.Duration) {
 	}
 	for i := range g.origins.Len() {
 		o := g.origins.At(i)
-		if !o.Stuck(now, stuckFor) {
-			continue
-		}
-		g.runs = o.Seen.AppendRuns(g.runs[:0], 0, 1)
-		if len(g.runs) > 0 {
-			g.giveUp(o, g.runs[0].First-1)
+		if o.Stuck(now, stuckFor) {
+			g.giveUp(o, o.StuckUpTo())
 		}
 	}
 }

@@ -17,9 +17,13 @@ func TestANodeThatSendsFromElsewhereIsOneMember(t *testing.T) {
 	s.hear(source, s.hello(id, public, 0))
 	w := only(s.speak(), wire.TypeWelcome, source)[0]
 	s.hear(source, s.hello(id, public, w.welcome.Token))
+	s.want(s.roster.Len() == 1, "its word alone does not make it a member there: %v", s.Members())
+	h := only(s.speak(), wire.TypeHello, public)
+	s.want(len(h) == 1, "it is asked whether it is there: %v", h)
+	s.hear(source, s.welcome(h[0].seq, 7, id, public))
 	s.want(s.roster.Len() == 2 && s.roster.Get(id).Addr == public, "the members are %v", s.Members())
-	page := only(s.speak(), wire.TypeMemberList, source)
-	s.want(len(page) == 1, "its page goes back the way its Hello came: %v", page)
+	page := only(s.speak(), wire.TypeMemberList, public)
+	s.want(len(page) == 1, "it is sent the members: %v", page)
 	s.hear(source, s.ack(page[0].seq))
 	s.want(s.SendData([]byte("x")) == nil, "SendData failed")
 	d := only(s.speak(), wire.TypeData, public)
@@ -41,6 +45,9 @@ func TestANewLifeOfANodeThatSendsFromElsewhereReplacesTheOldOne(t *testing.T) {
 		s.hear(source, s.hello(id, public, 0))
 		w := only(s.speak(), wire.TypeWelcome, source)[0]
 		s.hear(source, s.hello(id, public, w.welcome.Token))
+		h := only(s.speak(), wire.TypeHello, public)[0]
+		s.hear(source, s.welcome(h.seq, 7, id, public))
+		s.hear(source, s.ack(only(s.speak(), wire.TypeHello, public)[0].seq))
 	}
 	s.want(s.roster.Get(old) == nil && s.roster.Len() == 2, "the old life is listed still: %v", s.Members())
 	m := s.roster.Get(young)

@@ -162,10 +162,11 @@ type upkeep struct {
 	round                              int           // of a node that is alone
 	probes                             int           // Hellos to doubtful addresses that are left
 	grewAt                             time.Duration // when hearsay last brought a member
+	healedAt                           time.Duration // when a lost member was last heard again
 }
 
 func (u *upkeep) start(now time.Duration, c *Config, rng *rand.Rand) {
-	*u = upkeep{probes: mostProbes, grewAt: -growing}
+	*u = upkeep{probes: mostProbes, grewAt: -growing, healedAt: -growing}
 	u.exchange.At(now + time.Duration(rng.Int64N(int64(c.TickInterval))))
 	u.compare.At(now + time.Duration(rng.Int64N(int64(c.TickInterval))))
 	u.probe.At(now + time.Duration(rng.Int64N(int64(c.TickInterval))))
@@ -217,6 +218,9 @@ func (g *GossipService) keepUp(now time.Duration) {
 		g.setState(StateDisconnected)
 	}
 	pause = c.TickInterval
+	if now-u.healedAt < growing {
+		pause /= 10
+	}
 	if g.state == StateDisconnected {
 		pause = min(pause<<min(u.round, 8), longProbe)
 	}
@@ -299,10 +303,11 @@ func (g *GossipService) heal(now time.Duration) {
 
 // announce passes on who is new.
 func (g *GossipService) announce(now time.Duration) {
-	news := g.roster.News(g.members[:0], exchanged)
-	to := g.roster.Random(news, g.rng, 1, netip.AddrPort{}, now)[len(news):]
-	if len(news) > 0 && len(to) > 0 {
-		g.emitMembers(now, to[0].Addr, news, true)
+	g.members = g.roster.Random(g.members[:0], g.rng, 1, netip.AddrPort{}, now)
+	if len(g.members) > 0 {
+		to := g.members[0].Addr
+		g.members = g.roster.News(g.members[:0], exchanged)
+		g.emitMembers(now, to, g.members, true)
 	}
 	if !g.roster.HasNews() {
 		g.upkeep.announce.Stop()
@@ -323,18 +328,19 @@ func (g *GossipService) probeContacts(now time.Duration) {
 }
 
 // greet says Hello; with token 0 it asks for one.
-func (g *GossipService) greet(now time.Duration, to netip.AddrPort, token uint64, attempts int) {
+func (g *GossipService) greet(now time.Duration, to netip.AddrPort, token uint64, attempts int) *envelopeOut {
 	h := wire.Hello{Version: wire.Version, Token: token, From: g.me(), Cluster: g.cluster}
 	g.body = h.AppendTo(g.body[:0])
-	g.emit(now, to, wire.TypeHello, attempts, true)
+	return g.emit(now, to, wire.TypeHello, attempts, true)
 }
 
 // probe asks who is at a doubtful address, a bounded number of times.
-func (g *GossipService) probe(now time.Duration, to netip.AddrPort) {
-	if g.upkeep.probes > 0 && !g.queue.greets(to) {
-		g.upkeep.probes--
-		g.greet(now, to, 0, 1)
+func (g *GossipService) probe(now time.Duration, to netip.AddrPort) *envelopeOut {
+	if g.upkeep.probes == 0 || g.queue.greets(to) {
+		return nil
 	}
+	g.upkeep.probes--
+	return g.greet(now, to, 0, 1)
 }
 
 // prove asks a source that is not proven to say who it is, if that could make
@@ -403,7 +409,6 @@ func (g *GossipService) handleStatus(now time.Duration, in *envelopeIn, seq uint
 		g.repair.Serve(s.Digest, push)
 	}
 	if wanted.Len() > 0 {
-		g.newsAt = now
 		g.emitStatus(now, in.from, wire.Status{Mode: wire.Request, Last: 1<<64 - 1, Digest: wanted}, 1)
 	}
 }

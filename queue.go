@@ -1,6 +1,7 @@
 package gossip
 
 import (
+	"math/rand/v2"
 	"net/netip"
 	"time"
 
@@ -31,7 +32,7 @@ type queue struct {
 	log      *datalog.Log
 	stats    *Stats
 
-	seq    uint32
+	rng    *rand.Rand
 	bySeq  map[uint32]*envelopeOut
 	lanes  map[netip.AddrPort]*lane
 	timers timers
@@ -45,10 +46,10 @@ type queue struct {
 	freeLanes []*lane
 }
 
-func newQueue(c *Config, log *datalog.Log, stats *Stats, seq uint32) *queue {
+func newQueue(c *Config, log *datalog.Log, stats *Stats, rng *rand.Rand) *queue {
 	return &queue{
 		limit: c.MaxOutputMessages, room: c.MaxMessageSize, tag: wire.ClusterTag(c.Cluster),
-		ackDelay: c.AckDelay, log: log, stats: stats, seq: seq,
+		ackDelay: c.AckDelay, log: log, stats: stats, rng: rng,
 		bySeq: map[uint32]*envelopeOut{}, lanes: map[netip.AddrPort]*lane{},
 	}
 }
@@ -332,12 +333,12 @@ func (q *queue) put(b []byte, e *envelopeOut, now, timeout time.Duration) []byte
 	return b
 }
 
-// stamp returns the next sequence number, never 0 and never one in use.
+// stamp returns a sequence number, never 0 and never one in use. It is random:
+// who names it must have received the envelope, and that is what proves a source.
 func (q *queue) stamp() uint32 {
 	for {
-		q.seq++
-		if q.seq != 0 && q.bySeq[q.seq] == nil {
-			return q.seq
+		if n := q.rng.Uint32(); n != 0 && q.bySeq[n] == nil {
+			return n
 		}
 	}
 }

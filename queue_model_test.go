@@ -97,14 +97,14 @@ func TestQueueByRandomSteps(t *testing.T) {
 }
 
 func queueByRandomSteps(t *testing.T, seed uint64, steps int) {
-	rng := rand.New(rand.NewPCG(seed, 1))
+	rng := rand.New(rand.NewPCG(uint64(seed), 1))
 	q := newQueueBench(t, Config{MaxOutputMessages: []int{1, 5, 64, 1024}[seed%4]})
 	q.log = datalog.New(1 << 14)
 	messages := []*datalog.Entry{}
 	for i := range 20 {
 		messages = append(messages, q.log.Put(7, uint32(i+1), make([]byte, rng.IntN(400)), 0))
 	}
-	q.queue.seq = rng.Uint32()
+	q.rng = rand.New(rand.NewPCG(uint64(seed), 1))
 	peers := 1 + rng.IntN(40)
 	alive := map[*envelopeOut]bool{} // answered ones that must be in the queue
 	sync := func() {                 // what was displaced is gone

@@ -2,6 +2,7 @@ package gossip
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"testing"
 	"time"
@@ -28,7 +29,7 @@ func newQueueBench(t testing.TB, config Config) *queueBench {
 		t.Fatal(err)
 	}
 	log := datalog.New(0)
-	q := &queueBench{t: t, now: time.Hour, queue: newQueue(&config, log, new(Stats), 0)}
+	q := &queueBench{t: t, now: time.Hour, queue: newQueue(&config, log, new(Stats), rand.New(rand.NewPCG(1, 2)))}
 	q.one = log.Detached(7, 1, make([]byte, 100), 0)
 	return q
 }
@@ -298,23 +299,22 @@ func TestSmallMessagesShareDatagramsAndLargeOnesDoNot(t *testing.T) {
 	q.want(fmt.Sprint(sizes) == "[512 512 300 425]", "the sizes are %v", sizes)
 }
 
-func TestSequenceNumbersSkipZeroAndThoseInUse(t *testing.T) {
+// script is a source of random numbers that are known beforehand.
+type script []uint32
+
+func (s *script) Uint64() uint64 {
+	n := (*s)[0]
+	*s = (*s)[1:]
+	return uint64(n) << 32
+}
+
+func TestSequenceNumbersAreDrawnAndSkipZeroAndThoseInUse(t *testing.T) {
 	q := newQueueBench(t, Config{})
-	q.seq = 1<<32 - 3
-	kept := q.control(1, 100, 3)
-	q.flush()
-	q.want(kept.seq == 1<<32-2, "the number is %d", kept.seq)
-	q.emit(q.now, peerAddr(2), wire.TypeWelcome, nil, 1, false)
-	q.flush()
-	third := q.control(3, 100, 3)
-	q.flush()
-	q.want(third.seq == 1, "after the highest number comes %d", third.seq)
-	q.seq = 1<<32 - 3 // four billion messages later
-	again := q.control(4, 100, 3)
-	q.flush()
-	q.want(again.seq == 1<<32-1, "a number in use was given again: %d", again.seq)
-	last := q.control(5, 100, 3)
-	q.flush()
-	q.want(last.seq == 2, "0 and 1 should be passed over, not %d", last.seq)
+	q.rng = rand.New(&script{7, 0, 7, 1<<32 - 1, 1<<32 - 1, 7, 0, 8})
+	for i, want := range []uint32{7, 1<<32 - 1, 8} {
+		e := q.control(i+1, 100, 3)
+		q.flush()
+		q.want(e.seq == want, "message %d has the number %d instead of %d", i, e.seq, want)
+	}
 	q.audit()
 }

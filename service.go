@@ -88,7 +88,6 @@ type GossipService struct {
 	contacts  []netip.AddrPort
 	list      wire.MemberList
 	cluster   []byte // Config.Cluster
-	runs      []versions.Run
 	push      pusher
 }
 
@@ -129,7 +128,7 @@ func (g *GossipService) Join(seeds ...Address) error {
 		if s.ap != g.address() {
 			others++
 			g.roster.AddSeed(s.ap)
-			if g.roster.ByAddr(s.ap) == nil && !g.queue.greets(s.ap) {
+			if g.roster.ByAddr(s.ap) == nil {
 				g.greet(now, s.ap, 0, g.config.RetryAttempts)
 			}
 		}

@@ -104,6 +104,8 @@ func (g *GossipService) heard(now time.Duration, in *envelopeIn) {
 	if in.member = m; again {
 		g.stats.MembersAgain++
 		g.config.Logger.Info("gossip: member is back", "member", NodeID(m.ID), "address", m.Addr)
+		g.upkeep.healedAt = now // the net may be whole again: look for the others
+		g.upkeep.probe.By(now)
 		g.tell(now, m)
 		g.connect()
 	}
@@ -131,26 +133,39 @@ func (g *GossipService) handleHello(now time.Duration, in *envelopeIn, seq uint3
 		g.emit(now, in.from, wire.TypeWelcome, 1, false)
 		return
 	}
-	at := m.From.Addr
-	if !reachable(at) {
-		at = in.from
-	}
-	var added bool
-	if at == in.from || g.sameNode(at, in.from) {
-		in.member, added = g.roster.Admit(m.From.ID, at, now)
+	in.proved = true
+	g.acknowledge(now, in, seq)
+	if at := m.From.Addr; reachable(at) && at != in.from {
+		g.claim(now, m.From.ID, at)
+	} else if known := g.roster.Get(m.From.ID); known != nil && known.Proven && known.Addr != in.from {
+		g.probe(now, known.Addr) // it moved, or somebody lies: who is there?
 	} else {
-		in.member, added = g.learn(now, m.From.ID, at)
+		g.admit(now, in, m.From.ID)
 	}
-	if in.member != nil {
-		g.roster.SendsFrom(in.member, in.from)
+}
+
+// admit takes in who has proved to be where its datagrams come from.
+func (g *GossipService) admit(now time.Duration, in *envelopeIn, id uint64) {
+	var added bool
+	if in.member, added = g.roster.Admit(id, in.from, now); in.member != nil {
 		in.member.Proven = true
 	}
-	g.acknowledge(now, in, seq)
 	if added {
+		g.config.Logger.Info("gossip: member joined", "member", NodeID(id), "address", in.from)
 		g.tell(now, in.member)
-		g.config.Logger.Info("gossip: member joined", "member", NodeID(m.From.ID), "address", at)
 		g.connect()
 		g.emitPage(now, in.from, 0)
+	}
+}
+
+// claim handles a node that is to be reached at another address than its
+// datagrams come from. Asked there it will answer, and prove it.
+func (g *GossipService) claim(now time.Duration, id uint64, at netip.AddrPort) {
+	if m := g.roster.Get(id); at == g.address() || m != nil && m.Proven {
+		return
+	}
+	if e := g.probe(now, at); e != nil {
+		e.newcomer = true
 	}
 }
 
@@ -173,31 +188,40 @@ func (g *GossipService) metMyself(in *envelopeIn, seq uint32) {
 // the node says Hello again, with it.
 func (g *GossipService) handleWelcome(now time.Duration, in *envelopeIn, w wire.Welcome) {
 	e := g.queue.bySeq[w.Hello]
-	if e == nil || e.kind != wire.TypeHello || e.lane.to != in.from || w.From.ID == uint64(g.id) {
+	if e == nil || e.kind != wire.TypeHello || w.From.ID == uint64(g.id) {
 		g.stats.DropWelcome++
 		return
 	}
-	m := g.roster.Get(w.From.ID)
-	if m != nil && m.Addr == w.From.Addr && m.Addr != in.from {
-		g.roster.SendsFrom(m, in.from) // one more way to reach it
-	} else {
-		var added bool
-		if m, added = g.roster.Admit(w.From.ID, in.from, now); added {
-			g.config.Logger.Info("gossip: member found", "member", NodeID(w.From.ID), "address", in.from)
-		}
+	in.proved = true // it names what was sent to lane.to, wherever it comes from
+	at, asked, newcomer := e.lane.to, binary.BigEndian.Uint64(e.body[2:]) == 0, e.newcomer
+	if m := g.roster.Get(w.From.ID); m != nil && m.Proven && m.Addr != at && m.Says != at {
+		// One node at two addresses, one that moved, or a liar: the member stays
+		// where it is until it is lost there, or says itself that it is here.
+		g.roster.Answered(at, m.ID)
+		g.queue.drop(e)
+		g.probe(now, m.Addr)
+		return
 	}
+	m, added := g.roster.Admit(w.From.ID, at, now)
 	if in.member = m; m != nil {
-		m.Proven = true
+		m.Proven, m.Says = true, w.From.Addr
+		g.roster.SendsFrom(m, in.from)
 		g.measure(now, m, e)
 	}
 	if reachable(w.Observed) {
 		g.observed = w.Observed
 	}
-	asked := binary.BigEndian.Uint64(e.body[2:]) == 0
 	g.queue.drop(e)
 	g.connect()
+	if added {
+		g.config.Logger.Info("gossip: member found", "member", NodeID(w.From.ID), "address", at)
+	}
+	if added && newcomer {
+		g.tell(now, m)
+		g.emitPage(now, at, 0)
+	}
 	if asked {
-		g.greet(now, in.from, w.Token, g.config.RetryAttempts)
+		g.greet(now, at, w.Token, g.config.RetryAttempts)
 	}
 }
 
@@ -303,13 +327,18 @@ func (g *GossipService) finish(e *envelopeOut) {
 // of the queue. The arcs it should have covered go to others.
 func (g *GossipService) clearLane(now time.Duration, to netip.AddrPort) {
 	for e := g.queue.oldest(to); e != nil; e = g.queue.oldest(to) {
-		if !e.arc.Empty() {
-			g.handOver(now, e)
-		}
 		if e.flags&wire.FlagDirect != 0 {
 			g.stats.GivenUp++
 		}
+		if e.arc.Empty() {
+			g.finish(e)
+			continue
+		}
+		orphan := *e // its place in the queue may be needed for the copy that goes on
+		g.log.Retain(orphan.entry)
 		g.finish(e)
+		g.handOver(now, &orphan)
+		g.log.Release(orphan.entry)
 	}
 }
 

@@ -53,6 +53,7 @@ type contact struct {
 	id   uint64 // of the lost member, 0 if none
 	at   time.Duration
 	seed bool
+	also uint64 // a member, known elsewhere, that answered here; 0 for none
 }
 
 // NewRoster returns an empty roster of a view of at most limit members; who is
@@ -208,6 +209,14 @@ func (r *Roster) Depart(m *Member, now time.Duration) {
 	r.bury(m.ID, now)
 }
 
+// Answered notes that the member id, which is known at another address, answers
+// at addr too: while it is in the view nobody else need be asked there.
+func (r *Roster) Answered(addr netip.AddrPort, id uint64) {
+	if i := r.contact(addr); i >= 0 {
+		r.contacts[i].also = id
+	}
+}
+
 // Probes appends the addresses to say Hello to in this round: those of the
 // contacts, in turn, at which no member is known. A node that is connected asks
 // a fifth of them, at most 3, or 1 when nobody was lost lately; one that is not
@@ -226,7 +235,7 @@ func (r *Roster) Probes(dst []netip.AddrPort, connected bool, now time.Duration)
 		}
 		c := r.contacts[r.turn%len(r.contacts)]
 		r.turn = (r.turn + 1) % len(r.contacts)
-		if r.ByAddr(c.addr) == nil {
+		if r.ByAddr(c.addr) == nil && (c.also == 0 || r.Get(c.also) == nil) {
 			dst = append(dst, c.addr)
 			n--
 		}

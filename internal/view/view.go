@@ -35,6 +35,7 @@ type Member struct {
 	SuspectUntil time.Duration // until then its silence is taken for absence
 	Asked        int           // how often it was asked whether it lives, since it was heard
 
+	Says   netip.AddrPort // where it says that it is to be reached, if it said so
 	source netip.AddrPort // where its datagrams come from, if not from Addr
 	passes int            // how many times its arrival is still to be passed on
 }
@@ -133,7 +134,7 @@ func (v *View) Move(m *Member, addr netip.AddrPort) {
 // SendsFrom records that datagrams of m come from an address that is not its
 // own, unless a member is known there.
 func (v *View) SendsFrom(m *Member, source netip.AddrPort) {
-	if v.byAddr[source] != nil {
+	if v.byAddr[source] != nil || source == m.Addr {
 		return
 	}
 	if m.source.IsValid() {
