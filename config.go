@@ -210,7 +210,7 @@ func New(self Address, receiver DataReceiver, config Config) (*GossipService, er
 		conn, err = transport.Listen(self.ap, config.ReadBuffer)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("gossip: binding %v: %w", self, err)
+		return nil, fmt.Errorf("gossip: no socket: %w", err)
 	}
 	var seed [32]byte
 	crand.Read(seed[:])

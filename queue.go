@@ -17,7 +17,8 @@ const lingering = time.Second
 
 // queue holds the two bounded outbound queues, of control and of Data, sorted
 // by recipient into lanes. At the bound of control the oldest envelope makes
-// room, at the bound of Data the new one is refused. There is at most one lane
+// room (but for goodbyes, one for each member, which nothing follows), at the
+// bound of Data the new one is refused. There is at most one lane
 // for each envelope, and for each recipient that is only owed acknowledgements
 // up to the two bounds together; then acknowledgements are not made, and the
 // other side tries again.
@@ -56,7 +57,7 @@ func newQueue(c *Config, log *datalog.Log, stats *Stats, rng *rand.Rand) *queue 
 
 // emit queues a control message; body is copied.
 func (q *queue) emit(now time.Duration, to netip.AddrPort, kind wire.Type, body []byte, attempts int, answered bool) *envelopeOut {
-	if q.age.len >= q.limit {
+	if q.age.len >= q.limit && kind != wire.TypeLeave {
 		q.stats.DropControl++
 		q.drop(q.age.head)
 	}

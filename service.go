@@ -149,8 +149,9 @@ func (g *GossipService) Join(seeds ...Address) error {
 // It returns early after Wake, when output waits to be sent, and when the socket
 // reports a passing error, which is counted.
 //
-// One goroutine at a time may be in Receive; it is not legal inside a callback:
-// both are ErrState. After Close it returns ErrClosed, also if it was waiting.
+// One goroutine at a time may be in Receive: a second call meanwhile, also from a
+// callback that it makes, is ErrState. After Close it returns ErrClosed, also if
+// it was waiting.
 func (g *GossipService) Receive(maxWait time.Duration) (handled int, err error) {
 	if !g.receiving.TryLock() {
 		return 0, fmt.Errorf("%w: Receive inside Receive", ErrState)

@@ -1,0 +1,392 @@
+package gossip
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func TestNewRefusesWhatCannotWork(t *testing.T) {
+	taken, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	loopback := "127.0.0.1:0"
+	wildcard, err := ParseAddress("0.0.0.0:7070")
+	if err != nil {
+		t.Fatal(err)
+	}
+	noPort, err := ParseAddress(loopback)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inUse := syscall.EADDRINUSE
+	if runtime.GOOS == "windows" {
+		inUse = 10048 // which Go does not take for the same
+	}
+	receiver := func(NodeID, []byte) {}
+	for _, c := range []struct {
+		self     string
+		receiver DataReceiver
+		config   Config
+		is       error
+		names    string
+	}{
+		{loopback, nil, Config{}, ErrConfig, "DataReceiver"},
+		{"", receiver, Config{}, ErrAddress, "self"},
+		{taken.LocalAddr().String(), receiver, Config{}, inUse, taken.LocalAddr().String()},
+		{loopback, receiver, Config{Advertise: wildcard}, ErrConfig, "Advertise"},
+		{loopback, receiver, Config{Advertise: noPort}, ErrConfig, "Advertise"},
+		{loopback, receiver, Config{Cluster: strings.Repeat("x", 256)}, ErrConfig, "Cluster"},
+		{loopback, receiver, Config{Cluster: "\xff"}, ErrConfig, "Cluster"},
+		{loopback, receiver, Config{Spread: Direct(Address{})}, ErrConfig, "Spread"},
+		{loopback, receiver, Config{TickInterval: -1}, ErrConfig, "TickInterval"},
+		{loopback, receiver, Config{TickInterval: time.Millisecond}, ErrConfig, "TickInterval"},
+		{loopback, receiver, Config{RetryAttempts: -1}, ErrConfig, "RetryAttempts"},
+		{loopback, receiver, Config{RetryAttempts: 256}, ErrConfig, "RetryAttempts"},
+		{loopback, receiver, Config{RetryInterval: -1}, ErrConfig, "RetryInterval"},
+		{loopback, receiver, Config{AckDelay: -1}, ErrConfig, "AckDelay"},
+		{loopback, receiver, Config{AckDelay: 2 * time.Second}, ErrConfig, "AckDelay"},
+		{loopback, receiver, Config{RumorFactor: -1}, ErrConfig, "RumorFactor"},
+		{loopback, receiver, Config{BroadcastFactor: -1}, ErrConfig, "BroadcastFactor"},
+		{loopback, receiver, Config{MaxMessageSize: -1}, ErrConfig, "MaxMessageSize"},
+		{loopback, receiver, Config{MaxMessageSize: 50}, ErrConfig, "MaxMessageSize"},
+		{loopback, receiver, Config{MaxMessageSize: 300, Cluster: strings.Repeat("x", 255)}, ErrConfig, "MaxMessageSize"},
+		{loopback, receiver, Config{MaxMessageSize: 65508}, ErrConfig, "MaxMessageSize"},
+		{loopback, receiver, Config{MaxOutputMessages: -1}, ErrConfig, "MaxOutputMessages"},
+		{loopback, receiver, Config{MaxMembers: -1}, ErrConfig, "MaxMembers"},
+		{loopback, receiver, Config{MaxMembers: 8}, ErrConfig, "MaxMembers"},
+		{loopback, receiver, Config{DataLogSize: -1}, ErrConfig, "DataLogSize"},
+		{loopback, receiver, Config{ReadBuffer: -1}, ErrConfig, "ReadBuffer"},
+	} {
+		var self Address
+		if err := self.UnmarshalText([]byte(c.self)); err != nil {
+			t.Fatal(err)
+		}
+		n, err := New(self, c.receiver, c.config)
+		if !errors.Is(err, c.is) || !strings.Contains(fmt.Sprint(err), c.names) {
+			t.Errorf("New of a node whose %s is wrong returned the error %v", c.names, err)
+		}
+		if n != nil {
+			n.Close()
+		}
+	}
+}
+
+func TestJoinWithABadAddressChangesNothing(t *testing.T) {
+	n, founder := newLoop(t, "127.0.0.1:0", Config{}), newLoop(t, "127.0.0.1:0", Config{})
+	founder.join()
+	good := founder.Address()
+	for _, bad := range []string{"", "127.0.0.1:0", "0.0.0.0:7070", "[::]:7070", "224.0.0.1:7070"} {
+		var a Address
+		if err := a.UnmarshalText([]byte(bad)); err != nil {
+			t.Fatal(err)
+		}
+		before := n.Stats()
+		if err := n.Join(good, a); !errors.Is(err, ErrAddress) {
+			t.Errorf("Join with the seed %q returned %v instead of ErrAddress", bad, err)
+		}
+		if s := n.State(); s != StateInitialized || n.Stats() != before {
+			t.Errorf("Join with the seed %q failed, but the node is %v: %+v", bad, s, n.Stats())
+		}
+		if err := founder.SendData(nil, Direct(a)); !errors.Is(err, ErrAddress) || founder.Stats().Sent != 0 {
+			t.Errorf("a Direct message to %q returned %v instead of ErrAddress", bad, err)
+		}
+	}
+	if err := n.SendData(nil); !errors.Is(err, ErrState) {
+		t.Errorf("SendData before Join returned %v instead of ErrState", err)
+	}
+	if err := n.Leave(); !errors.Is(err, ErrState) {
+		t.Errorf("Leave before Join returned %v instead of ErrState", err)
+	}
+}
+
+func TestJoinTakesAsManySeedsAsMembers(t *testing.T) {
+	n := newLoop(t, "127.0.0.1:0", Config{MaxMembers: 9})
+	var seeds []Address
+	for i := range 10 {
+		a, err := ParseAddress(fmt.Sprint("127.0.0.1:", 1+i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		seeds = append(seeds, a)
+	}
+	if err := n.Join(seeds...); !errors.Is(err, ErrAddress) || n.State() != StateInitialized {
+		t.Errorf("Join with 10 seeds where MaxMembers is 9 returned %v and the node is %v", err, n.State())
+	}
+	for range 3 {
+		if err := n.Join(seeds[:9]...); err != nil {
+			t.Errorf("Join with 9 seeds where MaxMembers is 9 returned %v", err)
+		}
+	}
+}
+
+func TestAFullQueueRefusesWithoutATrace(t *testing.T) {
+	for _, spread := range []Spread{Broadcast, Random} {
+		config := brisk
+		config.MaxOutputMessages = 4
+		a, b := pair(t, config)
+		quiet(a, b)
+		for i := range 4 {
+			a.say(fmt.Sprint("message ", i), spread)
+		}
+		before := a.Stats()
+		for range 3 {
+			if err := a.SendData([]byte("too many"), spread); !errors.Is(err, ErrQueueFull) {
+				t.Fatalf("a message more than the queue holds returned %v instead of ErrQueueFull", err)
+			}
+		}
+		if after := a.Stats(); after != before {
+			t.Errorf("a message that was refused left a trace:\n%+v\n%+v", before, after)
+		}
+		a.run()
+		b.run()
+		for i := range 4 {
+			wantOnce(t, fmt.Sprint("message ", i), b)
+		}
+		waitUntil(t, "there is room again", func() bool { return a.SendData([]byte("later"), spread) == nil }, a, b)
+		wantOnce(t, "later", b)
+		if b.times("too many") != 0 {
+			t.Error("a message that was refused arrived")
+		}
+	}
+}
+
+// A queue that is smaller than RumorFactor passes rumors on to fewer members.
+func TestRandomThroughATinyQueue(t *testing.T) {
+	config := brisk
+	config.MaxOutputMessages = 2
+	var nodes []*loopNode
+	for range 4 {
+		nodes = append(nodes, startLoop(t, "127.0.0.1:0", config))
+	}
+	formLoops(nodes...)
+	waitUntil(t, "a node takes a rumor though its queue holds just 2 messages",
+		func() bool { return nodes[0].SendData([]byte("rumor"), Random) == nil }, nodes...)
+	wantOnce(t, "rumor", nodes[1:]...)
+}
+
+// tap is a socket that counts what is read and keeps what is written. It is a
+// PacketConn of its own, so the node uses no way around it.
+type tap struct {
+	net.PacketConn
+	reads atomic.Int64
+	read  chan struct{} // something was, lately
+
+	mu      sync.Mutex
+	genuine [][]byte       // written, until sealed
+	sealed  bool           // by the first attack
+	bytes   map[string]int // written, by recipient
+}
+
+func newTap(t *testing.T) *tap {
+	t.Helper()
+	conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &tap{PacketConn: conn, read: make(chan struct{}, 1), bytes: map[string]int{}}
+}
+
+func (c *tap) ReadFrom(b []byte) (int, net.Addr, error) {
+	n, from, err := c.PacketConn.ReadFrom(b)
+	if err == nil {
+		c.reads.Add(1)
+		select {
+		case c.read <- struct{}{}:
+		default:
+		}
+	}
+	return n, from, err
+}
+
+func (c *tap) WriteTo(b []byte, to net.Addr) (int, error) {
+	c.mu.Lock()
+	c.bytes[to.String()] += len(b)
+	if !c.sealed {
+		c.genuine = append(c.genuine, bytes.Clone(b))
+	}
+	c.mu.Unlock()
+	return c.PacketConn.WriteTo(b, to)
+}
+
+func (c *tap) seal() [][]byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sealed = true
+	return c.genuine
+}
+
+// attack sends datagrams from several sockets in turn to the node behind the
+// tap, little faster than it reads them, and counts the bytes by sender.
+func (c *tap) attack(t *testing.T, sent map[string]int, count int, from []net.PacketConn, next func() []byte) {
+	t.Helper()
+	waiting, seen := 0, c.reads.Load() // about how many the node has not read yet
+	stall := time.NewTicker(20 * time.Millisecond)
+	defer stall.Stop()
+	for i := range count {
+		b, conn := next(), from[i%len(from)]
+		if _, err := conn.WriteTo(b, c.LocalAddr()); err != nil {
+			t.Fatalf("the attacker cannot send %d bytes: %v", len(b), err)
+		}
+		sent[conn.LocalAddr().String()] += len(b)
+		for waiting++; waiting >= 64; {
+			select {
+			case <-c.read:
+				now := c.reads.Load()
+				waiting, seen = max(0, waiting-int(now-seen)), now
+			case <-stall.C:
+				waiting-- // that one seems to be lost
+			}
+		}
+	}
+}
+
+// Messages are not authenticated, so under attack a node may take some that were
+// never said. What it may not is fall over, forget its peers or grow.
+func TestAnAttackDoesNotBringANodeDown(t *testing.T) {
+	const seed = 20
+	count := 200_000
+	if testing.Short() {
+		count /= 10
+	}
+	rng := rand.New(rand.NewPCG(seed, 0))
+	var nodes []*loopNode
+	var taps []*tap
+	for range 3 {
+		config := brisk
+		tap := newTap(t)
+		config.Conn = tap
+		nodes, taps = append(nodes, startLoop(t, "", config)), append(taps, tap)
+	}
+	victim, door := nodes[0], taps[0]
+	said := genuineTalk(t, nodes)
+	var genuine [][]byte
+	for _, c := range taps {
+		genuine = append(genuine, c.seal()...)
+	}
+	var strangers []net.PacketConn
+	for range 4 {
+		conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		strangers = append(strangers, conn)
+	}
+	victim.pause()
+	before, read := victim.Stats(), door.reads.Load()
+	victim.run()
+
+	// The members' own addresses only replay: believed, they could do anything.
+	sent := map[string]int{}
+	replay := func() []byte { return genuine[rng.IntN(len(genuine))] }
+	door.attack(t, sent, count/10, append(strangers, taps[1].PacketConn, taps[2].PacketConn), replay)
+	for _, text := range said {
+		if times := victim.times(text); times != 1 {
+			t.Errorf("seed %d: after replays %q was delivered %d times", seed, text, times)
+		}
+	}
+	door.attack(t, sent, count-count/10, strangers, func() []byte { return forge(rng, replay) })
+
+	waitUntil(t, fmt.Sprintf("the three still know one another after the attack (seed %d)", seed),
+		func() bool { return knowAll(nodes...) }, nodes...)
+	// Forged messages may have taken the next numbers of a true origin, so the
+	// first of what it says may pass for known.
+	asked := 0
+	waitUntil(t, fmt.Sprintf("the victim still receives (seed %d)", seed), func() bool {
+		asked++
+		err := nodes[1].SendData(fmt.Append(nil, "still there? ", asked))
+		if err != nil && !errors.Is(err, ErrQueueFull) {
+			t.Fatalf("seed %d: after the attack a peer cannot speak: %v", seed, err)
+		}
+		for i := range asked {
+			if victim.times(fmt.Sprint("still there? ", i+1)) > 0 {
+				return true
+			}
+		}
+		return false
+	}, nodes...)
+	victim.pause()
+	after, took := victim.Stats(), door.reads.Load()-read
+	if got := after.DatagramsIn - before.DatagramsIn; got != uint64(took) {
+		t.Errorf("seed %d: the node read %d datagrams, but counts %d", seed, took, got)
+	}
+	if took < int64(count)*9/10 {
+		t.Errorf("seed %d: of an attack of %d datagrams only %d arrived", seed, count, took)
+	}
+	whole := after.MessagesIn + after.DropOversize + after.DropMalformed + after.DropUnknownType + after.DropTag + after.DropIllegal
+	if whole < after.DatagramsIn || after.DropOversize == 0 || after.DropMalformed == 0 || after.DropUnknownType == 0 || after.DropTag == 0 {
+		t.Errorf("seed %d: some datagrams were dropped without being counted: %+v", seed, after)
+	}
+	if after.QueuedControl > 1024 || after.QueuedData > 1024 || after.RetainedBytes > 256<<10 || after.Origins > 4096 || after.Members > 2 {
+		t.Errorf("seed %d: the attack made the node exceed its bounds: %+v", seed, after)
+	}
+	door.mu.Lock()
+	defer door.mu.Unlock()
+	for _, conn := range strangers {
+		if a := conn.LocalAddr().String(); door.bytes[a] > 3*sent[a] {
+			t.Errorf("seed %d: a stranger that sent %d bytes was sent %d, more than three times as many", seed, sent[a], door.bytes[a])
+		}
+	}
+}
+
+// genuineTalk makes a cluster say everything that nodes say to one another, and
+// returns what the first was told.
+func genuineTalk(t *testing.T, nodes []*loopNode) (said []string) {
+	t.Helper()
+	formLoops(nodes...)
+	visitor := startLoop(t, "127.0.0.1:0", brisk)
+	visitor.join(nodes[1])
+	all := append(nodes[:len(nodes):len(nodes)], visitor)
+	waitUntil(t, "the visitor is known to all", func() bool { return knowAll(all...) }, all...)
+	for i := range 30 {
+		text := fmt.Sprint("genuine message ", i)
+		nodes[1+i%2].say(text, []Spread{Broadcast, Random, Direct(nodes[0].Address())}[i%3])
+		said = append(said, text)
+	}
+	for _, text := range said {
+		wantOnce(t, text, nodes[0])
+	}
+	if err := visitor.Leave(); err != nil {
+		t.Fatal(err)
+	}
+	waitUntil(t, "the visitor is gone", func() bool { return knowAll(nodes...) }, all...)
+	return said
+}
+
+// forge makes up a datagram, most of them from true ones.
+func forge(rng *rand.Rand, genuine func() []byte) []byte {
+	noise := func(n int) []byte {
+		b := make([]byte, n)
+		for i := range b {
+			b[i] = byte(rng.Uint32())
+		}
+		return b
+	}
+	switch rng.IntN(4) {
+	case 0:
+		return noise(rng.IntN(600))
+	case 1: // a header that makes sense
+		return append([]byte{0, byte(rng.IntN(9)), 0, 0}, noise(rng.IntN(100))...)
+	case 2: // the end of one is missing, and another goes on there
+		b := genuine()
+		return append(bytes.Clone(b[:rng.IntN(len(b))]), genuine()...)
+	default:
+		b := bytes.Clone(genuine())
+		for range 1 + rng.IntN(3) {
+			b[rng.IntN(len(b))] ^= 1 << rng.IntN(8)
+		}
+		return b
+	}
+}
