@@ -140,7 +140,7 @@ func (c Config) withDefaults() (Config, error) {
 		{"MaxMessageSize", &c.MaxMessageSize, 512, smallest, wire.MaxDatagram},
 		{"MaxOutputMessages", &c.MaxOutputMessages, 1024, 1, 1 << 24},
 		{"MaxMembers", &c.MaxMembers, 1024, 9, 1 << 20},
-		{"DataLogSize", &c.DataLogSize, 256 << 10, 1, 1 << 40},
+		{"DataLogSize", &c.DataLogSize, 256 << 10, 1, 1 << 30},
 		{"ReadBuffer", &c.ReadBuffer, 0, 0, 1 << 30},
 	} {
 		if *f.value == 0 {
