@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"example.com/gossip/internal/transport"
-	"example.com/gossip/internal/versions"
 	"example.com/gossip/internal/wire"
 )
 
@@ -353,15 +352,5 @@ func (s *soloist) want(holds bool, sentence string, args ...any) {
 	s.t.Helper()
 	if !holds {
 		s.t.Fatalf("at %v, with seed %d: %s", s.at, soloSeed, fmt.Sprintf(sentence, args...))
-	}
-}
-
-// runsOf returns what a digest says of one origin.
-func runsOf(d versions.Digest, origin uint64) (floor uint32, runs []versions.Run, ok bool) {
-	for {
-		id, f, r, more := d.Next(nil)
-		if !more || id == origin {
-			return f, r, more
-		}
 	}
 }

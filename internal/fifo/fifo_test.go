@@ -72,7 +72,7 @@ func TestQueueGrowsWhileItIsWrapped(t *testing.T) {
 }
 
 func TestQueueLetsGoOfWhatWasPopped(t *testing.T) {
-	type payload struct{ bytes [100]byte }
+	type payload [100]byte
 	var q Queue[*payload]
 	var popped []weak.Pointer[payload]
 	for i := range 100 {
