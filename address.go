@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -101,9 +102,13 @@ func addressOf(ap netip.AddrPort) Address {
 	return Address{netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())}
 }
 
+// broadcast is every node of the link, and no one of them.
+var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+
 // reachable reports whether a node could be at ap.
 func reachable(ap netip.AddrPort) bool {
-	return ap.IsValid() && ap.Port() != 0 && !ap.Addr().IsUnspecified() && !ap.Addr().IsMulticast()
+	ip := ap.Addr()
+	return ap.IsValid() && ap.Port() != 0 && !ip.IsUnspecified() && !ip.IsMulticast() && ip != broadcast
 }
 
 // Multiaddr returns a in the standard multiaddr form, such as
@@ -391,4 +396,24 @@ func (g *GossipService) address() netip.AddrPort {
 func (g *GossipService) sameNode(a, b netip.AddrPort) bool {
 	m := g.roster.ByAddr(a)
 	return m != nil && m == g.roster.ByAddr(b)
+}
+
+// metMyself handles the node's own Hello: one of its seeds is itself.
+func (g *GossipService) metMyself(now time.Duration, seq uint32) {
+	e := g.queue.bySeq[seq]
+	if e == nil || e.kind != wire.TypeHello {
+		g.stats.DropMember++
+		return
+	}
+	at := e.lane.to
+	g.roster.RemoveSeed(at)
+	if m := g.roster.ByAddr(at); m != nil { // somebody told the node of itself
+		g.roster.Depart(m, now)
+	}
+	g.observed = at
+	g.queue.drop(e)
+	if g.roster.Seeds() == 0 {
+		g.founder = true
+		g.connect()
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"syscall"
 	"time"
 	"unicode/utf8"
 
@@ -35,8 +36,9 @@ type Config struct {
 	// cluster like any other.
 	Cluster string
 
-	// Logger is told of joins, losses and refusals. Messages are never logged
-	// one by one above slog.LevelDebug. Default: silence.
+	// Logger is told of joins, losses and refusals, and never of single
+	// messages. What holds for a DataReceiver holds for its handler. Default:
+	// silence.
 	Logger *slog.Logger
 
 	// OnStateChange is called after each change of state, in order, from the
@@ -125,9 +127,6 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Spread.kind == spreadDefault {
 		c.Spread = Broadcast
 	}
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
 	smallest := max(wire.HelloSize(c.Cluster), wire.MaxWelcomeSize)
 	for _, f := range []struct {
 		name               string
@@ -182,7 +181,7 @@ func (c *Config) choose(given []Spread) (Spread, error) {
 }
 
 // originsOf returns the bound of the table of origins.
-func originsOf(c *Config) int { return max(4*c.MaxMembers, 1024) }
+func originsOf(c *Config) int { return max(4*c.MaxMembers, 8192) }
 
 // maxPayload is what is left of a datagram for the payload of a Data.
 func (c *Config) maxPayload() int {
@@ -247,7 +246,8 @@ func (g *GossipService) beSomebody() {
 	g.direct.Reset(0, g.origins.Pool())
 	g.roster.Reset(uint64(g.id))
 	g.origins.Keep(uint64(g.id))
-	g.upkeep.start(g.now(), &g.config, g.rng)
+	g.upkeep = upkeep{probes: mostProbes, grewAt: -growing, backAt: -healing}
+	g.upkeep.Start(g.now(), g.config.TickInterval, g.rng)
 }
 
 // Member is what a node knows of another one.
@@ -354,3 +354,16 @@ func (g *GossipService) ID() NodeID {
 // MaxPayload returns the length in bytes of the longest payload that SendData
 // accepts. It does not change.
 func (g *GossipService) MaxPayload() int { return g.config.maxPayload() }
+
+// Wake makes a Receive that waits, or the next one that would, return at once.
+func (g *GossipService) Wake() { g.socket.Wake() }
+
+// SyscallConn returns the socket's raw connection, for a caller that waits by
+// its own poller: when it is readable call Receive(0). Only its Control method
+// is meant to be used. It fails for a Conn that has none.
+func (g *GossipService) SyscallConn() (syscall.RawConn, error) {
+	if g.State() == StateDestroyed {
+		return nil, fmt.Errorf("%w: SyscallConn", ErrClosed)
+	}
+	return g.socket.SyscallConn()
+}

@@ -55,7 +55,8 @@ type envelopeOut struct {
 	hops  uint8
 	arc   view.Arc
 
-	page     uint64 // MemberList: the id at which the next page begins, 0 for none
+	page     uint64 // MemberList: the id at which the next page begins
+	left     int    // MemberList: the members that are left for it
 	newcomer bool   // Hello: who answers is new to the cluster
 }
 
@@ -106,6 +107,29 @@ func (c *chain) push(e *envelopeOut, kind int) {
 	c.len++
 }
 
+// insert puts e where its deadline belongs, looking from the end: the chain is in
+// order, and timeouts differ little.
+func (c *chain) insert(e *envelopeOut, kind int) {
+	after := c.tail
+	for after != nil && after.deadline > e.deadline {
+		after = after.links[kind].prev
+	}
+	if after == c.tail {
+		c.push(e, kind)
+		return
+	}
+	before := c.head
+	if after != nil {
+		before = after.links[kind].next
+		after.links[kind].next = e
+	} else {
+		c.head = e
+	}
+	before.links[kind].prev = e
+	e.links[kind] = envelopeOutLink{prev: after, next: before}
+	c.len++
+}
+
 func (c *chain) remove(e *envelopeOut, kind int) {
 	l := &e.links[kind]
 	if l.prev != nil {
@@ -145,7 +169,8 @@ type lane struct {
 	control, data chain // waiting to be sent, again or for the first time
 	sent          chain // waiting for an answer before the next attempt
 	spent         chain // waiting for an answer after the last attempt
-	flying        int   // Data in sent
+	flying        int   // Data that wait for an answer, see flies
+	hellos        int
 	window        int
 	shrunkAt      time.Duration
 	dataFirst     bool // in the next datagram, so that neither starves the other
@@ -164,6 +189,12 @@ func (l *lane) chains() [4]*chain {
 
 func (l *lane) idle() bool {
 	return l.control.len == 0 && l.data.len == 0 && l.sent.len == 0 && l.spent.len == 0 && len(l.acks) == 0
+}
+
+// flies reports whether e counts as being in flight: Data that waits for an
+// answer, but what was sent for the last time only if that was also the first.
+func (l *lane) flies(e *envelopeOut) bool {
+	return e.isData() && (e.chain == &l.sent || e.chain == &l.spent && e.attempts == 1)
 }
 
 // sendable reports whether there is something to send now.
@@ -296,7 +327,7 @@ func (g *GossipService) forward(now time.Duration, e *datalog.Entry, arc view.Ar
 		if d.Suspect(now) {
 			attempts = 1
 		}
-		if d.Tried && g.queue.waiting(d.Addr) {
+		if d.Tried && (!d.Proven || g.queue.load(d.Addr) > 0) {
 			g.stats.DropRelay++ // the queue is not for who may be dead; repair is
 			continue
 		}
@@ -304,8 +335,11 @@ func (g *GossipService) forward(now time.Duration, e *datalog.Entry, arc view.Ar
 	}
 }
 
+// relay queues one copy. Of what is only known from hearsay nobody gets more than
+// a few messages before it answers: it may be the victim of a lie.
 func (g *GossipService) relay(now time.Duration, m *view.Member, e *datalog.Entry, flags, hops uint8, arc view.Arc, attempts int) {
-	if g.queue.emitData(now, m.Addr, e, flags, hops, arc, attempts) == nil {
+	if !m.Proven && g.queue.load(m.Addr) >= leastWindow ||
+		g.queue.emitData(now, m.Addr, e, flags, hops, arc, attempts) == nil {
 		g.stats.DropRelay++
 	} else if e.Origin != uint64(g.id) {
 		g.stats.Relayed++

@@ -66,21 +66,15 @@
 // # Wire format
 //
 // Big-endian. A datagram holds one or more messages, each with a header and a body
-// that tells its own length:
+// that tells its own length; README.md lists the bodies.
 //
-//	 0        2        4                 8
-//	 +--------+--------+-----------------+------------------------------
-//	 | type   |reserved| sequence number | body
-//	 +--------+--------+-----------------+------------------------------
-//	1 Hello       protocol version 2, token 8, member, length 1, cluster
-//	2 Welcome     sequence of the Hello 4, token 8, member, observed address
-//	3 MemberList  count 2, members
-//	4 Ack         count 2, sequence numbers 4 each
-//	5 Data        origin 8, counter 4, flags 1, hops 1, length 2, [arc 8], payload
-//	6 Status      mode 1, first origin 8, last origin 8, count 2, records
-//	7 Leave       id 8
+//	0        2        4                 8
+//	+--------+--------+-----------------+------ ...
+//	| type   |reserved| sequence number | body
+//	+--------+--------+-----------------+------ ...
 //
-// reserved is 0, or a 16-bit tag of Config.Cluster.
+// The types are Hello, Welcome, MemberList, Ack, Data, Status and Leave; reserved
+// is 0, or a 16-bit tag of Config.Cluster.
 package gossip
 
 import (
@@ -184,6 +178,10 @@ const (
 	// pushBudget bounds the bytes of Data in answer to one Status.
 	pushBudget = 16 << 10
 
+	// strangerLead is how far a source that is not proven may be ahead of what
+	// was heard of an origin before.
+	strangerLead = 64
+
 	// suspicion is how long a silent member gets no arc to cover.
 	suspicion = 500 * time.Millisecond
 
@@ -237,7 +235,7 @@ func (g *GossipService) cover(now time.Duration, e *datalog.Entry, d *wire.Data)
 
 // coverLate takes on the arc of a copy of a message that was here already, if it
 // asks for what nobody asked for before: the first copy came by repair, or the
-// arc was handed to a node outside it.
+// arc was handed, once, to a node outside it.
 func (g *GossipService) coverLate(now time.Duration, d *wire.Data) {
 	if d.Flags&wire.FlagArc == 0 || d.Flags&wire.FlagDirect != 0 {
 		return
@@ -246,7 +244,9 @@ func (g *GossipService) coverLate(now time.Duration, d *wire.Data) {
 	if e == nil {
 		return
 	}
-	if !e.Handled || d.Flags&wire.FlagOut != 0 && !(view.Arc{Lo: e.Lo, Hi: e.Hi}).Has(d.Lo) {
+	outside := d.Flags&wire.FlagOut != 0 && !(view.Arc{Lo: e.Lo, Hi: e.Hi}).Has(d.Lo)
+	if !e.Handled || outside && !e.Outside {
+		e.Outside = outside
 		g.cover(now, e, d)
 	}
 }
@@ -288,12 +288,13 @@ func (g *GossipService) handleData(now time.Duration, in *envelopeIn, seq uint32
 		g.stats.DropOversize++
 		return
 	}
-	if d.Origin == uint64(g.id) { // it went round
+	if d.Origin == uint64(g.id) {
 		g.acknowledge(now, in, seq)
 		g.stats.Duplicate++
+		g.jump(d.Counter)
 		return
 	}
-	o, window := g.sequence(now, in, &d)
+	o, window := g.sequence(now, in, seq, &d)
 	if o == nil {
 		return
 	}
@@ -333,45 +334,49 @@ func (g *GossipService) handleData(now time.Duration, in *envelopeIn, seq uint32
 
 // sequence returns the origin of d and that of its two windows which d belongs
 // to, with room for d in it; or nil if d is not to be taken now. One forged
-// number must not silence an origin, so only who is where it seems to be may
-// move a window on.
-func (g *GossipService) sequence(now time.Duration, in *envelopeIn, d *wire.Data) (*versions.Origin, *versions.Window) {
+// number must not silence an origin: a source that is not proven may neither
+// move a window on nor run far ahead in it.
+func (g *GossipService) sequence(now time.Duration, in *envelopeIn, seq uint32, d *wire.Data) (*versions.Origin, *versions.Window) {
 	o := g.origins.Get(d.Origin)
-	if o == nil {
-		o = g.newOrigin(now, in, d)
+	direct := d.Flags&wire.FlagDirect != 0
+	var highest uint32
+	switch {
+	case o != nil && direct:
+		highest = o.Direct.Highest()
+	case o != nil:
+		highest = o.Seen.Highest()
 	}
-	if o == nil {
-		return nil, nil
-	}
-	window := &o.Seen
-	if d.Flags&wire.FlagDirect != 0 {
-		window = &o.Direct
-	}
-	if window.Check(d.Counter) != versions.Ahead {
-		return o, window
-	}
-	if !in.proven() {
+	// Of Direct messages the first number says nothing: the rest went elsewhere.
+	if !in.proven() && d.Counter > highest && d.Counter-highest > strangerLead && !(direct && highest == 0) {
 		g.stats.DropAhead++
 		g.prove(now, in)
 		return nil, nil
 	}
-	if window == &o.Direct {
-		window.MakeRoom(d.Counter, g.origins.Pool()) // the rest went elsewhere
-	} else {
-		g.giveUp(o, d.Counter-versions.Width)
+	if o == nil {
+		if o = g.newOrigin(now, in, d.Origin); o == nil {
+			g.acknowledge(now, in, seq)
+			return nil, nil
+		}
 	}
-	return o, window
+	if direct {
+		o.Direct.MakeRoom(d.Counter, g.origins.Pool())
+		return o, &o.Direct
+	}
+	if o.Seen.Check(d.Counter) == versions.Ahead {
+		g.stats.GaveUpUnseen += g.repair.GiveUp(o, d.Counter-versions.Width)
+	}
+	return o, &o.Seen
 }
 
-// newOrigin takes up an origin. Half of the table is for those of whom sources
-// tell that are where they seem to be.
-func (g *GossipService) newOrigin(now time.Duration, in *envelopeIn, d *wire.Data) *versions.Origin {
-	if !in.proven() && (d.Counter > versions.Width || g.origins.Len() >= originsOf(&g.config)/2) {
-		g.stats.DropAhead++
+// newOrigin takes up an origin, if the table has room for it. Half of it is for
+// what sources tell that are proven.
+func (g *GossipService) newOrigin(now time.Duration, in *envelopeIn, id uint64) *versions.Origin {
+	if !in.proven() && g.origins.Len() >= originsOf(&g.config)/2 {
+		g.stats.DropOrigin++
 		g.prove(now, in)
 		return nil
 	}
-	o, evicted, ok := g.origins.Add(d.Origin, now, originIdle)
+	o, evicted, ok := g.origins.Add(id, now, originIdle)
 	if !ok {
 		g.stats.DropOrigin++
 		return nil
@@ -382,23 +387,26 @@ func (g *GossipService) newOrigin(now time.Duration, in *envelopeIn, d *wire.Dat
 	return o
 }
 
-// giveUpStuck gives up messages that nobody retains any more.
-func (g *GossipService) giveUpStuck(now time.Duration) {
-	if g.state != StateConnected {
+// jump makes the next message of this node one that others will take for new,
+// after somebody spoke in its name.
+func (g *GossipService) jump(counter uint32) {
+	o := g.origins.Get(uint64(g.id))
+	if o == nil || counter <= g.counter || counter-g.counter > 2*versions.Width {
 		return
 	}
-	for i := range g.origins.Len() {
-		o := g.origins.At(i)
-		if o.Stuck(now, stuckFor) {
-			g.giveUp(o, o.StuckUpTo())
-		}
-	}
+	o.Seen.Advance(counter, g.origins.Pool())
+	g.counter = counter
 }
 
-// giveUp moves the floor of an origin to at least floor. What it passes below
-// the first message that was ever taken of the origin, and all while none was,
-// is history, not loss.
-func (g *GossipService) giveUp(o *versions.Origin, floor uint32) {
-	o.Seen.Advance(min(floor, o.Since-1), g.origins.Pool()) // Since 0 is before none
-	g.stats.GaveUpUnseen += uint64(o.Seen.Advance(floor, g.origins.Pool()))
+// askForMissing asks a random member for what has been missing for a while: the
+// pages may take long to come round to it.
+func (g *GossipService) askForMissing(now time.Duration) {
+	missing := g.repair.Missing(now, askAfter, g.config.MaxMessageSize-wire.StatusOverhead)
+	if missing.Len() == 0 {
+		return
+	}
+	g.members = g.roster.Random(g.members[:0], g.rng, 1, netip.AddrPort{}, now)
+	for _, m := range g.members {
+		g.emitStatus(now, m.Addr, wire.Status{Mode: wire.Request, Last: 1<<64 - 1, Digest: missing}, 1)
+	}
 }

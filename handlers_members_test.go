@@ -123,7 +123,6 @@ func TestHearsayIsTakenWithCare(t *testing.T) {
 	}
 	refused("the node's own address", 901, s.fake.local)
 	refused("the node's own id", uint64(s.id), peerAddr(91))
-	refused("no address", 902, netip.AddrPort{})
 	refused("a wildcard", 902, netip.MustParseAddrPort("0.0.0.0:7070"))
 	refused("the IPv6 wildcard", 902, netip.MustParseAddrPort("[::]:7070"))
 	refused("port 0", 902, netip.MustParseAddrPort("198.51.100.1:0"))

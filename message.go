@@ -1,7 +1,7 @@
 package gossip
 
 import (
-	"math/rand/v2"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"time"
@@ -54,6 +54,7 @@ func (g *GossipService) handle(now time.Duration, from netip.AddrPort, b []byte)
 // if the state allows. It returns the length of the body, and false if the rest
 // of the datagram cannot be read.
 func (g *GossipService) dispatch(now time.Duration, in *envelopeIn, h wire.Header, b []byte) (n int, ok bool) {
+	in.member = g.roster.ByAddr(in.from) // the message before may have changed that
 	legal := h.Type < wire.Types && messageLegal[h.Type]&(1<<g.column()) != 0
 	switch h.Type {
 	case wire.TypeHello:
@@ -144,39 +145,27 @@ const (
 	offerPause = 50 * time.Millisecond   // between two offers
 	newsPause  = 100 * time.Millisecond  // between two announcements of new members
 	newsLasts  = 1500 * time.Millisecond // after the last news, what was seen is compared more rarely
+	askAfter   = 5 * time.Second         // until what is missing is asked for by itself
 	stuckFor   = 30 * time.Second        // until a gap that nobody fills is given up
-	growing    = 3 * time.Second         // after the last new member, more are exchanged, more often
+	healing    = 3 * time.Second         // after a lost member came back, the others are asked more often
+	growing    = 8 * time.Second         // after the last new member, more are exchanged, more often
 	originIdle = time.Hour               // until an origin may make room for another
 	exchanged  = 16                      // members in one exchange
 	mostProbes = 64                      // Hellos to doubtful addresses in a TickInterval
 	longProbe  = 4 * time.Second         // between two rounds of Hellos of a node that is alone
 )
 
-// upkeep is what a node does by the clock alone.
+// upkeep is what a node does by the clock alone, and what it remembers for that.
 type upkeep struct {
-	exchange, compare, announce, probe pace.Duty
-	offer, heal                        pace.Duty
-	offeredAt                          time.Duration
-	news, healed                       repair.News   // to be offered by offer and heal
-	turn                               int           // of the exchange
-	round                              int           // of a node that is alone
-	probes                             int           // Hellos to doubtful addresses that are left
-	grewAt                             time.Duration // when hearsay last brought a member
-	healedAt                           time.Duration // when a lost member was last heard again
-}
-
-func (u *upkeep) start(now time.Duration, c *Config, rng *rand.Rand) {
-	*u = upkeep{probes: mostProbes, grewAt: -growing, healedAt: -growing}
-	u.exchange.At(now + time.Duration(rng.Int64N(int64(c.TickInterval))))
-	u.compare.At(now + time.Duration(rng.Int64N(int64(c.TickInterval))))
-	u.probe.At(now + time.Duration(rng.Int64N(int64(c.TickInterval))))
-	u.announce.Stop()
-	u.offer.Stop()
-	u.heal.Stop()
-}
-
-func (u *upkeep) next() time.Duration {
-	return min(u.exchange.Next(), u.compare.Next(), u.announce.Next(), u.probe.Next(), u.offer.Next(), u.heal.Next())
+	pace.Plan
+	news, healed repair.News   // to be offered
+	turn         int           // of the exchange
+	round        int           // of a node that is alone
+	probes       int           // Hellos to doubtful addresses that are left
+	grewAt       time.Duration // when hearsay last brought a member
+	backAt       time.Duration // when a lost member was last heard again
+	offeredAt    time.Duration
+	healAt       time.Duration
 }
 
 // keepUp does the duties whose time has come.
@@ -187,75 +176,75 @@ func (g *GossipService) keepUp(now time.Duration) {
 	if now-u.grewAt < growing {
 		pause, most = pause/time.Duration(c.RumorFactor), c.MaxMessageSize/wire.MinMemberSize
 	}
-	if u.exchange.Due(now, pause, g.rng) {
+	if u.Exchange.Due(now, pause, g.rng) {
 		u.probes = mostProbes
-		g.giveUpStuck(now)
-		if m := g.partner(); m != nil {
+		g.askForMissing(now)
+		if g.state == StateConnected {
+			g.stats.GaveUpUnseen += g.repair.GiveUpStuck(now, stuckFor)
+		}
+		u.turn++
+		if m := g.roster.Partner(u.turn, g.rng); m != nil {
 			g.exchange(now, m, most)
+			g.meetNeighbours(now)
 			if !fast {
 				g.compare(now, m)
 			}
 		}
 	}
-	if u.compare.Due(now, c.TickInterval/time.Duration(c.RumorFactor), g.rng) && fast {
+	if u.Compare.Due(now, c.TickInterval/time.Duration(c.RumorFactor), g.rng) && fast {
 		g.members = g.roster.Random(g.members[:0], g.rng, 1, netip.AddrPort{}, now)
 		for _, m := range g.members {
 			g.compare(now, m)
 		}
 	}
-	if u.announce.Due(now, newsPause, g.rng) {
+	if u.Announce.Due(now, newsPause, g.rng) {
 		g.announce(now)
 	}
-	if u.offer.Due(now, pace.Never, g.rng) {
+	if u.Offer.Due(now, pace.Never, g.rng) {
 		g.offer(now)
 	}
-	if u.heal.Due(now, pace.Never, g.rng) {
+	if u.Heal.Due(now, pace.Never, g.rng) {
 		g.heal(now)
 	}
 	if g.state == StateJoining && g.queue.hellos == 0 {
-		c.Logger.Warn("gossip: no seed answers", "seeds", g.roster.Seeds())
-		u.round = 0
-		g.setState(StateDisconnected)
+		g.inform(slog.LevelWarn, "gossip: no seed answers", "seeds", g.roster.Seeds())
+		g.disconnect(now)
 	}
 	pause = c.TickInterval
-	if now-u.healedAt < growing {
+	if now-u.backAt < healing {
 		pause /= 10
 	}
 	if g.state == StateDisconnected {
 		pause = min(pause<<min(u.round, 8), longProbe)
 	}
-	if u.probe.Due(now, pause, g.rng) && g.state != StateJoining {
+	if u.Probe.Due(now, pause, g.rng) && g.state != StateJoining {
 		u.round++
 		g.probeContacts(now)
 	}
 }
 
-// partner returns whom to exchange members with: a neighbour on the ring, on
-// either side, and a random member in turn.
-func (g *GossipService) partner() *view.Member {
-	n := g.roster.Len()
-	if n == 0 {
-		return nil
-	}
-	g.upkeep.turn++
-	switch i := g.upkeep.turn / 4 % min(n, view.Near); g.upkeep.turn % 4 {
-	case 0:
-		return g.roster.Clockwise(i)
-	case 2:
-		return g.roster.Counterclockwise(i)
-	default:
-		return g.roster.At(g.rng.IntN(n))
-	}
-}
-
-// exchange tells m of members: some near m on the ring, the rest random.
+// exchange tells m of members: the node itself, some near m on the ring, and
+// random ones.
 func (g *GossipService) exchange(now time.Duration, m *view.Member, most int) {
 	g.members = g.roster.Nearest(g.members[:0], m.ID, exchanged/2)
 	near := len(g.members)
 	g.members = g.roster.Sample(g.members, g.rng, most-near, func(x *view.Member) bool {
 		return x != m && !slices.Contains(g.members[:near], x)
 	})
-	g.emitMembers(now, m.Addr, g.members, false)
+	g.list.Reset(false)
+	g.list.Add(g.me(), g.config.MaxMessageSize)
+	g.emitMembers(now, m.Addr, g.members)
+}
+
+// meetNeighbours asks those that are nearest on the ring and never showed
+// themselves: they must know this node, for arcs go from neighbour to neighbour.
+func (g *GossipService) meetNeighbours(now time.Duration) {
+	g.members = g.roster.Nearest(g.members[:0], uint64(g.id), 2*view.Near)
+	for _, m := range g.members {
+		if !m.Proven {
+			g.probe(now, m.Addr)
+		}
+	}
 }
 
 // compare tells m the next page of what was seen here.
@@ -272,10 +261,10 @@ func (g *GossipService) isNews(now time.Duration, e *datalog.Entry, repaired boo
 	g.newsAt = now
 	if repaired {
 		u.healed.Add(e.Origin, e.Counter)
-		u.heal.By(now)
+		u.Heal.By(max(now, u.healAt+offerPause))
 	} else {
 		u.news.Add(e.Origin, e.Counter)
-		u.offer.By(max(now+pace.Jitter(offerAge, g.rng), u.offeredAt+offerPause))
+		u.Offer.By(max(now+pace.Jitter(offerAge, g.rng), u.offeredAt+offerPause))
 	}
 }
 
@@ -292,6 +281,7 @@ func (g *GossipService) offer(now time.Duration) {
 // heal offers what came by repair to the successor, the predecessor and two
 // more members that are near.
 func (g *GossipService) heal(now time.Duration) {
+	g.upkeep.healAt = now
 	digest := g.repair.Offer(&g.upkeep.healed, g.config.MaxMessageSize-wire.StatusOverhead)
 	g.members = g.roster.Nearest(g.members[:0], uint64(g.id), 2*view.Near)
 	for i, m := range g.members {
@@ -307,16 +297,17 @@ func (g *GossipService) announce(now time.Duration) {
 	if len(g.members) > 0 {
 		to := g.members[0].Addr
 		g.members = g.roster.News(g.members[:0], exchanged)
-		g.emitMembers(now, to, g.members, true)
+		g.list.Reset(true)
+		g.emitMembers(now, to, g.members)
 	}
 	if !g.roster.HasNews() {
-		g.upkeep.announce.Stop()
+		g.upkeep.Announce.Stop()
 	}
 }
 
 func (g *GossipService) tell(now time.Duration, m *view.Member) {
 	g.roster.Tell(m)
-	g.upkeep.announce.By(now + newsPause/2)
+	g.upkeep.Announce.By(now + newsPause/2)
 }
 
 // probeContacts says Hello to seeds and lost members.
@@ -351,34 +342,35 @@ func (g *GossipService) prove(now time.Duration, in *envelopeIn) {
 	}
 }
 
-// emitMembers sends as many of the members as fit one message and returns how
-// many it took.
-func (g *GossipService) emitMembers(now time.Duration, to netip.AddrPort, members []*view.Member, news bool) (taken int, e *envelopeOut) {
-	g.list.Reset(news)
+// emitMembers sends what is on the list and as many of the members as fit beside
+// it, and returns how many it took.
+func (g *GossipService) emitMembers(now time.Duration, to netip.AddrPort, members []*view.Member) (taken int, e *envelopeOut) {
 	for _, m := range members {
 		if m.Addr != to && !g.list.Add(wire.Member{ID: m.ID, Addr: m.Addr}, g.config.MaxMessageSize) {
 			break
 		}
 		taken++
 	}
-	if g.list.Len() == 0 {
+	if taken == 0 || g.list.Len() == 0 {
 		return taken, nil
 	}
 	g.body = g.list.AppendTo(g.body[:0])
 	return taken, g.emit(now, to, wire.TypeMemberList, g.config.RetryAttempts, true)
 }
 
-// emitPage sends a newcomer the members from an id on. Its Ack asks for more.
-func (g *GossipService) emitPage(now time.Duration, to netip.AddrPort, from uint64) {
-	g.members = g.members[:0]
+// emitPage sends a newcomer that many of the members, from an id on and round
+// the ring: first those behind itself. Its Ack asks for more.
+func (g *GossipService) emitPage(now time.Duration, to netip.AddrPort, from uint64, left int) {
+	size := g.roster.Len()
 	first := g.roster.Search(from)
-	most := g.config.MaxMessageSize / wire.MinMemberSize
-	for i := first; i < g.roster.Len() && i-first < most; i++ {
-		g.members = append(g.members, g.roster.At(i))
+	g.members = g.members[:0]
+	for i := range min(left, size, g.config.MaxMessageSize/wire.MinMemberSize) {
+		g.members = append(g.members, g.roster.At((first+i)%size))
 	}
-	taken, e := g.emitMembers(now, to, g.members, false)
-	if next := first + taken; e != nil && next < g.roster.Len() {
-		e.page = g.roster.At(next).ID
+	g.list.Reset(false)
+	taken, e := g.emitMembers(now, to, g.members)
+	if e != nil && taken < left {
+		e.page, e.left = g.roster.At((first+taken)%size).ID, left-taken
 	}
 }
 

@@ -66,6 +66,7 @@ func (q *queue) emit(now time.Duration, to netip.AddrPort, kind wire.Type, body 
 	q.age.push(e, inAge)
 	if kind == wire.TypeHello {
 		q.hellos++
+		e.lane.hellos++
 	}
 	q.wait(e)
 	return e
@@ -179,6 +180,7 @@ func (q *queue) drop(e *envelopeOut) {
 		q.age.remove(e, inAge)
 		if e.kind == wire.TypeHello {
 			q.hellos--
+			l.hellos--
 		}
 	}
 	*e = envelopeOut{body: e.body[:0]}
@@ -201,26 +203,18 @@ func (q *queue) oldest(to netip.AddrPort) *envelopeOut {
 	return nil
 }
 
-// waiting reports whether Data for that recipient waits to be sent.
-func (q *queue) waiting(to netip.AddrPort) bool {
-	l := q.lanes[to]
-	return l != nil && l.data.len > 0
+// load returns how many messages, control that waits aside, for that recipient wait to be sent or answered.
+func (q *queue) load(to netip.AddrPort) int {
+	if l := q.lanes[to]; l != nil {
+		return l.data.len + l.sent.len + l.spent.len
+	}
+	return 0
 }
 
 // greets reports whether a Hello to that recipient is on its way.
 func (q *queue) greets(to netip.AddrPort) bool {
 	l := q.lanes[to]
-	if l == nil || q.hellos == 0 {
-		return false
-	}
-	for _, c := range l.chains() {
-		for e := c.head; e != nil; e = e.links[inLane].next {
-			if e.kind == wire.TypeHello {
-				return true
-			}
-		}
-	}
-	return false
+	return l != nil && l.hellos > 0
 }
 
 // clear drops everything, acknowledgements too.
@@ -326,10 +320,12 @@ func (q *queue) put(b []byte, e *envelopeOut, now, timeout time.Duration) []byte
 		timeout = max(timeout, lingering)
 	}
 	e.deadline = now + timeout
-	if to.tail != nil { // the chain stays in order though timeouts may shrink
-		e.deadline = max(e.deadline, to.tail.deadline)
+	q.unchain(e)
+	e.chain = to
+	to.insert(e, inLane)
+	if l.flies(e) {
+		l.flying++
 	}
-	q.move(e, to)
 	q.schedule(l, e.deadline)
 	return b
 }
@@ -358,23 +354,13 @@ func (q *queue) take(now time.Duration, to netip.AddrPort, kind wire.Type, attem
 // wait puts e among those of its lane that wait to be sent.
 func (q *queue) wait(e *envelopeOut) {
 	l := e.lane
-	if e.isData() {
-		q.move(e, &l.data)
-	} else {
-		q.move(e, &l.control)
+	q.unchain(e)
+	if e.chain = &l.control; e.isData() {
+		e.chain = &l.data
 	}
+	e.chain.push(e, inLane)
 	if l.sendable(0) {
 		q.list(l)
-	}
-}
-
-// move puts e at the end of a chain of its lane.
-func (q *queue) move(e *envelopeOut, to *chain) {
-	q.unchain(e)
-	e.chain = to
-	to.push(e, inLane)
-	if to == &e.lane.sent && e.isData() {
-		e.lane.flying++
 	}
 }
 
@@ -382,9 +368,47 @@ func (q *queue) unchain(e *envelopeOut) {
 	if e.chain == nil {
 		return
 	}
-	if e.chain == &e.lane.sent && e.isData() {
+	if e.lane.flies(e) {
 		e.lane.flying--
 	}
 	e.chain.remove(e, inLane)
 	e.chain = nil
+}
+
+// measure takes the round trip of an answered envelope. Of one that was sent
+// again it is not known which attempt is answered (Karn's rule).
+func (g *GossipService) measure(now time.Duration, m *view.Member, e *envelopeOut) {
+	if e.attempt == 1 {
+		m.RTT.Sample(now - e.sentAt)
+		g.rtt.Sample(now - e.sentAt)
+	} else {
+		m.RTT.Ambiguous(now-e.firstAt, now)
+	}
+}
+
+// finish drops an envelope that was answered or given up.
+func (g *GossipService) finish(e *envelopeOut) {
+	if e.isData() && e.flags&wire.FlagDirect != 0 {
+		g.direct.Add(e.entry.Counter, g.origins.Pool())
+	}
+	g.queue.drop(e)
+}
+
+// clearLane takes everything to an address that is not a member's any more out
+// of the queue. The arcs it should have covered go to others.
+func (g *GossipService) clearLane(now time.Duration, to netip.AddrPort) {
+	for e := g.queue.oldest(to); e != nil; e = g.queue.oldest(to) {
+		if e.flags&wire.FlagDirect != 0 {
+			g.stats.GivenUp++
+		}
+		if e.arc.Empty() {
+			g.finish(e)
+			continue
+		}
+		orphan := *e // its place in the queue may be needed for the copy that goes on
+		g.log.Retain(orphan.entry)
+		g.finish(e)
+		g.handOver(now, &orphan)
+		g.log.Release(orphan.entry)
+	}
 }

@@ -37,7 +37,7 @@ func (q *queueBench) audit() {
 				if e.kind == wire.TypeHello {
 					hellos++
 				}
-				if e.isData() && c == &l.sent {
+				if e.isData() && (c == &l.sent || c == &l.spent && e.attempts == 1) {
 					flying++
 				}
 				if e.seq != 0 {

@@ -26,6 +26,8 @@ const (
 	receiveBurst = 64   // datagrams handled by one Receive
 	sendBurst    = 256  // datagrams sent by one Send
 	mostEvents   = 4096 // calls of the receiver that may wait before Receive stops reading
+
+	fullPause = 10 * time.Millisecond // of a Receive that must not read
 )
 
 // socket is what a node sends and receives by: an internal/transport.Conn, or a
@@ -161,13 +163,16 @@ func (g *GossipService) Receive(maxWait time.Duration) (handled int, err error) 
 	g.waiting.Store(true)
 	g.mu.Lock()
 	err = g.may(verbReceive)
-	if g.queue.pending() || g.events.Len() > 0 {
+	if g.queue.pending() || g.events.Len() > 0 && !g.calling {
 		maxWait = 0
 	}
 	full := g.events.Len() >= mostEvents
 	g.mu.Unlock()
 	if err != nil || full {
 		g.waiting.Store(false)
+		if full { // a callback is busy on another goroutine: no busy loop here
+			time.Sleep(min(max(maxWait, 0), fullPause))
+		}
 		return 0, err
 	}
 	for handled < receiveBurst {
@@ -179,20 +184,25 @@ func (g *GossipService) Receive(maxWait time.Duration) (handled int, err error) 
 		if err == transport.ErrNothing {
 			break
 		}
-		g.mu.Lock()
-		if err != nil {
-			g.stats.ReceiveErrors++
-		} else {
-			g.handle(g.now(), from, g.arrived[:n])
-		}
-		g.mu.Unlock()
-		if err != nil {
+		if !g.take(from, g.arrived[:n], err) {
 			break
 		}
 		handled++
 		maxWait = 0
 	}
 	return handled, nil
+}
+
+// take handles what the socket gave, and reports whether that was a datagram.
+func (g *GossipService) take(from netip.AddrPort, b []byte, err error) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err != nil {
+		g.stats.ReceiveErrors++
+		return false
+	}
+	g.handle(g.now(), from, b)
+	return true
 }
 
 // Send sends what is due, as few datagrams as hold it, 256 at most; Tick returns
@@ -257,7 +267,7 @@ func (g *GossipService) Tick() (next time.Duration, err error) {
 	now = g.now()
 	at := now + g.config.TickInterval
 	if g.active() {
-		at = min(at, g.upkeep.next())
+		at = min(at, g.upkeep.Next())
 	}
 	if g.queue.pending() {
 		at = now
@@ -377,19 +387,6 @@ func (g *GossipService) Run(ctx context.Context) error {
 			return err
 		}
 	}
-}
-
-// Wake makes a Receive that waits, or the next one that would, return at once.
-func (g *GossipService) Wake() { g.socket.Wake() }
-
-// SyscallConn returns the socket's raw connection, for a caller that waits by
-// its own poller: when it is readable call Receive(0). Only its Control method
-// is meant to be used. It fails for a Conn that has none.
-func (g *GossipService) SyscallConn() (syscall.RawConn, error) {
-	if g.State() == StateDestroyed {
-		return nil, fmt.Errorf("%w: SyscallConn", ErrClosed)
-	}
-	return g.socket.SyscallConn()
 }
 
 // active reports whether the node has business of its own.

@@ -1,8 +1,10 @@
 package gossip
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"strconv"
 	"time"
@@ -103,9 +105,9 @@ func (g *GossipService) heard(now time.Duration, in *envelopeIn) {
 	m, again := g.roster.Heard(in.from, now)
 	if in.member = m; again {
 		g.stats.MembersAgain++
-		g.config.Logger.Info("gossip: member is back", "member", NodeID(m.ID), "address", m.Addr)
-		g.upkeep.healedAt = now // the net may be whole again: look for the others
-		g.upkeep.probe.By(now)
+		g.inform(slog.LevelInfo, "gossip: member is back", "member", NodeID(m.ID), "address", m.Addr)
+		g.upkeep.backAt = now // the net may be whole again: look for the others
+		g.upkeep.Probe.By(now)
 		g.tell(now, m)
 		g.connect()
 	}
@@ -119,12 +121,12 @@ func (g *GossipService) handleHello(now time.Duration, in *envelopeIn, seq uint3
 		g.stats.DropCluster++
 		if now >= g.warnAt {
 			g.warnAt = now + time.Minute
-			g.config.Logger.Warn("gossip: Hello of another cluster", "cluster", string(m.Cluster), "address", in.from)
+			g.inform(slog.LevelWarn, "gossip: Hello of another cluster", "cluster", string(m.Cluster), "address", in.from)
 		}
 		return
 	}
 	if m.From.ID == uint64(g.id) {
-		g.metMyself(in, seq)
+		g.metMyself(now, seq)
 		return
 	}
 	if !g.tokens.Valid(m.Token, in.from, now) {
@@ -151,10 +153,10 @@ func (g *GossipService) admit(now time.Duration, in *envelopeIn, id uint64) {
 		in.member.Proven = true
 	}
 	if added {
-		g.config.Logger.Info("gossip: member joined", "member", NodeID(id), "address", in.from)
+		g.inform(slog.LevelInfo, "gossip: member joined", "member", NodeID(id), "address", in.from)
 		g.tell(now, in.member)
 		g.connect()
-		g.emitPage(now, in.from, 0)
+		g.emitPage(now, in.from, id, g.roster.Len())
 	}
 }
 
@@ -166,21 +168,6 @@ func (g *GossipService) claim(now time.Duration, id uint64, at netip.AddrPort) {
 	}
 	if e := g.probe(now, at); e != nil {
 		e.newcomer = true
-	}
-}
-
-// metMyself handles the node's own Hello: one of its seeds is itself.
-func (g *GossipService) metMyself(in *envelopeIn, seq uint32) {
-	e := g.queue.bySeq[seq]
-	if e == nil || e.kind != wire.TypeHello {
-		g.stats.DropMember++
-		return
-	}
-	g.roster.RemoveSeed(e.lane.to)
-	g.queue.drop(e)
-	if g.roster.Seeds() == 0 {
-		g.founder = true
-		g.connect()
 	}
 }
 
@@ -214,51 +201,68 @@ func (g *GossipService) handleWelcome(now time.Duration, in *envelopeIn, w wire.
 	g.queue.drop(e)
 	g.connect()
 	if added {
-		g.config.Logger.Info("gossip: member found", "member", NodeID(w.From.ID), "address", at)
+		g.inform(slog.LevelInfo, "gossip: member found", "member", NodeID(w.From.ID), "address", at)
 	}
 	if added && newcomer {
 		g.tell(now, m)
-		g.emitPage(now, at, 0)
+		g.emitPage(now, at, m.ID, g.roster.Len())
 	}
 	if asked {
 		g.greet(now, at, w.Token, g.config.RetryAttempts)
 	}
 }
 
-// handleMemberList takes hearsay, from members only.
+// handleMemberList takes hearsay from who is where it seems to be. From anybody
+// else it is not acknowledged, to come again when they have met; but if the view
+// is full they never will, and then those are asked who would have a place in it.
 func (g *GossipService) handleMemberList(now time.Duration, in *envelopeIn, seq uint32, m wire.MemberList) {
-	if in.member == nil { // not acknowledged: it comes again when we have met
+	full := in.member == nil && g.roster.Len() >= g.config.MaxMembers
+	if !in.proven() {
 		g.stats.DropStranger++
 		g.prove(now, in)
-		return
+		if !full {
+			return
+		}
 	}
 	g.acknowledge(now, in, seq)
 	for x, ok := m.Next(); ok; x, ok = m.Next() {
-		if !x.Addr.IsValid() && x.ID == in.member.ID {
+		if in.member != nil && x.ID == in.member.ID {
 			continue
 		}
-		if learned, added := g.learn(now, x.ID, x.Addr); added && m.News {
+		if !x.Addr.IsValid() {
+			x.Addr = in.from // its own entry
+		}
+		if full {
+			if g.roster.Wants(x.ID) && g.roster.ByAddr(x.Addr) == nil && g.usable(x) {
+				g.probe(now, x.Addr)
+			}
+		} else if learned, added := g.learn(now, x); added && m.News {
 			g.tell(now, learned)
 		}
 	}
 }
 
 // learn takes one piece of hearsay. What contradicts is asked about.
-func (g *GossipService) learn(now time.Duration, id uint64, addr netip.AddrPort) (m *view.Member, added bool) {
-	if !reachable(addr) || addr == g.address() || id == uint64(g.id) {
+func (g *GossipService) learn(now time.Duration, x wire.Member) (m *view.Member, added bool) {
+	if !g.usable(x) {
 		g.stats.DropMember++
 		return nil, false
 	}
-	m, verdict := g.roster.Learn(id, addr, now)
+	m, verdict := g.roster.Learn(x.ID, x.Addr, now)
 	switch verdict {
 	case view.Doubted:
-		g.probe(now, addr)
+		g.probe(now, x.Addr)
 	case view.Refused:
 		g.stats.DropMember++
 	case view.Added:
 		g.upkeep.grewAt = now
 	}
 	return m, verdict == view.Added
+}
+
+// usable reports whether x could be another node.
+func (g *GossipService) usable(x wire.Member) bool {
+	return reachable(x.Addr) && x.Addr != g.address() && x.ID != uint64(g.id)
 }
 
 // handleAck takes the acknowledged envelopes out of the queue.
@@ -273,10 +277,10 @@ func (g *GossipService) handleAck(now time.Duration, in *envelopeIn, m wire.Ack)
 			in.member.Proven = true
 			g.measure(now, in.member, e)
 		}
-		page, to := e.page, e.lane.to
+		page, left, to := e.page, e.left, e.lane.to
 		g.finish(e)
-		if page != 0 {
-			g.emitPage(now, to, page)
+		if left > 0 {
+			g.emitPage(now, to, page, left)
 		}
 	}
 }
@@ -287,67 +291,34 @@ func (g *GossipService) handleLeave(now time.Duration, in *envelopeIn, id uint64
 		g.stats.DropLeave++
 		return
 	}
-	g.config.Logger.Info("gossip: member left", "member", NodeID(id), "address", in.member.Addr)
+	g.inform(slog.LevelInfo, "gossip: member left", "member", NodeID(id), "address", in.member.Addr)
 	g.roster.Depart(in.member, now)
 	to := in.member.Addr
 	in.member = nil
 	g.clearLane(now, to)
-	g.alone()
+	g.alone(now)
 }
 
 // lose takes a member that does not answer out of the view.
 func (g *GossipService) lose(now time.Duration, m *view.Member) {
 	g.stats.MembersLost++
-	g.config.Logger.Info("gossip: member lost", "member", NodeID(m.ID), "address", m.Addr)
+	g.inform(slog.LevelInfo, "gossip: member lost", "member", NodeID(m.ID), "address", m.Addr)
 	g.roster.Lose(m, now)
 	g.clearLane(now, m.Addr)
-	g.alone()
-}
-
-// measure takes the round trip of an answered envelope. Of one that was sent
-// again it is not known which attempt is answered (Karn's rule).
-func (g *GossipService) measure(now time.Duration, m *view.Member, e *envelopeOut) {
-	if e.attempt == 1 {
-		m.RTT.Sample(now - e.sentAt)
-		g.rtt.Sample(now - e.sentAt)
-	} else {
-		m.RTT.Ambiguous(now - e.firstAt)
-	}
-}
-
-// finish drops an envelope that was answered or given up.
-func (g *GossipService) finish(e *envelopeOut) {
-	if e.isData() && e.flags&wire.FlagDirect != 0 {
-		g.direct.Add(e.entry.Counter, g.origins.Pool())
-	}
-	g.queue.drop(e)
-}
-
-// clearLane takes everything to an address that is not a member's any more out
-// of the queue. The arcs it should have covered go to others.
-func (g *GossipService) clearLane(now time.Duration, to netip.AddrPort) {
-	for e := g.queue.oldest(to); e != nil; e = g.queue.oldest(to) {
-		if e.flags&wire.FlagDirect != 0 {
-			g.stats.GivenUp++
-		}
-		if e.arc.Empty() {
-			g.finish(e)
-			continue
-		}
-		orphan := *e // its place in the queue may be needed for the copy that goes on
-		g.log.Retain(orphan.entry)
-		g.finish(e)
-		g.handOver(now, &orphan)
-		g.log.Release(orphan.entry)
-	}
+	g.alone(now)
 }
 
 // alone makes a node without members DISCONNECTED, unless it is a seed on its own.
-func (g *GossipService) alone() {
+func (g *GossipService) alone(now time.Duration) {
 	if g.roster.Len() == 0 && g.state == StateConnected && !g.founder {
-		g.upkeep.round = 0
-		g.setState(StateDisconnected)
+		g.disconnect(now)
 	}
+}
+
+func (g *GossipService) disconnect(now time.Duration) {
+	g.upkeep.round = 0
+	g.upkeep.Probe.By(now + min(g.config.TickInterval, time.Second))
+	g.setState(StateDisconnected)
 }
 
 // connect makes a node that found a member CONNECTED.
@@ -357,12 +328,22 @@ func (g *GossipService) connect() {
 	}
 }
 
+// inform queues a record for the Logger, which is called like the other
+// callbacks: a handler may ask the node.
+func (g *GossipService) inform(level slog.Level, message string, args ...any) {
+	if logger := g.config.Logger; logger != nil {
+		g.events.Push(event{call: func() { logger.Log(context.Background(), level, message, args...) }})
+	}
+}
+
 func (g *GossipService) setState(s State) {
 	if s == g.state {
 		return
 	}
-	g.config.Logger.Info("gossip: state", "old", g.state, "new", s)
-	g.events.Push(event{old: g.state, new: s})
+	g.inform(slog.LevelInfo, "gossip: state", "old", g.state, "new", s)
+	if old, report := g.state, g.config.OnStateChange; report != nil {
+		g.events.Push(event{call: func() { report(old, s) }})
+	}
 	g.state = s
 }
 
@@ -384,11 +365,11 @@ func (g *GossipService) may(v verb) error {
 	return nil
 }
 
-// event is a callback that is due: of the receiver if there is an entry, else of
-// OnStateChange.
+// event is a callback that is due: of the receiver if there is an entry, else
+// call.
 type event struct {
-	entry    *datalog.Entry
-	old, new State
+	entry *datalog.Entry
+	call  func()
 }
 
 // deliver hands a message, and a reference to it, to the receiver.
@@ -421,11 +402,14 @@ func (g *GossipService) callNext() bool {
 		if ev.entry != nil {
 			g.log.Release(ev.entry)
 		}
+		if g.events.Len() > 0 && g.waiting.Load() {
+			g.socket.Wake() // a Receive that could not make these calls meanwhile
+		}
 	}()
 	if ev.entry != nil {
 		g.receiver(NodeID(ev.entry.Origin), ev.entry.Payload)
-	} else if g.config.OnStateChange != nil {
-		g.config.OnStateChange(ev.old, ev.new)
+	} else {
+		ev.call()
 	}
 	return true
 }

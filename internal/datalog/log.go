@@ -5,10 +5,7 @@
 // and the caller lets one goroutine in at a time.
 package datalog
 
-import (
-	"net/netip"
-	"time"
-)
+import "time"
 
 // Overhead is the number of bytes charged for an entry beside its payload: the
 // Entry itself, and its share of the map that finds it at that map's emptiest.
@@ -26,11 +23,9 @@ type Entry struct {
 	Payload []byte
 	Born    time.Duration
 
-	Handled  bool           // Lo and Hi are set
-	Lo, Hi   uint32         // the arc of the ring that was handled for it
-	From     netip.AddrPort // who sent it first
-	Hops     uint8
-	Repaired bool
+	Handled bool   // Lo and Hi are set
+	Lo, Hi  uint32 // the arc of the ring that was handled for it
+	Outside bool   // so was one that was handed to this node from outside
 
 	retained     bool
 	refs         int32  // references out; the log's own is retained

@@ -43,3 +43,24 @@ func Jitter(d time.Duration, rng *rand.Rand) time.Duration {
 	tenth := d / 10
 	return d - tenth + time.Duration(rng.Int64N(int64(2*tenth)+1))
 }
+
+// Plan is the duties of a node.
+type Plan struct {
+	Exchange, Compare, Probe Duty // again and again
+	Announce, Offer, Heal    Duty // when there is something to do
+}
+
+// Start puts the recurring duties at random moments of the first interval.
+func (p *Plan) Start(now, interval time.Duration, rng *rand.Rand) {
+	for _, d := range []*Duty{&p.Exchange, &p.Compare, &p.Probe} {
+		d.At(now + time.Duration(rng.Int64N(int64(interval))))
+	}
+	for _, d := range []*Duty{&p.Announce, &p.Offer, &p.Heal} {
+		d.Stop()
+	}
+}
+
+// Next returns when the next of them is due.
+func (p *Plan) Next() time.Duration {
+	return min(p.Exchange.Next(), p.Compare.Next(), p.Probe.Next(), p.Announce.Next(), p.Offer.Next(), p.Heal.Next())
+}

@@ -95,6 +95,37 @@ func (d *Desk) Want(offer versions.Digest, room int) versions.Digest {
 	}
 }
 
+// Missing returns, in room bytes, what has been missing from the middle of what
+// was seen for as long as patience.
+func (d *Desk) Missing(now, patience time.Duration, room int) versions.Digest {
+	d.digest.Reset()
+	for i := range d.origins.Len() {
+		if o := d.origins.At(i); o.Stuck(now, patience) {
+			d.want(o.ID, o.StuckUpTo(), nil, room)
+		}
+	}
+	return d.digest
+}
+
+// GiveUp moves the floor of an origin to at least floor and returns how many
+// messages were given up by that. What it passes below the first message that was
+// ever taken of the origin, and all while none was, is history, not loss.
+func (d *Desk) GiveUp(o *versions.Origin, floor uint32) uint64 {
+	o.Seen.Advance(min(floor, o.Since-1), d.origins.Pool()) // Since 0 is before none
+	return uint64(o.Seen.Advance(floor, d.origins.Pool()))
+}
+
+// GiveUpStuck gives up what has been missing for as long as patience, for nobody
+// retains it any more.
+func (d *Desk) GiveUpStuck(now, patience time.Duration) (messages uint64) {
+	for i := range d.origins.Len() {
+		if o := d.origins.At(i); o.Stuck(now, patience) {
+			messages += d.GiveUp(o, o.StuckUpTo())
+		}
+	}
+	return messages
+}
+
 // Serve pushes what is asked for and retained.
 func (d *Desk) Serve(request versions.Digest, to Pusher) {
 	for {

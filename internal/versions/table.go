@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"time"
+
+	"example.com/gossip/internal/fifo"
 )
 
 // Origin is what a node knows of one origin.
@@ -105,14 +107,21 @@ type Table struct {
 	kept   uint64
 	pool   Pool
 
+	retired map[uint64]retiree
+	order   fifo.Queue[uint64] // of the retired, the first that left first
+
 	// No origin that may be evicted was touched before this. It saves the search
 	// for a victim as long as there can be none.
 	quiet time.Duration
 }
 
+// retiree is what is remembered of an origin that was evicted, so that none of
+// its messages is taken for new if somebody still has it. The last 8*limit are.
+type retiree struct{ seen, direct uint32 }
+
 // NewTable returns an empty table for at most limit origins.
 func NewTable(limit int) *Table {
-	return &Table{limit: limit, byID: make(map[uint64]*Origin)}
+	return &Table{limit: limit, byID: make(map[uint64]*Origin), retired: make(map[uint64]retiree)}
 }
 
 // Len returns the number of origins.
@@ -151,18 +160,37 @@ func (t *Table) Add(id uint64, now, idle time.Duration) (o *Origin, evicted uint
 	if o := t.byID[id]; o != nil {
 		return o, 0, true
 	}
+	past, again := t.retired[id]
 	if len(t.sorted) >= t.limit {
 		victim := t.idlest(now, idle)
 		if victim == nil {
 			return nil, 0, false
 		}
 		evicted = victim.ID
-		t.Remove(evicted)
+		t.retire(victim)
 	}
 	o = &Origin{ID: id, touched: now}
 	t.byID[id] = o
 	t.sorted = slices.Insert(t.sorted, t.Search(id), o)
+	if again {
+		delete(t.retired, id)
+		o.Since = 1
+		o.Seen.Reset(past.seen, &t.pool)
+		o.Direct.Reset(past.direct, &t.pool)
+	}
 	return o, evicted, true
+}
+
+// retire evicts an origin.
+func (t *Table) retire(o *Origin) {
+	past := retiree{o.Seen.Highest(), o.Direct.Highest()}
+	t.Remove(o.ID)
+	if t.order.Len() == 8*t.limit {
+		first, _ := t.order.Pop()
+		delete(t.retired, first)
+	}
+	t.order.Push(o.ID)
+	t.retired[o.ID] = past
 }
 
 // Remove forgets the origin with this ID, the node's own too.

@@ -267,3 +267,30 @@ func BenchmarkTableEvicts(b *testing.B) {
 		table.Add(uint64(now)*0x9e3779b97f4a7c15, now, 0)
 	}
 }
+
+func TestTheEvictedAreNotNewAgain(t *testing.T) {
+	table := NewTable(2)
+	o, _, _ := table.Add(1, 0, time.Hour)
+	for _, c := range []uint32{1, 2, 5} {
+		o.Seen.Add(c, table.Pool())
+	}
+	o.Direct.Add(3, table.Pool())
+	for id := uint64(2); id <= 17; id++ {
+		if _, _, ok := table.Add(id, time.Duration(id)*time.Hour, time.Hour); !ok {
+			t.Fatalf("origin %d found no room though another was idle for an hour", id)
+		}
+	}
+	o, _, _ = table.Add(1, 19*time.Hour, time.Hour)
+	if o.Seen.Check(5) != Seen || o.Seen.Check(3) != Seen || o.Direct.Check(3) != Seen {
+		t.Error("what was seen of origin 1 before it was evicted counts as new")
+	}
+	if o.Seen.Check(6) != New || o.Direct.Check(4) != New {
+		t.Error("what origin 1 says next should be new")
+	}
+	for id := uint64(20); id < 60; id++ {
+		table.Add(id, time.Duration(id)*time.Hour, time.Hour)
+	}
+	if n := len(table.retired); n > 16 {
+		t.Errorf("a table of 2 remembers %d retired origins, and should 16", n)
+	}
+}

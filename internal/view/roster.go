@@ -128,7 +128,7 @@ func (r *Roster) Heard(addr netip.AddrPort, now time.Duration) (m *Member, again
 		}
 		id := r.contacts[i].id
 		r.found(id, addr)
-		if m = r.insert(id, addr); m == nil {
+		if m = r.insert(id, addr, false); m == nil {
 			return nil, false
 		}
 		again = true
@@ -139,7 +139,7 @@ func (r *Roster) Heard(addr netip.AddrPort, now time.Duration) (m *Member, again
 
 // Admit takes id, which has proved that it is to be reached at addr, into the
 // view, in the place of whoever was known there. added reports that it was not
-// in it. m is nil if the view has no place for it.
+// in it.
 func (r *Roster) Admit(id uint64, addr netip.AddrPort, now time.Duration) (m *Member, added bool) {
 	if m = r.ByAddr(addr); m != nil && m.ID != id {
 		r.drop(m)
@@ -147,10 +147,7 @@ func (r *Roster) Admit(id uint64, addr netip.AddrPort, now time.Duration) (m *Me
 	r.found(id, addr)
 	delete(r.gone, id)
 	if m = r.Get(id); m == nil {
-		if m = r.insert(id, addr); m == nil {
-			return nil, false
-		}
-		added = true
+		m, added = r.insert(id, addr, true), true
 	} else if m.Addr != addr {
 		r.Move(m, addr)
 	}
@@ -175,7 +172,7 @@ func (r *Roster) Learn(id uint64, addr netip.AddrPort, now time.Duration) (*Memb
 	if i := r.contact(addr); i >= 0 && r.contacts[i].id != 0 {
 		return nil, Doubted
 	}
-	if m = r.insert(id, addr); m == nil {
+	if m = r.insert(id, addr, false); m == nil {
 		return nil, Refused
 	}
 	return m, Added
@@ -270,6 +267,24 @@ func (r *Roster) News(dst []*Member, n int) []*Member {
 // HasNews reports whether there is anything for News to return.
 func (r *Roster) HasNews() bool { return len(r.news) > 0 }
 
+// Partner returns whom to exchange members with in that turn: a neighbour on
+// either side, one of the nearest, and random members between. It is nil if there
+// are no members.
+func (r *Roster) Partner(turn int, rng *rand.Rand) *Member {
+	n := r.Len()
+	if n == 0 {
+		return nil
+	}
+	switch i := turn / 4 % min(n, Near); turn % 4 {
+	case 0:
+		return r.Clockwise(i)
+	case 2:
+		return r.Counterclockwise(i)
+	default:
+		return r.At(rng.IntN(n))
+	}
+}
+
 // Random appends up to n random members that are neither suspect nor at
 // the address except.
 func (r *Roster) Random(dst []*Member, rng *rand.Rand, n int, except netip.AddrPort, now time.Duration) []*Member {
@@ -283,8 +298,8 @@ func (r *Roster) drop(m *Member) {
 }
 
 // insert adds a member to the view, at whose limit another one may go.
-func (r *Roster) insert(id uint64, addr netip.AddrPort) *Member {
-	m, gone := r.Insert(id, addr)
+func (r *Roster) insert(id uint64, addr netip.AddrPort, keep bool) *Member {
+	m, gone := r.View.insert(id, addr, keep)
 	if gone != nil {
 		r.untell(gone)
 	}

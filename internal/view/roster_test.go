@@ -77,11 +77,12 @@ func TestLearnTakesNobodyWhomTheFullViewHasNoPlaceFor(t *testing.T) {
 	if m, v := r.Learn(place(5<<28), host(100), now); m != nil || v != Refused || r.Len() != least {
 		t.Fatalf("beside its octave's only member it leaves the smaller hole and should be refused, but got %v, %v", m, v)
 	}
-	if m, added := r.Admit(place(5<<28), host(100), now); m != nil || added || r.ByAddr(host(100)) != nil {
-		t.Fatalf("nor should it be admitted, but got %v, %v", m, added)
-	}
 	announce(r, place(3<<29))
-	if m, v := r.Learn(place(7<<28), host(101), now); v != Added || m == nil || r.Get(place(3<<29)) != nil {
+	if m, added := r.Admit(place(5<<28), host(100), now); m == nil || !added || r.Get(place(3<<29)) != nil {
+		t.Fatalf("when it has shown itself it should take the other's place, but got %v, %v", m, added)
+	}
+	announce(r, place(5<<28))
+	if m, v := r.Learn(place(7<<28), host(101), now); v != Added || m == nil || r.Get(place(5<<28)) != nil {
 		t.Fatalf("the farther one should take the place of the one before it, but got %v, %v", m, v)
 	}
 	if ids := tellAll(r, 10); len(ids) != 0 {

@@ -2,48 +2,63 @@ package view
 
 import "time"
 
+const (
+	// longest bounds samples and timeouts: an answer that waited in the socket
+	// of a stopped process says nothing of the way.
+	longest = 3 * time.Second
+
+	// patience is how many round trips in a row that gave no sample mean that
+	// the timeout is too short for any to give one.
+	patience = 8
+)
+
 // RTT estimates the round-trip time of a member as TCP does (Jacobson and
 // Karels 1988; RFC 6298, section 2). The zero value has no sample yet.
 type RTT struct {
 	smoothed, variance time.Duration
-	doubts             int // ambiguous round trips since the last sample
+	doubts             int           // round trips without a sample since the last
+	doubtedAt          time.Duration // when the last of them was counted
 }
 
-// Sample takes one measured round trip. By Karn's rule the caller gives none
-// of a message that was sent more than once.
+// Sample takes one measured round trip, 3 s at most. By Karn's rule the caller
+// gives none of a message that was sent more than once.
 func (r *RTT) Sample(d time.Duration) {
-	d = max(d, 0)
+	d = min(max(d, 1), longest)
 	r.doubts = 0
 	if r.smoothed == 0 {
-		r.smoothed, r.variance = max(d, 1), d/2
+		r.smoothed, r.variance = d, d/2
 		return
 	}
 	r.variance += ((r.smoothed - d).Abs() - r.variance) / 4
 	r.smoothed = max(r.smoothed+(d-r.smoothed)/8, 1)
 }
 
-// patience is how many ambiguous round trips in a row mean that the timeout is
-// too short for any other.
-const patience = 8
-
-// Ambiguous takes the time since the first attempt of a message that was sent
-// more than once: at most its round trip was that long. It counts only if there
-// was no sample for long, for a member that is farther than the timeout never
-// gives one.
-func (r *RTT) Ambiguous(d time.Duration) {
-	if r.doubts++; r.doubts >= patience {
-		r.smoothed = 0
-		r.Sample(d)
+// Ambiguous takes the time d since the first attempt of a message that was sent
+// more than once: its round trip was at most that long. It counts once in a
+// round trip, and only when there was no sample for many: then the timeout, which
+// the member can never meet, is doubled, to d at most.
+func (r *RTT) Ambiguous(d, now time.Duration) {
+	if r.doubts > 0 && now-r.doubtedAt < r.smoothed {
+		return
 	}
+	r.doubtedAt = now
+	if r.doubts++; r.doubts < patience {
+		return
+	}
+	if r.smoothed > 0 {
+		d = min(d, 2*(r.smoothed+4*r.variance))
+	}
+	r.smoothed = 0
+	r.Sample(d)
 }
 
 // Timeout returns how long to wait for an answer before trying again: at least
-// least, and first while there is no sample.
+// least, at most 3 s, and first while there is no sample.
 func (r *RTT) Timeout(least, first time.Duration) time.Duration {
 	if r.smoothed == 0 {
 		return max(first, least)
 	}
-	return max(r.smoothed+4*r.variance, least)
+	return max(min(r.smoothed+4*r.variance, longest), least)
 }
 
 // Smoothed returns the estimate, 0 if there is none.

@@ -79,29 +79,44 @@ func TestRTTStaysWithinItsSamples(t *testing.T) {
 	}
 }
 
-func TestRTTBelievesTheAmbiguousOnlyIfThereIsNothingElse(t *testing.T) {
+func TestRTTDoublesWhenNothingElseCanBeKnown(t *testing.T) {
 	var r RTT
+	now := time.Duration(0)
 	doubt := func(times int, want time.Duration) {
 		t.Helper()
 		for range times {
-			r.Ambiguous(time.Second)
+			now += time.Second
+			r.Ambiguous(10*time.Second, now)
+			r.Ambiguous(10*time.Second, now) // of the same round trip
 		}
 		if r.Smoothed() != want {
-			t.Fatalf("after %d ambiguous round trips of 1s it should be %v, but is %v", times, want, r.Smoothed())
+			t.Fatalf("after %d ambiguous round trips it should be %v, but is %v", times, want, r.Smoothed())
 		}
 	}
-	doubt(patience-1, 0)
 	r.Sample(10 * ms)
 	doubt(patience-1, 10*ms)
-	r.Sample(10 * ms)
-	doubt(patience-1, 10*ms) // the sample has begun a new count
-	doubt(1, time.Second)
-	if got := r.Timeout(0, 0); got != 3*time.Second {
-		t.Fatalf("they count like a first sample, which gives a timeout of 3s, but it is %v", got)
+	r.Sample(10 * ms) // begins a new count
+	doubt(patience-1, 10*ms)
+	doubt(1, 2*(10*ms+4*3750*time.Microsecond)) // the timeout was that and had never sufficed
+	doubt(patience, 300*ms)
+	doubt(patience, 1800*ms)
+	doubt(2*patience, longest)
+	if got := r.Timeout(0, 0); got != longest {
+		t.Fatalf("the timeout ends at %v, but is %v", longest, got)
 	}
-	doubt(patience-1, time.Second)
-	r.Sample(time.Second)
-	if got := r.Timeout(0, 0); got != 2500*ms {
-		t.Fatalf("a quarter is gone from the variance of 500ms, which gives 2.5s, but it is %v", got)
+}
+
+func TestRTTThinksLittleOfAnAnswerThatLay(t *testing.T) {
+	var r RTT
+	r.Sample(10 * ms)
+	r.Sample(time.Hour)
+	if got := r.Timeout(0, 0); got > longest {
+		t.Fatalf("one answer that lay for an hour should not make a timeout of %v", got)
+	}
+	for range 40 {
+		r.Sample(10 * ms)
+	}
+	if got := r.Timeout(0, 0); got > 50*ms {
+		t.Fatalf("it should be forgotten after 40 more, but the timeout is %v", got)
 	}
 }

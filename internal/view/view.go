@@ -92,9 +92,14 @@ func (v *View) Get(id uint64) *Member {
 func (v *View) ByAddr(a netip.AddrPort) *Member { return v.byAddr[a] }
 
 // Insert adds a member that is in the view by neither id nor address. If the
-// view is full another one goes, which is returned; if that is the new one
-// itself, m is nil.
+// view is full another one goes, which is returned; that may be the new one
+// itself, and then m is nil.
 func (v *View) Insert(id uint64, addr netip.AddrPort) (m, gone *Member) {
+	return v.insert(id, addr, false)
+}
+
+// insert is Insert; a member that is to be kept is not the one that goes.
+func (v *View) insert(id uint64, addr netip.AddrPort, keep bool) (m, gone *Member) {
 	if id == v.self || v.Get(id) != nil || v.byAddr[addr] != nil {
 		panic("view: Insert of a member that is known")
 	}
@@ -102,7 +107,11 @@ func (v *View) Insert(id uint64, addr netip.AddrPort) (m, gone *Member) {
 	v.ring = slices.Insert(v.ring, v.Search(id), m)
 	v.byAddr[addr] = m
 	if len(v.ring) > v.limit {
-		gone = v.crowded()
+		var kept *Member
+		if keep {
+			kept = m
+		}
+		gone = v.crowded(kept)
 		v.Remove(gone)
 		if gone == m {
 			return nil, nil
@@ -114,11 +123,24 @@ func (v *View) Insert(id uint64, addr netip.AddrPort) (m, gone *Member) {
 // Remove takes m, which is in the view, out of it.
 func (v *View) Remove(m *Member) {
 	i := v.Search(m.ID)
+	if i == len(v.ring) || v.ring[i] != m {
+		panic("view: Remove of a member that is not in it")
+	}
 	v.ring = slices.Delete(v.ring, i, i+1)
 	delete(v.byAddr, m.Addr)
 	if m.source.IsValid() {
 		delete(v.byAddr, m.source)
 	}
+}
+
+// Wants reports whether the view would take a member with that id and not give
+// it up at once: it has room, or the member is one of the nearest.
+func (v *View) Wants(id uint64) bool {
+	if id == v.self || len(v.ring) < v.limit {
+		return id != v.self
+	}
+	pos, self := Pos(id), Pos(v.self)
+	return pos-self < v.Clockwise(Near-1).Pos()-self || self-pos < self-v.Counterclockwise(Near-1).Pos()
 }
 
 // Move records that m is now at addr, where no other member is.
@@ -218,8 +240,8 @@ func (v *View) Nearest(dst []*Member, id uint64, n int) []*Member {
 }
 
 // crowded returns the member to give up: of the most crowded octave of distance
-// per side, the one that leaves the smallest hole.
-func (v *View) crowded() *Member {
+// per side, the one that leaves the smallest hole, but not kept.
+func (v *View) crowded(kept *Member) *Member {
 	var counts [2][33]int
 	n := len(v.ring)
 	first := v.Search(v.self)
@@ -232,8 +254,10 @@ func (v *View) crowded() *Member {
 		return 1, bits.Len32(-cw)
 	}
 	for i := Near; i < n-Near; i++ {
-		s, o := octave(i)
-		counts[s][o]++
+		if v.ring[(first+i)%n] != kept {
+			s, o := octave(i)
+			counts[s][o]++
+		}
 	}
 	worst, side, oct := 0, 0, 0
 	for s := range counts {
@@ -246,7 +270,7 @@ func (v *View) crowded() *Member {
 	var gone *Member
 	smallest := ^uint32(0)
 	for i := Near; i < n-Near; i++ {
-		if s, o := octave(i); s != side || o != oct {
+		if s, o := octave(i); s != side || o != oct || v.ring[(first+i)%n] == kept {
 			continue
 		}
 		before, after := v.ring[(first+i-1)%n], v.ring[(first+i+1)%n]
