@@ -154,9 +154,19 @@ func (g *GossipService) admit(now time.Duration, in *envelopeIn, id uint64) {
 	}
 	if added {
 		g.inform(slog.LevelInfo, "gossip: member joined", "member", NodeID(id), "address", in.from)
-		g.tell(now, in.member)
 		g.connect()
-		g.emitPage(now, in.from, id, g.roster.Len())
+		g.introduce(now, in.member)
+	}
+}
+
+// introduce tells a newcomer of the members, and others of it. In a cluster that
+// is larger than a view it is told of those near it, and sees to the rest itself.
+func (g *GossipService) introduce(now time.Duration, m *view.Member) {
+	if g.roster.Len() < g.config.MaxMembers {
+		g.tell(now, m)
+		g.emitPage(now, m.Addr, m.ID, g.roster.Len())
+	} else {
+		g.emitPage(now, m.Addr, m.ID, exchanged)
 	}
 }
 
@@ -204,8 +214,7 @@ func (g *GossipService) handleWelcome(now time.Duration, in *envelopeIn, w wire.
 		g.inform(slog.LevelInfo, "gossip: member found", "member", NodeID(w.From.ID), "address", at)
 	}
 	if added && newcomer {
-		g.tell(now, m)
-		g.emitPage(now, at, m.ID, g.roster.Len())
+		g.introduce(now, m)
 	}
 	if asked {
 		g.greet(now, at, w.Token, g.config.RetryAttempts)
@@ -255,7 +264,9 @@ func (g *GossipService) learn(now time.Duration, x wire.Member) (m *view.Member,
 	case view.Refused:
 		g.stats.DropMember++
 	case view.Added:
-		g.upkeep.grewAt = now
+		if g.roster.Len() < g.config.MaxMembers { // in a full view some always come and go
+			g.upkeep.grewAt = now
+		}
 	}
 	return m, verdict == view.Added
 }
