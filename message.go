@@ -164,8 +164,8 @@ type upkeep struct {
 	probes       int           // Hellos to doubtful addresses that are left
 	grewAt       time.Duration // when hearsay last brought a member
 	backAt       time.Duration // when a lost member was last heard again
-	offeredAt    time.Duration
-	healAt       time.Duration
+	offeredAt    time.Duration // when offer was last done
+	healAt       time.Duration // and heal
 }
 
 // keepUp does the duties whose time has come.

@@ -379,7 +379,7 @@ func (q *queue) unchain(e *envelopeOut) {
 // again it is not known which attempt is answered (Karn's rule).
 func (g *GossipService) measure(now time.Duration, m *view.Member, e *envelopeOut) {
 	if e.attempt == 1 {
-		m.RTT.Sample(now - e.sentAt)
+		m.RTT.SampleLike(now-e.sentAt, &g.rtt)
 		g.rtt.Sample(now - e.sentAt)
 	} else {
 		m.RTT.Ambiguous(now-e.firstAt, now)

@@ -83,10 +83,9 @@ const (
 	verbTick
 	verbSendData
 	verbLeave
-	verbRun
 )
 
-var verbNames = [...]string{"Join", "Receive", "Send", "Tick", "SendData", "Leave", "Run"}
+var verbNames = [...]string{"Join", "Receive", "Send", "Tick", "SendData", "Leave"}
 
 // verbLegal says in which states a verb may be called. In DESTROYED all answer
 // ErrClosed, in the others that are not named here ErrState.
@@ -97,7 +96,6 @@ var verbLegal = [...]uint8{
 	verbTick:     alive,
 	verbSendData: joining | among,
 	verbLeave:    joining | among | left,
-	verbRun:      alive,
 }
 
 // heard notes that a member is alive. One that was lost is back.

@@ -33,6 +33,17 @@ func (r *RTT) Sample(d time.Duration) {
 	r.smoothed = max(r.smoothed+(d-r.smoothed)/8, 1)
 }
 
+// SampleLike is Sample, but the first one takes its variance from like, the round
+// trips of others, where that is less than half of it: one sample alone would make
+// the timeout three times as long.
+func (r *RTT) SampleLike(d time.Duration, like *RTT) {
+	first := r.smoothed == 0
+	r.Sample(d)
+	if first && like.smoothed > 0 {
+		r.variance = min(r.variance, max(like.variance, (r.smoothed-like.smoothed).Abs()))
+	}
+}
+
 // Ambiguous takes the time d since the first attempt of a message that was sent
 // more than once: its round trip was at most that long. It counts once in a
 // round trip, and only when there was no sample for many: then the timeout, which
