@@ -29,13 +29,14 @@ type spreadCase struct {
 // spreadResult is what it took. Counts are of dissemination alone; what nodes do
 // by the clock (Status, members) is background.
 type spreadResult struct {
-	t99, t100, worst100 time.Duration // median over messages; worst: 99th percentile
-	late                float64       // deliveries after 300 ms, per million
-	copies              float64       // of Data, per delivery
-	datagrams, bytes    float64       // per delivery, IP and UDP headers included
-	busiest             int           // datagrams of the busiest node, median over messages
-	background          float64       // datagrams per node and second
-	missing             int           // deliveries that did not happen
+	t99, t100, worst100 time.Duration   // median over messages; worst: 99th percentile
+	late                float64         // deliveries after 300 ms, per million
+	copies              float64         // of Data, per delivery
+	datagrams, bytes    float64         // per delivery, IP and UDP headers included
+	busiest             int             // datagrams of the busiest node, median over messages
+	background          float64         // datagrams per node and second
+	missing             int             // deliveries that did not happen
+	all                 []time.Duration // of each delivery, ascending
 }
 
 // gather makes a cluster whose nodes know one another from the start, as after a
@@ -170,7 +171,7 @@ func (c spreadCase) run(t testing.TB, seed uint64) (r spreadResult) {
 // spreadSums is what is counted and timed on the way to a spreadResult.
 type spreadSums struct {
 	tally
-	t99, t100               []time.Duration
+	t99, t100, all          []time.Duration
 	busiest                 []int
 	late, delivered, missed int
 	nodeSeconds             float64
@@ -227,6 +228,7 @@ func (s *spreadSums) add(t testing.TB, c spreadCase, seed uint64) {
 	for _, x := range times {
 		slices.Sort(x)
 		s.delivered += len(x)
+		s.all = append(s.all, x...)
 		s.missed += len(up) - 1 - len(x)
 		for _, d := range x {
 			if d > 300*time.Millisecond {
@@ -253,5 +255,7 @@ func (s *spreadSums) result() (r spreadResult) {
 		r.busiest = s.busiest[len(s.busiest)/2]
 	}
 	r.missing = s.missed
+	slices.Sort(s.all)
+	r.all = s.all
 	return r
 }
