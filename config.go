@@ -108,6 +108,21 @@ type Config struct {
 	// Default: 256 KiB.
 	DataLogSize int
 
+	// SkipHistory makes a node that joins do without the messages that its peers
+	// retain: it takes what they have seen at their first comparisons as known.
+	// By default it receives them.
+	SkipHistory bool
+
+	// Ordered delivers the messages of each origin in the order in which they
+	// were said, Direct ones aside; between origins there is none. What arrives
+	// early waits in the log; if the log must give it up meanwhile it is counted
+	// in Stats.GaveUpUnseen. By default a message is delivered when it arrives.
+	Ordered bool
+
+	// OrderedWait is, with Ordered, how long a missing message holds up later
+	// ones before it is given up. Default: 5 s.
+	OrderedWait time.Duration
+
 	// ReadBuffer is the size asked for the socket's receive buffer, in bytes.
 	// Default: what the operating system gives.
 	ReadBuffer int
@@ -157,6 +172,7 @@ func (c Config) withDefaults() (Config, error) {
 	}{
 		{"TickInterval", &c.TickInterval, time.Second, 10 * time.Millisecond, time.Hour},
 		{"RetryInterval", &c.RetryInterval, 250 * time.Millisecond, time.Millisecond, time.Minute},
+		{"OrderedWait", &c.OrderedWait, 5 * time.Second, time.Millisecond, time.Hour},
 		{"AckDelay", &c.AckDelay, 10 * time.Millisecond, 0, time.Second},
 	} {
 		if *f.value == 0 {

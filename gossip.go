@@ -317,7 +317,12 @@ func (g *GossipService) handleData(now time.Duration, in *envelopeIn, seq uint32
 	}
 	e := g.log.Put(d.Origin, d.Counter, d.Payload, now)
 	g.isNews(now, e, d.Flags&wire.FlagPull != 0)
-	g.deliver(e)
+	if g.config.Ordered {
+		g.deliverInOrder(o, 0)
+		defer g.log.Release(e)
+	} else {
+		g.deliver(e)
+	}
 	switch {
 	case d.Flags&wire.FlagPull != 0:
 		g.stats.Repaired++
@@ -362,10 +367,41 @@ func (g *GossipService) sequence(now time.Duration, in *envelopeIn, seq uint32, 
 		o.Direct.MakeRoom(d.Counter, g.origins.Pool())
 		return o, &o.Direct
 	}
+	if o.Since == 0 && g.repair.Skipping(now) {
+		g.repair.SkipTo(o, d.Counter-1)
+	}
 	if o.Seen.Check(d.Counter) == versions.Ahead {
-		g.stats.GaveUpUnseen += g.repair.GiveUp(o, d.Counter-versions.Width)
+		g.giveUp(o, d.Counter-versions.Width)
 	}
 	return o, &o.Seen
+}
+
+// giveUp gives up what is missing of an origin up to floor.
+func (g *GossipService) giveUp(o *versions.Origin, floor uint32) {
+	unseen := g.repair.GiveUp(o, floor)
+	g.stats.GaveUpUnseen += unseen
+	if g.config.Ordered {
+		g.deliverInOrder(o, unseen)
+	}
+}
+
+// giveUpStuck gives up what has been missing for long: nobody retains it.
+func (g *GossipService) giveUpStuck(now time.Duration) {
+	if g.state != StateConnected {
+		return
+	}
+	patience := stuckFor
+	if g.config.Ordered {
+		patience = g.config.OrderedWait
+	}
+	for o := range g.repair.Stuck(now, patience) {
+		g.giveUp(o, o.StuckUpTo())
+	}
+}
+
+// deliverInOrder delivers what an origin said next, as far as it is here.
+func (g *GossipService) deliverInOrder(o *versions.Origin, unseen uint64) {
+	g.stats.GaveUpUnseen += g.repair.InOrder(o, unseen, func(e *datalog.Entry) { g.deliver(g.log.Retain(e)) })
 }
 
 // newOrigin takes up an origin, if the table has room for it. Half of it is for

@@ -147,6 +147,7 @@ const (
 	newsLasts  = 1500 * time.Millisecond // after the last news, what was seen is compared more rarely
 	askAfter   = 5 * time.Second         // until what is missing is asked for by itself
 	stuckFor   = 30 * time.Second        // until a gap that nobody fills is given up
+	skipsFor   = 30 * time.Second        // until a node that skips history does not wait for more of it
 	healing    = 3 * time.Second         // after a lost member came back, the others are asked more often
 	growing    = 8 * time.Second         // after the last new member, more are exchanged, more often
 	originIdle = time.Hour               // until an origin may make room for another
@@ -179,9 +180,7 @@ func (g *GossipService) keepUp(now time.Duration) {
 	if u.Exchange.Due(now, pause, g.rng) {
 		u.probes = mostProbes
 		g.askForMissing(now)
-		if g.state == StateConnected {
-			g.stats.GaveUpUnseen += g.repair.GiveUpStuck(now, stuckFor)
-		}
+		g.giveUpStuck(now)
 		u.turn++
 		if m := g.roster.Partner(u.turn, g.rng); m != nil {
 			g.exchange(now, m, most)
@@ -249,6 +248,9 @@ func (g *GossipService) meetNeighbours(now time.Duration) {
 
 // compare tells m the next page of what was seen here.
 func (g *GossipService) compare(now time.Duration, m *view.Member) {
+	if g.repair.Skipping(now) {
+		return // it would bring what is to be skipped
+	}
 	digest, first, last := g.repair.Page(now, g.config.MaxMessageSize-wire.StatusOverhead)
 	g.emitStatus(now, m.Addr, wire.Status{Mode: wire.Full, First: first, Last: last, Digest: digest}, g.config.RetryAttempts)
 }
@@ -394,6 +396,10 @@ func (g *GossipService) handleStatus(now time.Duration, in *envelopeIn, seq uint
 	switch s.Mode {
 	case wire.Full:
 		g.acknowledge(now, in, seq)
+		if g.repair.Skipping(now) {
+			g.repair.Skip(now, s.Digest, s.First, s.Last)
+			return
+		}
 		wanted = g.repair.Compare(now, s.Digest, s.First, s.Last, room, push)
 	case wire.Offer:
 		wanted = g.repair.Want(s.Digest, room)

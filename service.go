@@ -122,6 +122,9 @@ func (g *GossipService) Join(seeds ...Address) error {
 		return fmt.Errorf("%w: %d seeds are more than MaxMembers, %d", ErrAddress, count, g.config.MaxMembers)
 	}
 	now := g.now()
+	if g.config.SkipHistory && !g.active() {
+		g.repair.SkipHistory(now + skipsFor)
+	}
 	if g.left {
 		g.beSomebody()
 	}

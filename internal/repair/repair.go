@@ -5,6 +5,7 @@
 package repair
 
 import (
+	"iter"
 	"time"
 
 	"example.com/gossip/internal/datalog"
@@ -33,6 +34,9 @@ type Desk struct {
 	log     *datalog.Log
 	origins *versions.Table
 	cursor  uint64 // the id at which the next page begins
+
+	skipUntil time.Duration // when skipping history ends
+	skipped   uint64        // up to which id pages were taken for that
 
 	// Space to work in. A digest that is returned is valid until the next call.
 	digest  versions.Digest
@@ -99,10 +103,8 @@ func (d *Desk) Want(offer versions.Digest, room int) versions.Digest {
 // was seen for as long as patience.
 func (d *Desk) Missing(now, patience time.Duration, room int) versions.Digest {
 	d.digest.Reset()
-	for i := range d.origins.Len() {
-		if o := d.origins.At(i); o.Stuck(now, patience) {
-			d.want(o.ID, o.StuckUpTo(), nil, room)
-		}
+	for o := range d.Stuck(now, patience) {
+		d.want(o.ID, o.StuckUpTo(), nil, room)
 	}
 	return d.digest
 }
@@ -115,15 +117,16 @@ func (d *Desk) GiveUp(o *versions.Origin, floor uint32) uint64 {
 	return uint64(o.Seen.Advance(floor, d.origins.Pool()))
 }
 
-// GiveUpStuck gives up what has been missing for as long as patience, for nobody
-// retains it any more.
-func (d *Desk) GiveUpStuck(now, patience time.Duration) (messages uint64) {
-	for i := range d.origins.Len() {
-		if o := d.origins.At(i); o.Stuck(now, patience) {
-			messages += d.GiveUp(o, o.StuckUpTo())
+// Stuck yields the origins of which something has been missing for as long as
+// patience.
+func (d *Desk) Stuck(now, patience time.Duration) iter.Seq[*versions.Origin] {
+	return func(yield func(*versions.Origin) bool) {
+		for i := range d.origins.Len() {
+			if o := d.origins.At(i); o.Stuck(now, patience) && !yield(o) {
+				return
+			}
 		}
 	}
-	return messages
 }
 
 // Serve pushes what is asked for and retained.

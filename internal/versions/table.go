@@ -16,6 +16,7 @@ type Origin struct {
 	Seen   Window // messages for everyone: Broadcast and Random
 	Direct Window // Direct messages, which have a counter of their own
 	Since  uint32 // first counter taken; what is missing below it is history, not loss
+	Given  uint32 // last counter that was delivered in order, where order is kept
 
 	touched time.Duration
 

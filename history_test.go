@@ -1,0 +1,139 @@
+package gossip
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"example.com/gossip/internal/wire"
+)
+
+// otherAddr is one that no node of a simCluster has.
+var otherAddr = netip.MustParseAddrPort("10.1.0.0:7070")
+
+// dataOf is a message that says its own number.
+func dataOf(origin uint64, counter uint32) wire.Data {
+	return wire.Data{Origin: origin, Counter: counter, Payload: []byte(fmt.Sprint(counter))}
+}
+
+// heardBy returns what a node will have got, in the order of arrival.
+func heardBy(n *simNode) *[]string {
+	var got []string
+	n.hook = func(_ NodeID, payload []byte) { got = append(got, string(payload)) }
+	return &got
+}
+
+func (n *simNode) sayExactly(text string) {
+	n.c.t.Helper()
+	if err := n.SendData([]byte(text)); err != nil {
+		n.c.t.Fatalf("seed %d: %v", n.c.seed, err)
+	}
+	n.wakeAt(n.c.net.Now())
+}
+
+func TestSimANewcomerReceivesWhatIsRetained(t *testing.T) {
+	for _, skip := range []bool{false, true} {
+		c := newSimCluster(t, 8, lan(21), Config{})
+		c.form()
+		for i := range 200 {
+			c.nodes[i%8].say()
+			c.net.Run(5 * time.Millisecond)
+		}
+		c.net.Run(3 * time.Second)
+		newcomer := c.add(otherAddr, Config{SkipHistory: skip})
+		newcomer.join(c.nodes[3])
+		c.net.Run(10 * time.Second)
+		want := 200
+		if skip {
+			want = 0
+		}
+		if len(newcomer.got) != want {
+			t.Fatalf("seed 21: with SkipHistory %v a newcomer got %d of 200 old messages instead of %d", skip, len(newcomer.got), want)
+		}
+		said := map[string]*simNode{}
+		for i := range 50 {
+			said[c.nodes[i%8].say()] = c.nodes[i%8]
+			c.net.Run(20 * time.Millisecond)
+		}
+		c.everybodyGot(5*time.Second, said)
+		if len(newcomer.got) != want+50 {
+			t.Fatalf("seed 21: then it got %d messages instead of %d", len(newcomer.got), want+50)
+		}
+		c.noDuplicates()
+	}
+}
+
+func TestSimSkippingHistoryGoesRoundManyOrigins(t *testing.T) {
+	c := newSimCluster(t, 60, lan(22), Config{})
+	c.form()
+	for _, n := range c.nodes {
+		n.say()
+	}
+	c.net.Run(5 * time.Second)
+	newcomer := c.add(otherAddr, Config{SkipHistory: true})
+	newcomer.join(c.nodes[3])
+	c.net.Run(20 * time.Second)
+	if len(newcomer.got) > 0 {
+		t.Fatalf("seed 22: a newcomer that skips history got %d old messages", len(newcomer.got))
+	}
+	if newcomer.repair.Skipping(c.net.Now()) {
+		t.Fatal("seed 22: after 20 s it still skips")
+	}
+	said := map[string]*simNode{}
+	for _, n := range c.nodes {
+		said[n.say()] = n
+	}
+	c.everybodyGot(10*time.Second, said)
+}
+
+func TestSimOrderedKeepsTheOrderOfEachOrigin(t *testing.T) {
+	for seed := range uint64(5) {
+		c := newSimCluster(t, 16, rough(seed), Config{Ordered: true})
+		c.form()
+		listener := c.nodes[9]
+		got := heardBy(listener)
+		for i := range 300 {
+			for k := range 2 {
+				c.nodes[k].sayExactly(fmt.Sprintf("%c %03d", 'a'+k, i))
+			}
+			c.net.Run(4 * time.Millisecond)
+		}
+		c.await(time.Minute, "the listener got all", func() bool { return len(*got) == 600 })
+		for k := range 2 {
+			mine := slices.DeleteFunc(slices.Clone(*got), func(s string) bool { return !strings.HasPrefix(s, string(rune('a'+k))) })
+			if !slices.IsSorted(mine) || len(mine) != 300 {
+				t.Fatalf("seed %d: what origin %d said came as %v", seed, k, mine)
+			}
+		}
+		c.noDuplicates()
+	}
+}
+
+func TestSimOrderedGivesUpAGapInTime(t *testing.T) {
+	s := newSoloist(t, Config{Ordered: true, OrderedWait: 2 * time.Second})
+	s.seedWith(10, 20)
+	for _, counter := range []uint32{1, 2, 4, 5} {
+		s.hear(peerAddr(10), s.data(dataOf(77, counter)))
+	}
+	s.want(fmt.Sprint(s.got) == "[1 2]", "4 and 5 should wait for 3, but got %v", s.got)
+	s.run(1500 * time.Millisecond)
+	s.want(fmt.Sprint(s.got) == "[1 2]", "they should still wait, but got %v", s.got)
+	s.run(4 * time.Second)
+	s.want(fmt.Sprint(s.got) == "[1 2 4 5]" && s.Stats().GaveUpUnseen == 1, "after the wait they should come, but got %v, given up %d", s.got, s.Stats().GaveUpUnseen)
+	s.hear(peerAddr(10), s.data(dataOf(77, 3)), s.data(dataOf(77, 6)))
+	s.want(fmt.Sprint(s.got) == "[1 2 4 5 6]", "3 comes too late, 6 is next: %v", s.got)
+}
+
+func TestSimOrderedCountsWhatTheLogLost(t *testing.T) {
+	s := newSoloist(t, Config{Ordered: true, DataLogSize: 3 * 300})
+	s.seedWith(10, 20)
+	for counter := uint32(2); counter <= 11; counter++ { // 1 is missing: all wait
+		s.hear(peerAddr(10), s.data(dataOf(77, counter)))
+	}
+	s.hear(peerAddr(10), s.data(dataOf(77, 1)))
+	got, lost := len(s.got), s.Stats().GaveUpUnseen
+	s.want(got < 11 && uint64(got)+lost >= 10, "of 11 messages %d came and %d are counted as given up", got, lost)
+}

@@ -1,0 +1,75 @@
+package repair
+
+import (
+	"time"
+
+	"example.com/gossip/internal/datalog"
+	"example.com/gossip/internal/versions"
+)
+
+// SkipHistory makes the Desk take what the next pages say was seen, round all
+// origins once, as what need not be had: see Skip. It ends by itself at until.
+func (d *Desk) SkipHistory(until time.Duration) { d.skipped, d.skipUntil = 0, until }
+
+// Skipping reports whether that is still going on.
+func (d *Desk) Skipping(now time.Duration) bool { return now < d.skipUntil }
+
+// Skip takes a page as history. When the pages have gone round, from id 0 to the
+// highest, skipping ends.
+func (d *Desk) Skip(now time.Duration, page versions.Digest, first, last uint64) {
+	for {
+		origin, floor, theirs, more := page.Next(d.theirs)
+		d.theirs = theirs
+		if !more {
+			break
+		}
+		o, evicted, ok := d.origins.Add(origin, now, time.Hour)
+		if !ok {
+			continue
+		}
+		if evicted != 0 {
+			d.log.Drop(evicted)
+		}
+		for _, r := range theirs {
+			floor = max(floor, r.Last)
+		}
+		d.SkipTo(o, floor)
+	}
+	if first == 0 || first-1 <= d.skipped {
+		d.skipped = max(d.skipped, last)
+	}
+	if d.skipped == 1<<64-1 {
+		d.skipUntil = 0
+	}
+}
+
+// SkipTo takes all of an origin up to floor as history.
+func (d *Desk) SkipTo(o *versions.Origin, floor uint32) {
+	o.Seen.Advance(floor, d.origins.Pool())
+	o.Given = max(o.Given, floor)
+}
+
+// InOrder yields the messages of an origin that are next in its order: those
+// after the last one given, up to the floor. Beside the unseen messages that were
+// given up on the way, it returns how many were seen but are not retained any
+// more: they are lost too.
+func (d *Desk) InOrder(o *versions.Origin, unseen uint64, yield func(*datalog.Entry)) (lost uint64) {
+	floor := o.Seen.Floor()
+	if o.Given >= floor {
+		return 0
+	}
+	for e := d.log.From(o.ID, o.Given+1); e != nil && e.Counter <= floor; e = d.log.Next(e) {
+		if e.Counter >= o.Since {
+			lost--
+		}
+		yield(e)
+	}
+	// What is missing before the first message taken is history, not loss.
+	if first := max(o.Given+1, o.Since); o.Since > 0 && first <= floor {
+		lost += uint64(floor-first) + 1
+	} else {
+		lost = 0
+	}
+	o.Given = floor
+	return lost - min(lost, unseen)
+}
