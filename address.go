@@ -1,46 +1,15 @@
 package gossip
 
 import (
-	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"strconv"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
+	"example.com/gossip/internal/addrtext"
+	"example.com/gossip/internal/view"
 	"example.com/gossip/internal/wire"
-)
-
-const (
-	// maxQuoted is how many bytes of a refused text an error repeats: enough to
-	// recognise it, and no more, because the text may come from anywhere.
-	maxQuoted = 64
-
-	// maxZone is the longest zone accepted, in bytes, so that text cannot make an
-	// Address of any size. Interface names are far shorter: 15 bytes on Linux.
-	maxZone = 255
-)
-
-// Reasons for which a text is not an address.
-var (
-	errAddressEmpty     = errors.New("it is empty")
-	errAddressMultiaddr = errors.New("it must have the form /ip4/127.0.0.1/udp/7070, /ip6/::1/udp/7070, /ip6zone/eth0/ip6/fe80::1/udp/7070 or /ip/127.0.0.1/port/7070")
-	errAddressNoIP      = errors.New("an IP address is needed, e.g. 0.0.0.0:7070 or [::]:7070")
-	errAddressName      = errors.New("the library takes addresses, not names: resolve the host name first")
-	errAddressIP        = errors.New("not an IP address")
-	errAddressNotIPv4   = errors.New("not an IPv4 address")
-	errAddressNotIPv6   = errors.New("not an IPv6 address")
-	errAddressBrackets  = errors.New("an IPv6 address goes in square brackets, followed by its port, e.g. [2001:db8::1]:7070")
-	errAddressBracketed = errors.New("only an IPv6 address goes in square brackets")
-	errAddressUnclosed  = errors.New("the closing square bracket is missing")
-	errAddressTrailing  = errors.New("a colon and the port must follow the closing square bracket")
-	errAddressNoPort    = errors.New("port is missing")
-	errAddressPort      = errors.New("port must be a decimal number from 0 to 65535, without a sign or leading zeros")
-	errAddressZoneIPv4  = errors.New("an IPv4 address has no zone")
-	errAddressZone      = errors.New("the zone must be 1 to 255 bytes of printable text without any of / % [ ]")
-	errAddressZonePlace = errors.New("in a multiaddr the zone comes first: /ip6zone/eth0/ip6/fe80::1/udp/7070")
 )
 
 // Address is the IP address and UDP port of a node. It is a small value: copy
@@ -65,7 +34,7 @@ type Address struct {
 //
 // The error wraps ErrAddress.
 func ParseAddress(s string) (Address, error) {
-	ap, err := parseHostPort(s)
+	ap, err := addrtext.ParseHostPort(s)
 	if err != nil {
 		return Address{}, badAddress(s, err)
 	}
@@ -85,7 +54,7 @@ func ParseAddress(s string) (Address, error) {
 //
 // The error wraps ErrAddress.
 func ParseMultiaddr(s string) (Address, error) {
-	ap, err := parseMultiaddr(s)
+	ap, err := addrtext.ParseMultiaddr(s)
 	if err != nil {
 		return Address{}, badAddress(s, err)
 	}
@@ -179,178 +148,9 @@ func (a *Address) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// parseHostPort reads the form of ParseAddress. It does not use
-// netip.ParseAddrPort, whose errors repeat the whole text and which accepts
-// leading zeros in the port and any bytes in the zone.
-func parseHostPort(s string) (netip.AddrPort, error) {
-	host, port, bracketed, err := splitHostPort(s)
-	if err != nil {
-		return netip.AddrPort{}, err
-	}
-	if host == "" {
-		return netip.AddrPort{}, errAddressNoIP
-	}
-	literal, zone, zoned := strings.Cut(host, "%")
-	ip, err := parseIP(literal)
-	if err != nil {
-		return netip.AddrPort{}, err
-	}
-	// The brackets go by how the literal is written: a mapped address still has
-	// colons in it and needs them.
-	if bracketed && ip.Is4() {
-		return netip.AddrPort{}, errAddressBracketed
-	}
-	if zoned {
-		if ip, err = withZone(ip, zone); err != nil {
-			return netip.AddrPort{}, err
-		}
-	}
-	n, err := parsePort(port)
-	if err != nil {
-		return netip.AddrPort{}, err
-	}
-	return netip.AddrPortFrom(ip, n), nil
-}
-
-// splitHostPort splits s into what stands for the IP address, without its
-// brackets if it has them, and what stands for the port, empty if missing.
-func splitHostPort(s string) (host, port string, bracketed bool, err error) {
-	if s == "" {
-		return "", "", false, errAddressEmpty
-	}
-	if s[0] != '[' {
-		host, port, _ = strings.Cut(s, ":")
-		if strings.Contains(port, ":") {
-			return "", "", false, errAddressBrackets
-		}
-		return host, port, false, nil
-	}
-	host, port, closed := strings.Cut(s[1:], "]")
-	if !closed {
-		return "", "", false, errAddressUnclosed
-	}
-	if port != "" && port[0] != ':' {
-		return "", "", false, errAddressTrailing
-	}
-	return host, strings.TrimPrefix(port, ":"), true, nil
-}
-
-// parseMultiaddr reads the forms of ParseMultiaddr.
-func parseMultiaddr(s string) (netip.AddrPort, error) {
-	if s == "" {
-		return netip.AddrPort{}, errAddressEmpty
-	}
-	// No form has more than seven parts, counting the empty one before the first
-	// slash; the eighth only shows that there are too many.
-	parts := strings.SplitN(s, "/", 8)
-	if parts[0] != "" {
-		return netip.AddrPort{}, errAddressMultiaddr
-	}
-	parts = parts[1:]
-
-	zone, zoned := "", false
-	if len(parts) == 6 && parts[0] == "ip6zone" && parts[2] == "ip6" {
-		zone, zoned = parts[1], true
-		parts = parts[2:]
-	}
-	if len(parts) != 4 {
-		return netip.AddrPort{}, errAddressMultiaddr
-	}
-	network, literal, transport, port := parts[0], parts[1], parts[2], parts[3]
-	switch network + "/" + transport {
-	case "ip4/udp", "ip6/udp", "ip/port":
-	default:
-		return netip.AddrPort{}, errAddressMultiaddr
-	}
-
-	if literal == "" {
-		return netip.AddrPort{}, errAddressNoIP
-	}
-	if strings.Contains(literal, "%") {
-		return netip.AddrPort{}, errAddressZonePlace
-	}
-	ip, err := parseIP(literal)
-	if err != nil {
-		return netip.AddrPort{}, err
-	}
-	if network == "ip4" && !ip.Is4() {
-		return netip.AddrPort{}, errAddressNotIPv4
-	}
-	if network == "ip6" && !ip.Is6() {
-		return netip.AddrPort{}, errAddressNotIPv6
-	}
-	if zoned {
-		if ip, err = withZone(ip, zone); err != nil {
-			return netip.AddrPort{}, err
-		}
-	}
-	n, err := parsePort(port)
-	if err != nil {
-		return netip.AddrPort{}, err
-	}
-	return netip.AddrPortFrom(ip, n), nil
-}
-
-// parseIP reads an IP address without a zone. A mapped address stays mapped, for
-// the caller to see how it was written.
-func parseIP(literal string) (netip.Addr, error) {
-	ip, err := netip.ParseAddr(literal)
-	if err == nil {
-		return ip, nil
-	}
-	if isName(literal) {
-		return netip.Addr{}, errAddressName
-	}
-	return netip.Addr{}, errAddressIP
-}
-
-// isName reports whether s, which is not an IP address, was probably meant as a
-// host name.
-func isName(s string) bool {
-	letter := false
-	for _, r := range s {
-		switch {
-		case unicode.IsLetter(r):
-			letter = true
-		case unicode.IsDigit(r), r == '-', r == '_', r == '.':
-		default:
-			return false
-		}
-	}
-	return letter
-}
-
-// withZone returns ip with the zone. It refuses zones that would not survive a
-// round trip: through Multiaddr because of a slash, through String because of a
-// bracket or a percent sign, through JSON because of invalid UTF-8. Spaces and
-// parentheses are in the names of real interfaces.
-func withZone(ip netip.Addr, zone string) (netip.Addr, error) {
-	if ip.Unmap().Is4() {
-		return netip.Addr{}, errAddressZoneIPv4
-	}
-	if zone == "" || len(zone) > maxZone || !utf8.ValidString(zone) || strings.ContainsAny(zone, "/%[]") {
-		return netip.Addr{}, errAddressZone
-	}
-	for _, r := range zone {
-		if !unicode.IsPrint(r) {
-			return netip.Addr{}, errAddressZone
-		}
-	}
-	return ip.WithZone(zone), nil
-}
-
-// parsePort reads a port written in the one way it is printed, so that two texts
-// do not differ in the port alone and mean the same address.
-func parsePort(s string) (uint16, error) {
-	if s == "" {
-		return 0, errAddressNoPort
-	}
-	n, err := strconv.ParseUint(s, 10, 16)
-	if err != nil || strconv.FormatUint(n, 10) != s {
-		return 0, errAddressPort
-	}
-	return uint16(n), nil
-}
+// maxQuoted is how many bytes of a refused text an error repeats: enough to
+// recognise it, and no more, for the text may come from anywhere.
+const maxQuoted = 64
 
 // badAddress returns the error for the refused text s.
 func badAddress(s string, reason error) error {
@@ -415,5 +215,65 @@ func (g *GossipService) metMyself(now time.Duration, seq uint32) {
 	if g.roster.Seeds() == 0 {
 		g.founder = true
 		g.connect()
+	}
+}
+
+// learn takes one piece of hearsay. What contradicts is asked about.
+func (g *GossipService) learn(now time.Duration, x wire.Member) (m *view.Member, added bool) {
+	if !g.usable(x) {
+		g.stats.DropMember++
+		return nil, false
+	}
+	m, verdict := g.roster.Learn(x.ID, x.Addr, now)
+	switch verdict {
+	case view.Doubted:
+		g.probe(now, x.Addr)
+	case view.Refused:
+		g.stats.DropMember++
+	case view.Added:
+		if g.roster.Len() < g.config.MaxMembers { // in a full view some always come and go
+			g.upkeep.grewAt = now
+		}
+	}
+	return m, verdict == view.Added
+}
+
+// usable reports whether x could be another node.
+func (g *GossipService) usable(x wire.Member) bool {
+	return reachable(x.Addr) && x.Addr != g.address() && x.ID != uint64(g.id)
+}
+
+// admit takes in who has proved to be where its datagrams come from.
+func (g *GossipService) admit(now time.Duration, in *envelopeIn, id uint64) {
+	var added bool
+	if in.member, added = g.roster.Admit(id, in.from, now); in.member != nil {
+		in.member.Proven = true
+	}
+	if added {
+		g.inform(slog.LevelInfo, "gossip: member joined", "member", NodeID(id), "address", in.from)
+		g.connect()
+		g.introduce(now, in.member)
+	}
+}
+
+// introduce tells a newcomer of the members, and others of it. In a cluster that
+// is larger than a view it is told of those near it, and sees to the rest itself.
+func (g *GossipService) introduce(now time.Duration, m *view.Member) {
+	if g.roster.Len() < g.config.MaxMembers {
+		g.tell(now, m)
+		g.emitPage(now, m.Addr, m.ID, g.roster.Len())
+	} else {
+		g.emitPage(now, m.Addr, m.ID, exchanged)
+	}
+}
+
+// claim handles a node that is to be reached at another address than its
+// datagrams come from. Asked there it will answer, and prove it.
+func (g *GossipService) claim(now time.Duration, id uint64, at netip.AddrPort) {
+	if m := g.roster.Get(id); at == g.address() || m != nil && m.Proven {
+		return
+	}
+	if e := g.probe(now, at); e != nil {
+		e.newcomer = true
 	}
 }

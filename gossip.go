@@ -33,9 +33,9 @@
 // # Guarantee
 //
 // A message accepted by SendData is delivered exactly once to every node that is
-// connected for as long as some peer retains it, in any order; what could not be
-// delivered is counted, never silent. A node that joins receives what its peers
-// retain. Each node retains the latest messages, Config.DataLogSize bytes of
+// connected for as long as some peer retains it, in any order (or in the origin's,
+// with Config.Ordered); what could not be delivered is counted, never silent. A
+// node that joins receives what its peers retain (or not, with SkipHistory). Each node retains the latest messages, Config.DataLogSize bytes of
 // them. Of each origin a node tells apart the latest 1024 messages; what is
 // missing beyond is given up. A Direct message is for one node only and not
 // repaired by others: it is given up after RetryAttempts.
@@ -374,34 +374,6 @@ func (g *GossipService) sequence(now time.Duration, in *envelopeIn, seq uint32, 
 		g.giveUp(o, d.Counter-versions.Width)
 	}
 	return o, &o.Seen
-}
-
-// giveUp gives up what is missing of an origin up to floor.
-func (g *GossipService) giveUp(o *versions.Origin, floor uint32) {
-	unseen := g.repair.GiveUp(o, floor)
-	g.stats.GaveUpUnseen += unseen
-	if g.config.Ordered {
-		g.deliverInOrder(o, unseen)
-	}
-}
-
-// giveUpStuck gives up what has been missing for long: nobody retains it.
-func (g *GossipService) giveUpStuck(now time.Duration) {
-	if g.state != StateConnected {
-		return
-	}
-	patience := stuckFor
-	if g.config.Ordered {
-		patience = g.config.OrderedWait
-	}
-	for o := range g.repair.Stuck(now, patience) {
-		g.giveUp(o, o.StuckUpTo())
-	}
-}
-
-// deliverInOrder delivers what an origin said next, as far as it is here.
-func (g *GossipService) deliverInOrder(o *versions.Origin, unseen uint64) {
-	g.stats.GaveUpUnseen += g.repair.InOrder(o, unseen, func(e *datalog.Entry) { g.deliver(g.log.Retain(e)) })
 }
 
 // newOrigin takes up an origin, if the table has room for it. Half of it is for

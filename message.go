@@ -382,51 +382,30 @@ func (g *GossipService) emitStatus(now time.Duration, to netip.AddrPort, s wire.
 	g.emit(now, to, wire.TypeStatus, attempts, s.Mode == wire.Full)
 }
 
-// handleStatus answers a full Status with what its sender lacks and with a
-// request for what this node lacks, an offer with a request, and a request with
-// what it asks for.
-func (g *GossipService) handleStatus(now time.Duration, in *envelopeIn, seq uint32, s wire.Status) {
-	if !in.proven() {
-		g.prove(now, in)
-	}
-	room := g.config.MaxMessageSize - wire.StatusOverhead
-	push := &g.push
-	*push = pusher{g: g, now: now, to: in.from, budget: pushBudget}
-	var wanted versions.Digest
-	switch s.Mode {
-	case wire.Full:
-		g.acknowledge(now, in, seq)
-		if g.repair.Skipping(now) {
-			g.repair.Skip(now, s.Digest, s.First, s.Last)
-			return
-		}
-		wanted = g.repair.Compare(now, s.Digest, s.First, s.Last, room, push)
-	case wire.Offer:
-		wanted = g.repair.Want(s.Digest, room)
-	case wire.Request:
-		g.repair.Serve(s.Digest, push)
-	}
-	if wanted.Len() > 0 {
-		g.emitStatus(now, in.from, wire.Status{Mode: wire.Request, Last: 1<<64 - 1, Digest: wanted}, 1)
+// giveUp gives up what is missing of an origin up to floor.
+func (g *GossipService) giveUp(o *versions.Origin, floor uint32) {
+	unseen := g.repair.GiveUp(o, floor)
+	g.stats.GaveUpUnseen += unseen
+	if g.config.Ordered {
+		g.deliverInOrder(o, unseen)
 	}
 }
 
-// pusher sends repairs to the node that is being answered, up to a budget of
-// bytes, and leaves half of the data queue to others.
-type pusher struct {
-	g      *GossipService
-	now    time.Duration
-	to     netip.AddrPort
-	budget int
+// giveUpStuck gives up what has been missing for long: nobody retains it.
+func (g *GossipService) giveUpStuck(now time.Duration) {
+	if g.state != StateConnected {
+		return
+	}
+	patience := stuckFor
+	if g.config.Ordered {
+		patience = g.config.OrderedWait
+	}
+	for o := range g.repair.Stuck(now, patience) {
+		g.giveUp(o, o.StuckUpTo())
+	}
 }
 
-func (p *pusher) Push(e *datalog.Entry) bool {
-	size := wire.DataSize(0, len(e.Payload))
-	if p.budget < size || p.g.queue.spare() <= p.g.config.MaxOutputMessages/2 || !p.g.afford(p.to, size) {
-		p.g.stats.DropPush++
-		return false
-	}
-	p.budget -= size
-	p.g.queue.emitData(p.now, p.to, e, wire.FlagPull, 0, view.Arc{}, 1)
-	return true
+// deliverInOrder delivers what an origin said next, as far as it is here.
+func (g *GossipService) deliverInOrder(o *versions.Origin, unseen uint64) {
+	g.stats.GaveUpUnseen += g.repair.InOrder(o, unseen, func(e *datalog.Entry) { g.deliver(g.log.Retain(e)) })
 }

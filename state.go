@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"example.com/gossip/internal/datalog"
+	"example.com/gossip/internal/versions"
 	"example.com/gossip/internal/view"
 	"example.com/gossip/internal/wire"
 )
@@ -144,41 +145,6 @@ func (g *GossipService) handleHello(now time.Duration, in *envelopeIn, seq uint3
 	}
 }
 
-// admit takes in who has proved to be where its datagrams come from.
-func (g *GossipService) admit(now time.Duration, in *envelopeIn, id uint64) {
-	var added bool
-	if in.member, added = g.roster.Admit(id, in.from, now); in.member != nil {
-		in.member.Proven = true
-	}
-	if added {
-		g.inform(slog.LevelInfo, "gossip: member joined", "member", NodeID(id), "address", in.from)
-		g.connect()
-		g.introduce(now, in.member)
-	}
-}
-
-// introduce tells a newcomer of the members, and others of it. In a cluster that
-// is larger than a view it is told of those near it, and sees to the rest itself.
-func (g *GossipService) introduce(now time.Duration, m *view.Member) {
-	if g.roster.Len() < g.config.MaxMembers {
-		g.tell(now, m)
-		g.emitPage(now, m.Addr, m.ID, g.roster.Len())
-	} else {
-		g.emitPage(now, m.Addr, m.ID, exchanged)
-	}
-}
-
-// claim handles a node that is to be reached at another address than its
-// datagrams come from. Asked there it will answer, and prove it.
-func (g *GossipService) claim(now time.Duration, id uint64, at netip.AddrPort) {
-	if m := g.roster.Get(id); at == g.address() || m != nil && m.Proven {
-		return
-	}
-	if e := g.probe(now, at); e != nil {
-		e.newcomer = true
-	}
-}
-
 // handleWelcome takes in who answered a Hello. After one that asked for a token
 // the node says Hello again, with it.
 func (g *GossipService) handleWelcome(now time.Duration, in *envelopeIn, w wire.Welcome) {
@@ -247,31 +213,6 @@ func (g *GossipService) handleMemberList(now time.Duration, in *envelopeIn, seq 
 			g.tell(now, learned)
 		}
 	}
-}
-
-// learn takes one piece of hearsay. What contradicts is asked about.
-func (g *GossipService) learn(now time.Duration, x wire.Member) (m *view.Member, added bool) {
-	if !g.usable(x) {
-		g.stats.DropMember++
-		return nil, false
-	}
-	m, verdict := g.roster.Learn(x.ID, x.Addr, now)
-	switch verdict {
-	case view.Doubted:
-		g.probe(now, x.Addr)
-	case view.Refused:
-		g.stats.DropMember++
-	case view.Added:
-		if g.roster.Len() < g.config.MaxMembers { // in a full view some always come and go
-			g.upkeep.grewAt = now
-		}
-	}
-	return m, verdict == view.Added
-}
-
-// usable reports whether x could be another node.
-func (g *GossipService) usable(x wire.Member) bool {
-	return reachable(x.Addr) && x.Addr != g.address() && x.ID != uint64(g.id)
 }
 
 // handleAck takes the acknowledged envelopes out of the queue.
@@ -420,5 +361,54 @@ func (g *GossipService) callNext() bool {
 	} else {
 		ev.call()
 	}
+	return true
+}
+
+// handleStatus answers a full Status with what its sender lacks and with a
+// request for what this node lacks, an offer with a request, and a request with
+// what it asks for.
+func (g *GossipService) handleStatus(now time.Duration, in *envelopeIn, seq uint32, s wire.Status) {
+	if !in.proven() {
+		g.prove(now, in)
+	}
+	room := g.config.MaxMessageSize - wire.StatusOverhead
+	push := &g.push
+	*push = pusher{g: g, now: now, to: in.from, budget: pushBudget}
+	var wanted versions.Digest
+	switch s.Mode {
+	case wire.Full:
+		g.acknowledge(now, in, seq)
+		if g.repair.Skipping(now) {
+			g.repair.Skip(now, s.Digest, s.First, s.Last)
+			return
+		}
+		wanted = g.repair.Compare(now, s.Digest, s.First, s.Last, room, push)
+	case wire.Offer:
+		wanted = g.repair.Want(s.Digest, room)
+	case wire.Request:
+		g.repair.Serve(s.Digest, push)
+	}
+	if wanted.Len() > 0 {
+		g.emitStatus(now, in.from, wire.Status{Mode: wire.Request, Last: 1<<64 - 1, Digest: wanted}, 1)
+	}
+}
+
+// pusher sends repairs to the node that is being answered, up to a budget of
+// bytes, and leaves half of the data queue to others.
+type pusher struct {
+	g      *GossipService
+	now    time.Duration
+	to     netip.AddrPort
+	budget int
+}
+
+func (p *pusher) Push(e *datalog.Entry) bool {
+	size := wire.DataSize(0, len(e.Payload))
+	if p.budget < size || p.g.queue.spare() <= p.g.config.MaxOutputMessages/2 || !p.g.afford(p.to, size) {
+		p.g.stats.DropPush++
+		return false
+	}
+	p.budget -= size
+	p.g.queue.emitData(p.now, p.to, e, wire.FlagPull, 0, view.Arc{}, 1)
 	return true
 }
