@@ -23,6 +23,7 @@ type spreadCase struct {
 	config   Config
 	partial  bool    // views of config.MaxMembers instead of all
 	crash    float64 // of the nodes, before the first message
+	idlers   float64 // of the nodes, that acknowledge and pass nothing on
 	clusters int     // how many to measure it in, by default 1
 }
 
@@ -184,6 +185,11 @@ func (s *spreadSums) add(t testing.TB, c spreadCase, seed uint64) {
 	for _, n := range cluster.nodes[1:] {
 		if net.Rand().Float64() < c.crash {
 			n.crash()
+		}
+	}
+	for _, n := range cluster.nodes {
+		if net.Rand().Float64() < c.idlers {
+			n.socket = idler{n.socket}
 		}
 	}
 	up := cluster.up()
