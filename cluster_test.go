@@ -34,7 +34,9 @@ type simNode struct {
 	life   uint64
 	at     time.Duration // of the next turn of the loop
 	down   bool
-	hook   func(origin NodeID, payload []byte)
+	// sendEvery makes the loop call Send only at multiples of it.
+	sendEvery time.Duration
+	hook      func(origin NodeID, payload []byte)
 }
 
 func newSimCluster(t testing.TB, n int, net simnet.Config, config Config) *simCluster {
@@ -134,7 +136,13 @@ func (n *simNode) turn() {
 		if err != nil {
 			return
 		}
-		n.Send()
+		if n.sendEvery == 0 || n.c.net.Now()%n.sendEvery == 0 {
+			n.Send()
+		} else if next := n.sendEvery - n.c.net.Now()%n.sendEvery; wait == 0 {
+			wait = next
+		} else {
+			wait = min(wait, next)
+		}
 		handled, _ := n.Receive(0)
 		if handled == 0 && wait > 0 {
 			n.wakeAt(n.c.net.Now() + wait)

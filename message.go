@@ -141,7 +141,7 @@ func (g *GossipService) acknowledge(now time.Duration, in *envelopeIn, seq uint3
 }
 
 const (
-	offerAge   = 30 * time.Millisecond   // of a message when it is offered
+	offerAge   = 30 * time.Millisecond   // of a message when it is offered, or a round trip if that is more
 	offerPause = 50 * time.Millisecond   // between two offers
 	newsPause  = 100 * time.Millisecond  // between two announcements of new members
 	newsLasts  = 1500 * time.Millisecond // after the last news, what was seen is compared more rarely
@@ -266,7 +266,7 @@ func (g *GossipService) isNews(now time.Duration, e *datalog.Entry, repaired boo
 		u.Heal.By(max(now, u.healAt+offerPause))
 	} else {
 		u.news.Add(e.Origin, e.Counter)
-		u.Offer.By(max(now+pace.Jitter(offerAge, g.rng), u.offeredAt+offerPause))
+		u.Offer.By(max(now+pace.Jitter(max(offerAge, g.rtt.Smoothed()), g.rng), u.offeredAt+offerPause))
 	}
 }
 
