@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"example.com/gossip/internal/addrtext"
+	"example.com/gossip/internal/versions"
 	"example.com/gossip/internal/view"
 	"example.com/gossip/internal/wire"
 )
@@ -196,6 +197,21 @@ func (g *GossipService) address() netip.AddrPort {
 func (g *GossipService) sameNode(a, b netip.AddrPort) bool {
 	m := g.roster.ByAddr(a)
 	return m != nil && m == g.roster.ByAddr(b)
+}
+
+// jump makes the next message of this node one that others will take for new,
+// after somebody spoke in its name.
+func (g *GossipService) jump(in *envelopeIn, counter uint32) {
+	o := g.origins.Get(uint64(g.id))
+	most := uint32(2 * versions.Width)
+	if !in.proven() {
+		most = strangerLead
+	}
+	if o == nil || counter <= g.counter || counter-g.counter > most {
+		return
+	}
+	o.Seen.Advance(counter, g.origins.Pool())
+	g.counter = counter
 }
 
 // metMyself handles the node's own Hello: one of its seeds is itself.

@@ -291,7 +291,7 @@ func (g *GossipService) handleData(now time.Duration, in *envelopeIn, seq uint32
 	if d.Origin == uint64(g.id) {
 		g.acknowledge(now, in, seq)
 		g.stats.Duplicate++
-		g.jump(d.Counter)
+		g.jump(in, d.Counter)
 		return
 	}
 	o, window := g.sequence(now, in, seq, &d)
@@ -351,10 +351,13 @@ func (g *GossipService) sequence(now time.Duration, in *envelopeIn, seq uint32, 
 	case o != nil:
 		highest = o.Seen.Highest()
 	}
-	// Of Direct messages the first number says nothing: the rest went elsewhere.
-	if !in.proven() && d.Counter > highest && d.Counter-highest > strangerLead && !(direct && highest == 0) {
+	if !in.proven() && d.Counter > highest && d.Counter-highest > strangerLead {
 		g.stats.DropAhead++
-		g.prove(now, in)
+		if direct { // it comes again; who answers becomes a member, even of a full view
+			g.probe(now, in.from)
+		} else {
+			g.prove(now, in)
+		}
 		return nil, nil
 	}
 	if o == nil {
@@ -393,17 +396,6 @@ func (g *GossipService) newOrigin(now time.Duration, in *envelopeIn, id uint64) 
 		g.log.Drop(evicted)
 	}
 	return o
-}
-
-// jump makes the next message of this node one that others will take for new,
-// after somebody spoke in its name.
-func (g *GossipService) jump(counter uint32) {
-	o := g.origins.Get(uint64(g.id))
-	if o == nil || counter <= g.counter || counter-g.counter > 2*versions.Width {
-		return
-	}
-	o.Seen.Advance(counter, g.origins.Pool())
-	g.counter = counter
 }
 
 // askForMissing asks a random member for what has been missing for a while: the

@@ -3,8 +3,8 @@ package view
 import "time"
 
 const (
-	// longest bounds samples and timeouts: an answer that waited in the socket
-	// of a stopped process says nothing of the way.
+	// longest bounds samples and timeouts: an answer that took longer waited in
+	// the socket of a stopped process, and says nothing of the way.
 	longest = 3 * time.Second
 
 	// patience is how many round trips in a row that gave no sample mean that
@@ -20,10 +20,13 @@ type RTT struct {
 	doubtedAt          time.Duration // when the last of them was counted
 }
 
-// Sample takes one measured round trip, 3 s at most. By Karn's rule the caller
-// gives none of a message that was sent more than once.
+// Sample takes one measured round trip, unless it is longer than 3 s. By Karn's
+// rule the caller gives none of a message that was sent more than once.
 func (r *RTT) Sample(d time.Duration) {
-	d = min(max(d, 1), longest)
+	if d > longest {
+		return
+	}
+	d = max(d, 1)
 	r.doubts = 0
 	if r.smoothed == 0 {
 		r.smoothed, r.variance = d, d/2
@@ -60,7 +63,7 @@ func (r *RTT) Ambiguous(d, now time.Duration) {
 		d = min(d, 2*(r.smoothed+4*r.variance))
 	}
 	r.smoothed = 0
-	r.Sample(d)
+	r.Sample(min(d, longest))
 }
 
 // Timeout returns how long to wait for an answer before trying again: at least

@@ -1,0 +1,184 @@
+package gossip
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"example.com/gossip/internal/wire"
+)
+
+// knock says Hello twice, as a newcomer does, from an address.
+func (s *soloist) knock(id uint64, from, says netip.AddrPort) {
+	s.t.Helper()
+	s.hear(from, s.hello(id, says, 0))
+	w := only(s.speak(), wire.TypeWelcome, from)
+	s.want(len(w) == 1, "a Hello from %v got %d Welcomes", from, len(w))
+	s.hear(from, s.hello(id, says, w[0].welcome.Token))
+}
+
+// placed fails unless there are two members and id is the one at addr.
+func (s *soloist) placed(id uint64, addr netip.AddrPort, after string) {
+	s.t.Helper()
+	m := s.roster.Get(id)
+	s.want(m != nil && m.Addr == addr && s.roster.ByAddr(addr) == m && s.roster.Len() == 2, "%s, %x should be at %v, the members are %v", after, id, addr, s.Members())
+	s.inOrder(addr)
+}
+
+var noAddr netip.AddrPort
+
+func TestANodeThatMovedIsBelievedWhenItsOldAddressIsSilent(t *testing.T) {
+	from, to := peerAddr(10), peerAddr(91)
+	for _, says := range []netip.AddrPort{to, noAddr} {
+		s := newSoloist(t, Config{})
+		s.seedWith(10, 20)
+		id, start := s.peerID(10), s.at
+		delete(s.polite, from)
+		s.polite[to] = id
+		s.knock(id, to, says)
+		s.placed(id, from, "at its first word from elsewhere")
+		asked := only(s.run(time.Second), wire.TypeHello, from)
+		s.want(len(asked) > 0, "nobody asks at the old address")
+		for s.roster.ByAddr(to) == nil {
+			s.want(s.at-start < 30*time.Second, "30 s after it moved it is not believed, the members are %v", s.Members())
+			s.run(2 * time.Second)
+			s.knock(id, to, says)
+		}
+		s.placed(id, to, "when its old address is silent")
+		s.want(s.SendData([]byte("x")) == nil, "SendData failed")
+		all := s.run(time.Minute)
+		s.want(len(only(all, wire.TypeData, to)) == 1 && len(only(all, wire.TypeData, from)) == 0, "Data does not follow it")
+		s.placed(id, to, "a minute later")
+	}
+}
+
+func TestALiarDoesNotTakeTheNameOfALivingMember(t *testing.T) {
+	from, liar := peerAddr(10), peerAddr(91)
+	for _, says := range []netip.AddrPort{liar, noAddr, peerAddr(92)} {
+		s := newSoloist(t, Config{})
+		s.seedWith(10, 20)
+		id := s.peerID(10)
+		s.polite[liar], s.polite[peerAddr(92)] = id, id
+		var all []said
+		for range 20 {
+			s.knock(id, liar, says)
+			all = append(all, s.run(time.Second)...)
+			s.want(s.SendData([]byte("x")) == nil, "SendData failed")
+			all = append(all, s.run(time.Second)...)
+			s.placed(id, from, "while a liar has its name")
+		}
+		for _, a := range []netip.AddrPort{liar, peerAddr(92)} {
+			s.want(len(only(all, wire.TypeData, a)) == 0 && len(only(all, wire.TypeMemberList, a)) == 0, "a liar at %v is treated like a member", a)
+		}
+		s.want(s.Stats().MembersLost == 0, "the true one was taken for lost")
+	}
+}
+
+// seedAt makes an address a seed and answers the Hello to it in the name of id.
+func (s *soloist) seedAt(addr netip.AddrPort, id uint64) {
+	s.t.Helper()
+	s.mustJoin(addr.String())
+	h := only(s.speak(), wire.TypeHello, addr)
+	s.want(len(h) == 1, "a seed is greeted %d times", len(h))
+	s.hear(addr, s.welcome(h[0].seq, 7, id, addr))
+}
+
+func TestAnAnswerInTheNameOfAMemberMovesItWhenItIsSilent(t *testing.T) {
+	from, to := peerAddr(10), peerAddr(91)
+	for _, alive := range []bool{true, false} {
+		s := newSoloist(t, Config{})
+		s.seedWith(10, 20)
+		id := s.peerID(10)
+		if !alive {
+			delete(s.polite, from)
+		}
+		s.polite[to] = id
+		s.seedAt(to, id)
+		s.placed(id, from, "at the first answer from elsewhere")
+		asked := only(s.speak(), wire.TypeHello, from)
+		s.want(len(asked) == 1, "at the old address it is asked %d times", len(asked))
+		s.answer(asked[0])
+		all := s.run(45 * time.Second)
+		if alive {
+			s.placed(id, from, "as it answers there")
+			s.want(len(only(all, wire.TypeHello, to)) == 0 && s.Stats().MembersLost == 0, "%d times more it was asked elsewhere", len(only(all, wire.TypeHello, to)))
+		} else {
+			s.placed(id, to, "as it does not answer there")
+		}
+	}
+}
+
+func TestAMemberThatSaysItselfWhereItIsMovesThere(t *testing.T) {
+	s := newSoloist(t, Config{})
+	s.seedWith(10, 20)
+	from, to, id := peerAddr(10), peerAddr(91), s.peerID(10)
+	s.hear(peerAddr(20), s.memberList(false, wire.Member{ID: 5, Addr: from})) // which makes the node ask
+	h := only(s.speak(), wire.TypeHello, from)
+	s.want(len(h) == 1, "a contradiction is asked about %d times", len(h))
+	s.hear(from, s.welcome(h[0].seq, 7, id, to))
+	s.placed(id, from, "at its word alone")
+	s.seedAt(to, id)
+	s.placed(id, to, "as it says so, and answers there")
+}
+
+// A claim to be reached elsewhere is asked about there, unless it is that of a
+// member that lives.
+func TestAClaimOnTheNameOfALostMemberIsAskedAbout(t *testing.T) {
+	s := newSoloist(t, Config{})
+	s.seedWith(10, 20)
+	old, to, source, id := peerAddr(10), peerAddr(91), peerAddr(92), s.peerID(10)
+	s.polite[to] = id
+	s.knock(id, source, to)
+	s.want(len(only(s.run(time.Second), wire.TypeHello, to)) == 0, "a living member's name is asked for elsewhere")
+	s.placed(id, old, "as it lives")
+	delete(s.polite, old)
+	s.want(s.SendData([]byte("x")) == nil, "SendData failed")
+	s.run(30 * time.Second)
+	s.want(s.roster.Get(id) == nil, "a member that is silent for 30 s is not lost")
+	s.knock(id, source, to)
+	s.run(time.Second)
+	s.placed(id, to, "as it was lost, and answers there")
+}
+
+// moveTo gives the node another address, as a network does to a host.
+func (n *simNode) moveTo(bound, addr netip.AddrPort) {
+	n.c.t.Helper()
+	n.end.Close()
+	end, err := n.c.net.ListenAt(bound, addr)
+	if err != nil {
+		n.c.t.Fatal(err)
+	}
+	n.addr, n.end, n.socket = addr, end, end
+	end.OnReadable(func() { n.wakeAt(n.c.net.Now()) })
+	n.wakeAt(n.c.net.Now())
+}
+
+func TestANodeThatMovesStaysInItsCluster(t *testing.T) {
+	for seed := range uint64(4) {
+		c := newSimCluster(t, 8, lan(seed), Config{})
+		wildcard := netip.MustParseAddrPort("0.0.0.0:7070")
+		end, err := c.net.ListenAt(wildcard, netip.MustParseAddrPort("10.9.0.1:7070"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := &simNode{c: c, addr: netip.MustParseAddrPort("10.9.0.1:7070"), got: map[string]int{}}
+		n.begin(end)
+		c.nodes = append(c.nodes, n)
+		c.form()
+		c.net.Run(10 * time.Second)
+		id := n.ID()
+		n.moveTo(wildcard, netip.MustParseAddrPort("10.9.0.2:7070"))
+		c.await(time.Minute, "all know it at its new address, under its old name", func() bool {
+			for _, x := range c.nodes {
+				if m := x.roster.Get(uint64(id)); x != n && (m == nil || m.Addr != n.addr) {
+					return false
+				}
+			}
+			return n.ID() == id && c.complete()
+		})
+		said := map[string]*simNode{n.say(): n}
+		said[c.nodes[2].say()] = c.nodes[2]
+		c.everybodyGot(time.Second, said)
+		c.noDuplicates()
+	}
+}
