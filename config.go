@@ -304,12 +304,12 @@ type Stats struct {
 	DropLeave    uint64 // Leave of a member that it did not come from
 	DropMember   uint64 // hearsay not taken: own, unusable, or lost or gone within 60 s
 	DropStranger uint64 // from a node that has not proved its address, where only a member is believed
-	DropOrigin   uint64 // Data of one more origin than the table holds
-	DropAhead    uint64 // Direct Data too far ahead of what was received before
+	DropOrigin   uint64 // Data of one more origin than the table, or for strangers half of it, holds
+	DropAhead    uint64 // Data far ahead of what was heard of its origin, from a source not proven
 
 	// Output not made.
 	DropAmplify   uint64 // answers that would exceed three times what an unproven source sent
-	DropRelay     uint64 // copies not passed on because the data queue was full
+	DropRelay     uint64 // copies not passed on: the data queue was full, or the member silent or not proven
 	DropControl   uint64 // control messages displaced by newer ones in a full queue
 	DropPush      uint64 // repairs left for later because of the budget of bytes
 	GivenUp       uint64 // messages unacknowledged after the last attempt
