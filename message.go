@@ -142,7 +142,7 @@ func (g *GossipService) acknowledge(now time.Duration, in *envelopeIn, seq uint3
 
 const (
 	offerAge   = 30 * time.Millisecond   // of a message when it is offered, or a round trip if that is more
-	offerPause = 50 * time.Millisecond   // between two offers
+	offerPause = 60 * time.Millisecond   // between two offers
 	newsPause  = 100 * time.Millisecond  // between two announcements of new members
 	newsLasts  = 1500 * time.Millisecond // after the last news, what was seen is compared more rarely
 	askAfter   = 5 * time.Second         // until what is missing is asked for by itself
