@@ -71,7 +71,7 @@ func (e *envelopeOut) size() int {
 	return wire.HeaderSize + len(e.body)
 }
 
-func (e *envelopeOut) AppendTo(b []byte, tag uint16) []byte {
+func (e *envelopeOut) appendTo(b []byte, tag uint16) []byte {
 	b = wire.Header{Type: e.kind, Tag: tag, Seq: e.seq}.AppendTo(b)
 	if !e.isData() {
 		return append(b, e.body...)

@@ -289,7 +289,7 @@ func (g *GossipService) handleData(now time.Duration, in *envelopeIn, seq uint32
 		return
 	}
 	if d.Origin == uint64(g.id) {
-		g.acknowledge(now, in, seq)
+		g.acknowledgeData(now, in, seq, &d)
 		g.stats.Duplicate++
 		g.jump(in, d.Counter)
 		return
@@ -298,9 +298,7 @@ func (g *GossipService) handleData(now time.Duration, in *envelopeIn, seq uint32
 	if o == nil {
 		return
 	}
-	if d.Flags&wire.FlagPull == 0 {
-		g.acknowledge(now, in, seq)
-	}
+	g.acknowledgeData(now, in, seq, &d)
 	newest := d.Counter > window.Highest()
 	if window.Add(d.Counter, g.origins.Pool()) == versions.Seen {
 		g.stats.Duplicate++
@@ -337,6 +335,14 @@ func (g *GossipService) handleData(now time.Duration, in *envelopeIn, seq uint32
 	}
 }
 
+// acknowledgeData acknowledges d, unless it came by repair: of that nobody waits
+// for an Ack.
+func (g *GossipService) acknowledgeData(now time.Duration, in *envelopeIn, seq uint32, d *wire.Data) {
+	if d.Flags&wire.FlagPull == 0 {
+		g.acknowledge(now, in, seq)
+	}
+}
+
 // sequence returns the origin of d and that of its two windows which d belongs
 // to, with room for d in it; or nil if d is not to be taken now. One forged
 // number must not silence an origin: a source that is not proven may neither
@@ -362,7 +368,7 @@ func (g *GossipService) sequence(now time.Duration, in *envelopeIn, seq uint32, 
 	}
 	if o == nil {
 		if o = g.newOrigin(now, in, d.Origin); o == nil {
-			g.acknowledge(now, in, seq)
+			g.acknowledgeData(now, in, seq, d)
 			return nil, nil
 		}
 	}

@@ -203,7 +203,8 @@ func (q *queue) oldest(to netip.AddrPort) *envelopeOut {
 	return nil
 }
 
-// load returns how many messages, control that waits aside, for that recipient wait to be sent or answered.
+// load returns how many messages for that recipient wait to be sent or answered,
+// without control that waits to be sent.
 func (q *queue) load(to netip.AddrPort) int {
 	if l := q.lanes[to]; l != nil {
 		return l.data.len + l.sent.len + l.spent.len
@@ -303,7 +304,7 @@ func (q *queue) put(b []byte, e *envelopeOut, now, timeout time.Duration) []byte
 			q.bySeq[e.seq] = e
 		}
 	}
-	b = e.AppendTo(b, q.tag)
+	b = e.appendTo(b, q.tag)
 	q.stats.MessagesOut++
 	e.attempt++
 	if e.attempt > 1 {
