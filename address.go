@@ -243,7 +243,7 @@ func (g *GossipService) learn(now time.Duration, x wire.Member) (m *view.Member,
 	m, verdict := g.roster.Learn(x.ID, x.Addr, now)
 	switch verdict {
 	case view.Doubted:
-		g.probe(now, x.Addr)
+		g.probe(x.Addr)
 	case view.Refused:
 		g.stats.DropMember++
 	case view.Added:
@@ -277,19 +277,19 @@ func (g *GossipService) admit(now time.Duration, in *envelopeIn, id uint64) {
 func (g *GossipService) introduce(now time.Duration, m *view.Member) {
 	if g.roster.Len() < g.config.MaxMembers {
 		g.tell(now, m)
-		g.emitPage(now, m.Addr, m.ID, g.roster.Len())
+		g.emitPage(m.Addr, m.ID, g.roster.Len())
 	} else {
-		g.emitPage(now, m.Addr, m.ID, exchanged)
+		g.emitPage(m.Addr, m.ID, exchanged)
 	}
 }
 
 // claim handles a node that is to be reached at another address than its
 // datagrams come from. Asked there it will answer, and prove it.
-func (g *GossipService) claim(now time.Duration, id uint64, at netip.AddrPort) {
+func (g *GossipService) claim(id uint64, at netip.AddrPort) {
 	if m := g.roster.Get(id); at == g.address() || m != nil && m.Proven {
 		return
 	}
-	if e := g.probe(now, at); e != nil {
+	if e := g.probe(at); e != nil {
 		e.newcomer = true
 	}
 }

@@ -32,7 +32,8 @@ func (e *envelopeIn) proven() bool { return e.proved || e.member != nil && e.mem
 
 // envelopeOut is one message on its way to one recipient. It moves from chain
 // to chain of its lane: waiting to be sent, sent and waiting for an answer,
-// spent (sent for the last time), and then it is free.
+// spent (sent for the last time), lingering (nothing is expected any more, but
+// an answer would still do), and then it is free.
 type envelopeOut struct {
 	lane  *lane
 	chain *chain                  // of the lane, that it is in
@@ -43,8 +44,7 @@ type envelopeOut struct {
 	attempt  int           // how often it was sent
 	attempts int           // how often it may be sent
 	answered bool          // an answer is expected; without, it is free once sent
-	queuedAt time.Duration // all times since the service's start
-	firstAt  time.Duration // first sent
+	firstAt  time.Duration // first sent; all times since the service's start
 	sentAt   time.Duration // last sent
 	deadline time.Duration // of the answer, then of giving up
 
@@ -169,6 +169,7 @@ type lane struct {
 	control, data chain // waiting to be sent, again or for the first time
 	sent          chain // waiting for an answer before the next attempt
 	spent         chain // waiting for an answer after the last attempt
+	lingering     chain // waiting on, for as long as a slow loop may take
 	flying        int   // Data that wait for an answer, see flies
 	hellos        int
 	window        int
@@ -183,18 +184,24 @@ type lane struct {
 	listed bool          // among the queue's ready lanes
 }
 
-func (l *lane) chains() [4]*chain {
-	return [...]*chain{&l.control, &l.sent, &l.spent, &l.data}
+func (l *lane) chains() [5]*chain {
+	return [...]*chain{&l.control, &l.sent, &l.spent, &l.lingering, &l.data}
+}
+
+// waiting returns the first of each kind that waits for an answer; nil: of that
+// kind none does.
+func (l *lane) waiting() [3]*envelopeOut {
+	return [...]*envelopeOut{l.sent.head, l.spent.head, l.lingering.head}
 }
 
 func (l *lane) idle() bool {
-	return l.control.len == 0 && l.data.len == 0 && l.sent.len == 0 && l.spent.len == 0 && len(l.acks) == 0
+	return l.control.len+l.data.len+l.sent.len+l.spent.len+l.lingering.len+len(l.acks) == 0
 }
 
 // flies reports whether e counts as being in flight: Data that waits for an
 // answer, but what was sent for the last time only if that was also the first.
 func (l *lane) flies(e *envelopeOut) bool {
-	return e.isData() && (e.chain == &l.sent || e.chain == &l.spent && e.attempts == 1)
+	return e.isData() && (e.chain == &l.sent || e.attempts == 1 && (e.chain == &l.spent || e.chain == &l.lingering))
 }
 
 // sendable reports whether there is something to send now.
@@ -216,7 +223,7 @@ func (l *lane) due() (at time.Duration, any bool) {
 	if len(l.acks) > 0 && !l.listed {
 		at, any = l.ackDue, true
 	}
-	for _, e := range [...]*envelopeOut{l.sent.head, l.spent.head} {
+	for _, e := range l.waiting() {
 		if e != nil {
 			at, any = min(at, e.deadline), true
 		}
@@ -331,15 +338,15 @@ func (g *GossipService) forward(now time.Duration, e *datalog.Entry, arc view.Ar
 			g.stats.DropRelay++ // the queue is not for who may be dead; repair is
 			continue
 		}
-		g.relay(now, d.Member, e, flags, hops+1, d.Arc, attempts)
+		g.relay(d.Member, e, flags, hops+1, d.Arc, attempts)
 	}
 }
 
 // relay queues one copy. Of what is only known from hearsay nobody gets more than
 // a few messages before it answers: it may be the victim of a lie.
-func (g *GossipService) relay(now time.Duration, m *view.Member, e *datalog.Entry, flags, hops uint8, arc view.Arc, attempts int) {
+func (g *GossipService) relay(m *view.Member, e *datalog.Entry, flags, hops uint8, arc view.Arc, attempts int) {
 	if !m.Proven && g.queue.load(m.Addr) >= leastWindow ||
-		g.queue.emitData(now, m.Addr, e, flags, hops, arc, attempts) == nil {
+		g.queue.emitData(m.Addr, e, flags, hops, arc, attempts) == nil {
 		g.stats.DropRelay++
 	} else if e.Origin != uint64(g.id) {
 		g.stats.Relayed++
@@ -361,8 +368,19 @@ func (g *GossipService) handOver(now time.Duration, e *envelopeOut) {
 		to, flags = g.roster.Outside(arc, silent, now), flags|wire.FlagOut|wire.FlagNoOut
 	}
 	if to != nil {
-		g.relay(now, to, e.entry, flags, e.hops, arc, g.config.RetryAttempts)
+		g.relay(to, e.entry, flags, e.hops, arc, g.config.RetryAttempts)
 	}
+}
+
+// hint offers a message to a member that left the last copy of it unanswered: if
+// it is the message that was lost every time, and not the acknowledgement, the
+// member asks for it.
+func (g *GossipService) hint(e *envelopeOut) {
+	if !e.isData() || e.flags&wire.FlagDirect != 0 {
+		return
+	}
+	g.hints.Add(e.entry.Origin, e.entry.Counter)
+	g.emitOffer(e.lane.to, g.repair.Offer(&g.hints, g.config.MaxMessageSize-wire.StatusOverhead))
 }
 
 // unanswered goes on with an envelope that got no answer in time: it is sent
@@ -373,6 +391,11 @@ func (g *GossipService) unanswered(now time.Duration, e *envelopeOut) {
 	}
 	if e.attempt < e.attempts {
 		g.queue.resend(now, e)
+		return
+	}
+	if e.chain != &e.lane.lingering {
+		g.hint(e)
+		g.queue.linger(e)
 		return
 	}
 	g.stats.GivenUp++
@@ -388,5 +411,5 @@ func (g *GossipService) unanswered(now time.Duration, e *envelopeOut) {
 	}
 	m.Asked++
 	m.SuspectUntil = now + verification
-	g.greet(now, m.Addr, 0, g.config.RetryAttempts)
+	g.greet(m.Addr, 0, g.config.RetryAttempts)
 }

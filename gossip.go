@@ -207,7 +207,7 @@ func (g *GossipService) copies(s Spread) int {
 func (g *GossipService) publish(now time.Duration, e *datalog.Entry, s Spread) {
 	switch s.kind {
 	case spreadDirect:
-		g.queue.emitData(now, s.to.ap, e, wire.FlagDirect, 0, view.Arc{}, g.config.RetryAttempts)
+		g.queue.emitData(s.to.ap, e, wire.FlagDirect, 0, view.Arc{}, g.config.RetryAttempts)
 	case spreadRandom:
 		g.passOn(now, e, netip.AddrPort{}, 0)
 	default:
@@ -223,7 +223,7 @@ func (g *GossipService) passOn(now time.Duration, e *datalog.Entry, from netip.A
 	}
 	g.members = g.roster.Random(g.members[:0], g.rng, g.config.RumorFactor, from, now)
 	for _, m := range g.members {
-		g.relay(now, m, e, wire.FlagRumor, hops+1, view.Arc{}, g.config.RetryAttempts)
+		g.relay(m, e, wire.FlagRumor, hops+1, view.Arc{}, g.config.RetryAttempts)
 	}
 }
 
@@ -360,9 +360,9 @@ func (g *GossipService) sequence(now time.Duration, in *envelopeIn, seq uint32, 
 	if !in.proven() && d.Counter > highest && d.Counter-highest > strangerLead {
 		g.stats.DropAhead++
 		if direct { // it comes again; who answers becomes a member, even of a full view
-			g.probe(now, in.from)
+			g.probe(in.from)
 		} else {
-			g.prove(now, in)
+			g.prove(in)
 		}
 		return nil, nil
 	}
@@ -390,7 +390,7 @@ func (g *GossipService) sequence(now time.Duration, in *envelopeIn, seq uint32, 
 func (g *GossipService) newOrigin(now time.Duration, in *envelopeIn, id uint64) *versions.Origin {
 	if !in.proven() && g.origins.Len() >= originsOf(&g.config)/2 {
 		g.stats.DropOrigin++
-		g.prove(now, in)
+		g.prove(in)
 		return nil
 	}
 	o, evicted, ok := g.origins.Add(id, now, originIdle)
@@ -413,6 +413,6 @@ func (g *GossipService) askForMissing(now time.Duration) {
 	}
 	g.members = g.roster.Random(g.members[:0], g.rng, 1, netip.AddrPort{}, now)
 	for _, m := range g.members {
-		g.emitStatus(now, m.Addr, wire.Status{Mode: wire.Request, Last: 1<<64 - 1, Digest: missing}, 1)
+		g.emitStatus(m.Addr, wire.Status{Mode: wire.Request, Last: 1<<64 - 1, Digest: missing}, 1)
 	}
 }

@@ -123,14 +123,14 @@ func (g *GossipService) afford(to netip.AddrPort, size int) bool {
 
 // emit queues a control message whose body is in g.body. To a source that is
 // not proven it is sent once, whatever attempts says.
-func (g *GossipService) emit(now time.Duration, to netip.AddrPort, kind wire.Type, attempts int, answered bool) *envelopeOut {
+func (g *GossipService) emit(to netip.AddrPort, kind wire.Type, attempts int, answered bool) *envelopeOut {
 	if !g.afford(to, wire.HeaderSize+len(g.body)) {
 		return nil
 	}
 	if to == g.in.from && !g.in.proven() {
 		attempts = 1
 	}
-	return g.queue.emit(now, to, kind, g.body, attempts, answered)
+	return g.queue.emit(to, kind, g.body, attempts, answered)
 }
 
 // acknowledge owes the source of in an Ack.
@@ -141,7 +141,7 @@ func (g *GossipService) acknowledge(now time.Duration, in *envelopeIn, seq uint3
 }
 
 const (
-	offerAge   = 30 * time.Millisecond   // of a message when it is offered, or a round trip if that is more
+	offerAge   = 30 * time.Millisecond   // of a message when it is offered, or 5/4 of a round trip if that is more
 	offerPause = 60 * time.Millisecond   // between two offers
 	newsPause  = 100 * time.Millisecond  // between two announcements of new members
 	newsLasts  = 1500 * time.Millisecond // after the last news, what was seen is compared more rarely
@@ -183,8 +183,8 @@ func (g *GossipService) keepUp(now time.Duration) {
 		g.giveUpStuck(now)
 		u.turn++
 		if m := g.roster.Partner(u.turn, g.rng); m != nil {
-			g.exchange(now, m, most)
-			g.meetNeighbours(now)
+			g.exchange(m, most)
+			g.meetNeighbours()
 			if !fast {
 				g.compare(now, m)
 			}
@@ -224,7 +224,7 @@ func (g *GossipService) keepUp(now time.Duration) {
 
 // exchange tells m of members: the node itself, some near m on the ring, and
 // random ones.
-func (g *GossipService) exchange(now time.Duration, m *view.Member, most int) {
+func (g *GossipService) exchange(m *view.Member, most int) {
 	g.members = g.roster.Nearest(g.members[:0], m.ID, exchanged/2)
 	near := len(g.members)
 	g.members = g.roster.Sample(g.members, g.rng, most-near, func(x *view.Member) bool {
@@ -232,16 +232,16 @@ func (g *GossipService) exchange(now time.Duration, m *view.Member, most int) {
 	})
 	g.list.Reset(false)
 	g.list.Add(g.me(), g.config.MaxMessageSize)
-	g.emitMembers(now, m.Addr, g.members)
+	g.emitMembers(m.Addr, g.members)
 }
 
 // meetNeighbours asks those that are nearest on the ring and never showed
 // themselves: they must know this node, for arcs go from neighbour to neighbour.
-func (g *GossipService) meetNeighbours(now time.Duration) {
+func (g *GossipService) meetNeighbours() {
 	g.members = g.roster.Nearest(g.members[:0], uint64(g.id), 2*view.Near)
 	for _, m := range g.members {
 		if !m.Proven {
-			g.probe(now, m.Addr)
+			g.probe(m.Addr)
 		}
 	}
 }
@@ -252,7 +252,7 @@ func (g *GossipService) compare(now time.Duration, m *view.Member) {
 		return // it would bring what is to be skipped
 	}
 	digest, first, last := g.repair.Page(now, g.config.MaxMessageSize-wire.StatusOverhead)
-	g.emitStatus(now, m.Addr, wire.Status{Mode: wire.Full, First: first, Last: last, Digest: digest}, g.config.RetryAttempts)
+	g.emitStatus(m.Addr, wire.Status{Mode: wire.Full, First: first, Last: last, Digest: digest}, g.config.RetryAttempts)
 }
 
 // isNews notes that a message is new here, to be offered to others: to a random
@@ -266,7 +266,7 @@ func (g *GossipService) isNews(now time.Duration, e *datalog.Entry, repaired boo
 		u.Heal.By(max(now, u.healAt+offerPause))
 	} else {
 		u.news.Add(e.Origin, e.Counter)
-		u.Offer.By(max(now+pace.Jitter(max(offerAge, g.rtt.Smoothed()), g.rng), u.offeredAt+offerPause))
+		u.Offer.By(max(now+pace.Jitter(max(offerAge, 5*g.rtt.Smoothed()/4), g.rng), u.offeredAt+offerPause))
 	}
 }
 
@@ -276,8 +276,12 @@ func (g *GossipService) offer(now time.Duration) {
 	digest := g.repair.Offer(&g.upkeep.news, g.config.MaxMessageSize-wire.StatusOverhead)
 	g.members = g.roster.Random(g.members[:0], g.rng, 1, netip.AddrPort{}, now)
 	for _, m := range g.members {
-		g.emitStatus(now, m.Addr, wire.Status{Mode: wire.Offer, Last: 1<<64 - 1, Digest: digest}, 1)
+		g.emitOffer(m.Addr, digest)
 	}
+}
+
+func (g *GossipService) emitOffer(to netip.AddrPort, digest versions.Digest) {
+	g.emitStatus(to, wire.Status{Mode: wire.Offer, Last: 1<<64 - 1, Digest: digest}, 1)
 }
 
 // heal offers what came by repair to the successor, the predecessor and two
@@ -288,7 +292,7 @@ func (g *GossipService) heal(now time.Duration) {
 	g.members = g.roster.Nearest(g.members[:0], uint64(g.id), 2*view.Near)
 	for i, m := range g.members {
 		if i < 2 || g.rng.IntN(len(g.members)-2) < 2 {
-			g.emitStatus(now, m.Addr, wire.Status{Mode: wire.Offer, Last: 1<<64 - 1, Digest: digest}, 1)
+			g.emitOffer(m.Addr, digest)
 		}
 	}
 }
@@ -300,7 +304,7 @@ func (g *GossipService) announce(now time.Duration) {
 		to := g.members[0].Addr
 		g.members = g.roster.News(g.members[:0], exchanged)
 		g.list.Reset(true)
-		g.emitMembers(now, to, g.members)
+		g.emitMembers(to, g.members)
 	}
 	if !g.roster.HasNews() {
 		g.upkeep.Announce.Stop()
@@ -316,37 +320,37 @@ func (g *GossipService) tell(now time.Duration, m *view.Member) {
 func (g *GossipService) probeContacts(now time.Duration) {
 	g.contacts = g.roster.Probes(g.contacts[:0], g.state == StateConnected, now)
 	for _, to := range g.contacts {
-		g.greet(now, to, 0, 1)
+		g.greet(to, 0, 1)
 	}
 }
 
 // greet says Hello; with token 0 it asks for one.
-func (g *GossipService) greet(now time.Duration, to netip.AddrPort, token uint64, attempts int) *envelopeOut {
+func (g *GossipService) greet(to netip.AddrPort, token uint64, attempts int) *envelopeOut {
 	h := wire.Hello{Version: wire.Version, Token: token, From: g.me(), Cluster: g.cluster}
 	g.body = h.AppendTo(g.body[:0])
-	return g.emit(now, to, wire.TypeHello, attempts, true)
+	return g.emit(to, wire.TypeHello, attempts, true)
 }
 
 // probe asks who is at a doubtful address, a bounded number of times.
-func (g *GossipService) probe(now time.Duration, to netip.AddrPort) *envelopeOut {
+func (g *GossipService) probe(to netip.AddrPort) *envelopeOut {
 	if g.upkeep.probes == 0 || g.queue.greets(to) {
 		return nil
 	}
 	g.upkeep.probes--
-	return g.greet(now, to, 0, 1)
+	return g.greet(to, 0, 1)
 }
 
 // prove asks a source that is not proven to say who it is, if that could make
 // a member of it.
-func (g *GossipService) prove(now time.Duration, in *envelopeIn) {
+func (g *GossipService) prove(in *envelopeIn) {
 	if in.member != nil || g.roster.Len() < g.config.MaxMembers {
-		g.probe(now, in.from)
+		g.probe(in.from)
 	}
 }
 
 // emitMembers sends what is on the list and as many of the members as fit beside
 // it, and returns how many it took.
-func (g *GossipService) emitMembers(now time.Duration, to netip.AddrPort, members []*view.Member) (taken int, e *envelopeOut) {
+func (g *GossipService) emitMembers(to netip.AddrPort, members []*view.Member) (taken int, e *envelopeOut) {
 	for _, m := range members {
 		if m.Addr != to && !g.list.Add(wire.Member{ID: m.ID, Addr: m.Addr}, g.config.MaxMessageSize) {
 			break
@@ -357,12 +361,12 @@ func (g *GossipService) emitMembers(now time.Duration, to netip.AddrPort, member
 		return taken, nil
 	}
 	g.body = g.list.AppendTo(g.body[:0])
-	return taken, g.emit(now, to, wire.TypeMemberList, g.config.RetryAttempts, true)
+	return taken, g.emit(to, wire.TypeMemberList, g.config.RetryAttempts, true)
 }
 
 // emitPage sends a newcomer that many of the members, from an id on and round
 // the ring: first those behind itself. Its Ack asks for more.
-func (g *GossipService) emitPage(now time.Duration, to netip.AddrPort, from uint64, left int) {
+func (g *GossipService) emitPage(to netip.AddrPort, from uint64, left int) {
 	size := g.roster.Len()
 	first := g.roster.Search(from)
 	g.members = g.members[:0]
@@ -370,16 +374,16 @@ func (g *GossipService) emitPage(now time.Duration, to netip.AddrPort, from uint
 		g.members = append(g.members, g.roster.At((first+i)%size))
 	}
 	g.list.Reset(false)
-	taken, e := g.emitMembers(now, to, g.members)
+	taken, e := g.emitMembers(to, g.members)
 	if e != nil && taken < left {
 		e.page, e.left = g.roster.At((first+taken)%size).ID, left-taken
 	}
 }
 
 // emitStatus sends a Status. Only a full one is acknowledged.
-func (g *GossipService) emitStatus(now time.Duration, to netip.AddrPort, s wire.Status, attempts int) {
+func (g *GossipService) emitStatus(to netip.AddrPort, s wire.Status, attempts int) {
 	g.body = s.AppendTo(g.body[:0])
-	g.emit(now, to, wire.TypeStatus, attempts, s.Mode == wire.Full)
+	g.emit(to, wire.TypeStatus, attempts, s.Mode == wire.Full)
 }
 
 // giveUp gives up what is missing of an origin up to floor.

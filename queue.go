@@ -56,12 +56,12 @@ func newQueue(c *Config, log *datalog.Log, stats *Stats, rng *rand.Rand) *queue 
 }
 
 // emit queues a control message; body is copied.
-func (q *queue) emit(now time.Duration, to netip.AddrPort, kind wire.Type, body []byte, attempts int, answered bool) *envelopeOut {
+func (q *queue) emit(to netip.AddrPort, kind wire.Type, body []byte, attempts int, answered bool) *envelopeOut {
 	if q.age.len >= q.limit && kind != wire.TypeLeave {
 		q.stats.DropControl++
 		q.drop(q.age.head)
 	}
-	e := q.take(now, to, kind, attempts, answered)
+	e := q.take(to, kind, attempts, answered)
 	e.body = append(e.body[:0], body...)
 	q.age.push(e, inAge)
 	if kind == wire.TypeHello {
@@ -76,11 +76,11 @@ func (q *queue) emit(now time.Duration, to netip.AddrPort, kind wire.Type, body 
 func (q *queue) spare() int { return q.limit - q.data }
 
 // emitData queues a copy of a retained message. Without room it returns nil.
-func (q *queue) emitData(now time.Duration, to netip.AddrPort, m *datalog.Entry, flags, hops uint8, arc view.Arc, attempts int) *envelopeOut {
+func (q *queue) emitData(to netip.AddrPort, m *datalog.Entry, flags, hops uint8, arc view.Arc, attempts int) *envelopeOut {
 	if q.data >= q.limit {
 		return nil
 	}
-	e := q.take(now, to, wire.TypeData, attempts, flags&wire.FlagPull == 0)
+	e := q.take(to, wire.TypeData, attempts, flags&wire.FlagPull == 0)
 	e.entry, e.flags, e.hops, e.arc = q.log.Retain(m), flags, hops, arc
 	if !arc.Empty() {
 		e.flags |= wire.FlagArc
@@ -134,7 +134,7 @@ func (q *queue) overdue(now time.Duration) *envelopeOut {
 		if l.acksDue(now) {
 			q.list(l)
 		}
-		for _, e := range [...]*envelopeOut{l.sent.head, l.spent.head} {
+		for _, e := range l.waiting() {
 			if e != nil && e.deadline <= now {
 				return e
 			}
@@ -164,6 +164,19 @@ func (q *queue) resend(now time.Duration, e *envelopeOut) {
 		l.window, l.shrunkAt = max(l.window/2, leastWindow), now
 	}
 	q.wait(e)
+}
+
+// linger gives an envelope that was not answered at its last attempt the rest of
+// the patience with its recipient.
+func (q *queue) linger(e *envelopeOut) {
+	q.unchain(e)
+	e.deadline = max(e.deadline, e.sentAt+lingering)
+	l := e.lane
+	e.chain = &l.lingering
+	e.chain.insert(e, inLane)
+	if l.flies(e) {
+		l.flying++
+	}
 }
 
 // drop takes e out of everything and frees it.
@@ -207,7 +220,7 @@ func (q *queue) oldest(to netip.AddrPort) *envelopeOut {
 // without control that waits to be sent.
 func (q *queue) load(to netip.AddrPort) int {
 	if l := q.lanes[to]; l != nil {
-		return l.data.len + l.sent.len + l.spent.len
+		return l.data.len + l.sent.len + l.spent.len + l.lingering.len
 	}
 	return 0
 }
@@ -318,7 +331,6 @@ func (q *queue) put(b []byte, e *envelopeOut, now, timeout time.Duration) []byte
 	to := &l.sent
 	if e.attempt >= e.attempts {
 		to = &l.spent
-		timeout = max(timeout, lingering)
 	}
 	e.deadline = now + timeout
 	q.unchain(e)
@@ -341,14 +353,14 @@ func (q *queue) stamp() uint32 {
 	}
 }
 
-func (q *queue) take(now time.Duration, to netip.AddrPort, kind wire.Type, attempts int, answered bool) *envelopeOut {
+func (q *queue) take(to netip.AddrPort, kind wire.Type, attempts int, answered bool) *envelopeOut {
 	e := q.freeEnvs
 	if e == nil {
 		e = new(envelopeOut)
 	} else {
 		q.freeEnvs, e.links[inLane].next = e.links[inLane].next, nil
 	}
-	e.lane, e.kind, e.attempts, e.answered, e.queuedAt = q.lane(to), kind, attempts, answered, now
+	e.lane, e.kind, e.attempts, e.answered = q.lane(to), kind, attempts, answered
 	return e
 }
 

@@ -27,10 +27,10 @@ func TestNeitherControlNorDataStarvesTheOther(t *testing.T) {
 	count := map[byte]int{}
 	for range 200 {
 		for q.spare() > 0 { // both always have as much as they like to send
-			q.emitData(q.now, peerAddr(1), q.one, wire.FlagPull, 0, none, 1)
+			q.emitData(peerAddr(1), q.one, wire.FlagPull, 0, none, 1)
 		}
 		for q.age.len < 64 {
-			q.emit(q.now, peerAddr(1), wire.TypeMemberList, make([]byte, 92), 1, false)
+			q.emit(peerAddr(1), wire.TypeMemberList, make([]byte, 92), 1, false)
 		}
 		d := q.datagram()
 		for i := range len(d.kinds) {
@@ -164,7 +164,7 @@ func TestClearLeavesNothingAndTheQueueUsable(t *testing.T) {
 	for i := range 40 {
 		q.control(i%7, 100, 3)
 		q.copyTo(i%9, 3)
-		q.emit(q.now, peerAddr(i%11), wire.TypeHello, make([]byte, 92), 1, true)
+		q.emit(peerAddr(i%11), wire.TypeHello, make([]byte, 92), 1, true)
 		if i%10 == 0 {
 			q.flush()
 		}
@@ -191,8 +191,9 @@ func TestTheDeadlineIsWhenThereIsSomethingToDo(t *testing.T) {
 	q.acknowledge(q.now, peerAddr(1), 1) // at +10 ms, if nothing takes it along
 	q.control(1, 100, 2)
 	q.flush() // took it along; an answer is due at +100 ms
-	q.control(2, 100, 1)
-	q.flush() // spent: due at +1 s
+	spent := q.control(2, 100, 1)
+	q.flush()
+	q.linger(spent) // due at +1 s
 	q.acknowledge(q.now, peerAddr(3), 1)
 	for _, want := range []time.Duration{10 * time.Millisecond, patience, time.Second} {
 		at, any := q.deadline()

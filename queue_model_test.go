@@ -37,16 +37,16 @@ func (q *queueBench) audit() {
 				if e.kind == wire.TypeHello {
 					hellos++
 				}
-				if e.isData() && (c == &l.sent || c == &l.spent && e.attempts == 1) {
+				if e.isData() && (c == &l.sent || e.attempts == 1 && (c == &l.spent || c == &l.lingering)) {
 					flying++
 				}
 				if e.seq != 0 {
 					numbered++
 					q.want(q.bySeq[e.seq] == e, "number %d is not found", e.seq)
 				}
-				if c == &l.sent || c == &l.spent {
+				if c == &l.sent || c == &l.spent || c == &l.lingering {
 					q.want(prev == nil || prev.deadline <= e.deadline, "the deadlines of a chain to %v are not in order", to)
-					q.want((e.attempt >= e.attempts) == (c == &l.spent), "attempt %d of %d waits in the wrong chain", e.attempt, e.attempts)
+					q.want((e.attempt >= e.attempts) == (c != &l.sent), "attempt %d of %d waits in the wrong chain", e.attempt, e.attempts)
 				}
 			}
 			q.want(c.tail == prev && c.len == n, "a chain to %v holds %d and says %d", to, n, c.len)
@@ -61,7 +61,7 @@ func (q *queueBench) audit() {
 	for e := q.age.head; e != nil; e = e.links[inAge].next {
 		q.want(seen[e] && !e.isData(), "the age chain holds what no lane has")
 		if next := e.links[inAge].next; next != nil {
-			q.want(e.queuedAt <= next.queuedAt, "the age chain is not in order of age")
+			q.want(q.emitted[e] <= q.emitted[next], "the age chain is not in order of age")
 		}
 		aged++
 	}
@@ -135,7 +135,8 @@ func queueByRandomSteps(t *testing.T, seed uint64, steps int) {
 			if full {
 				delete(alive, oldest)
 			}
-			e := q.emit(q.now, to, kind, make([]byte, rng.IntN(400)), 1+rng.IntN(3), answered)
+			e := q.emit(to, kind, make([]byte, rng.IntN(400)), 1+rng.IntN(3), answered)
+			q.emitted[e] = step
 			if answered {
 				alive[e] = true
 			}
@@ -144,7 +145,7 @@ func queueByRandomSteps(t *testing.T, seed uint64, steps int) {
 			if rng.IntN(3) == 0 {
 				flags, arc = wire.FlagPull, view.Arc{}
 			}
-			e := q.emitData(q.now, to, messages[rng.IntN(len(messages))], flags, 1, arc, 1+rng.IntN(3))
+			e := q.emitData(to, messages[rng.IntN(len(messages))], flags, 1, arc, 1+rng.IntN(3))
 			q.want((e == nil) == (q.data == q.limit && e == nil), "Data was refused though there is room")
 			if e != nil && e.answered {
 				alive[e] = true
@@ -178,9 +179,12 @@ func queueByRandomSteps(t *testing.T, seed uint64, steps int) {
 			for e := q.overdue(q.now); e != nil; e = q.overdue(q.now) {
 				acted++
 				q.want(e.deadline <= q.now, "an envelope is overdue before its deadline, with seed %d", seed)
-				if e.attempt < e.attempts {
+				switch {
+				case e.attempt < e.attempts:
 					q.resend(q.now, e)
-				} else {
+				case e.chain != &e.lane.lingering:
+					q.linger(e)
+				default:
 					delete(alive, e)
 					q.drop(e)
 				}
@@ -225,7 +229,7 @@ func BenchmarkQueue(b *testing.B) {
 		b.Run(fmt.Sprint("queued=", n), func(b *testing.B) {
 			q := newQueueBench(b, Config{MaxOutputMessages: 2048})
 			for i := range n - 1 { // they wait for an answer
-				q.emitData(q.now, peerAddr(i%256), q.one, 0, 1, view.Arc{Lo: 1, Hi: 2}, 3)
+				q.emitData(peerAddr(i%256), q.one, 0, 1, view.Arc{Lo: 1, Hi: 2}, 3)
 			}
 			buffer := make([]byte, 0, q.room)
 			for l := q.next(); l != nil; l = q.next() {
@@ -235,7 +239,7 @@ func BenchmarkQueue(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				q.now++
-				e := q.emitData(q.now, to, q.one, 0, 1, view.Arc{Lo: 1, Hi: 2}, 3)
+				e := q.emitData(to, q.one, 0, 1, view.Arc{Lo: 1, Hi: 2}, 3)
 				q.pack(buffer, q.next(), q.now, patience)
 				if q.overdue(q.now) != nil {
 					b.Fatal("something is overdue too early")

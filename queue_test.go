@@ -18,6 +18,8 @@ type queueBench struct {
 	t   testing.TB
 	now time.Duration
 	one *datalog.Entry // the message that all its Data carry
+
+	emitted map[*envelopeOut]int // at which step, of control
 }
 
 const patience = 100 * time.Millisecond // until an answer is overdue, in these tests
@@ -29,7 +31,7 @@ func newQueueBench(t testing.TB, config Config) *queueBench {
 		t.Fatal(err)
 	}
 	log := datalog.New(0)
-	q := &queueBench{t: t, now: time.Hour, queue: newQueue(&config, log, new(Stats), rand.New(rand.NewPCG(1, 2)))}
+	q := &queueBench{t: t, emitted: map[*envelopeOut]int{}, now: time.Hour, queue: newQueue(&config, log, new(Stats), rand.New(rand.NewPCG(1, 2)))}
 	q.one = log.Detached(7, 1, make([]byte, 100), 0)
 	return q
 }
@@ -44,11 +46,11 @@ func (q *queueBench) want(holds bool, sentence string, args ...any) {
 // control queues a control message of that many bytes in all.
 func (q *queueBench) control(to int, size, attempts int) *envelopeOut {
 	body := make([]byte, size-wire.HeaderSize)
-	return q.emit(q.now, peerAddr(to), wire.TypeMemberList, body, attempts, true)
+	return q.emit(peerAddr(to), wire.TypeMemberList, body, attempts, true)
 }
 
 func (q *queueBench) copyTo(to int, attempts int) *envelopeOut {
-	return q.emitData(q.now, peerAddr(to), q.one, 0, 1, view.Arc{}, attempts)
+	return q.emitData(peerAddr(to), q.one, 0, 1, view.Arc{}, attempts)
 }
 
 // sentNow is a datagram that went out: to whom, and the headers in it.
@@ -146,11 +148,12 @@ func TestAnEnvelopeIsTriedAsOftenAsItsTypeAllowsUnderOneNumber(t *testing.T) {
 			q.now += patience - 1
 			q.want(q.overdue(q.now) == nil, "nothing is overdue before its time")
 			q.now++
+			q.want(q.overdue(q.now) == e, "attempt %d should be overdue", i+1)
 			if i < attempts-1 {
-				q.want(q.overdue(q.now) == e, "attempt %d should be overdue", i+1)
 				q.resend(q.now, e)
 			}
 		}
+		q.linger(e)
 		q.want(q.overdue(q.now) == nil, "after the last attempt it lingers")
 		q.now += lingering - patience - 1
 		q.want(q.overdue(q.now) == nil, "it should linger a whole second")
@@ -165,8 +168,8 @@ func TestAnEnvelopeIsTriedAsOftenAsItsTypeAllowsUnderOneNumber(t *testing.T) {
 
 func TestWithoutAnAnswerExpectedAnEnvelopeIsGoneOnceSent(t *testing.T) {
 	q := newQueueBench(t, Config{})
-	q.emit(q.now, peerAddr(1), wire.TypeWelcome, make([]byte, 92), 1, false)
-	q.emitData(q.now, peerAddr(1), q.one, wire.FlagPull, 0, view.Arc{}, 1)
+	q.emit(peerAddr(1), wire.TypeWelcome, make([]byte, 92), 1, false)
+	q.emitData(peerAddr(1), q.one, wire.FlagPull, 0, view.Arc{}, 1)
 	q.want(len(q.flush()) == 1, "both fit one datagram")
 	q.want(q.age.len+q.data+len(q.lanes)+len(q.bySeq) == 0, "nothing should wait for an answer")
 	_, any := q.deadline()

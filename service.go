@@ -89,6 +89,7 @@ type GossipService struct {
 	delegates []view.Delegate
 	contacts  []netip.AddrPort
 	list      wire.MemberList
+	hints     repair.News
 	cluster   []byte // Config.Cluster
 	push      pusher
 }
@@ -134,7 +135,7 @@ func (g *GossipService) Join(seeds ...Address) error {
 			others++
 			g.roster.AddSeed(s.ap)
 			if g.roster.ByAddr(s.ap) == nil {
-				g.greet(now, s.ap, 0, g.config.RetryAttempts)
+				g.greet(s.ap, 0, g.config.RetryAttempts)
 			}
 		}
 	}
@@ -329,11 +330,10 @@ func (g *GossipService) Leave() error {
 	if err := g.may(verbLeave); err != nil || g.left {
 		return err
 	}
-	now := g.now()
 	g.queue.clear()
 	for i := range g.roster.Len() {
 		g.body = wire.AppendLeave(g.body[:0], uint64(g.id))
-		g.emit(now, g.roster.At(i).Addr, wire.TypeLeave, 1, false)
+		g.emit(g.roster.At(i).Addr, wire.TypeLeave, 1, false)
 	}
 	g.roster.Reset(0)
 	g.left = true

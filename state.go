@@ -131,15 +131,15 @@ func (g *GossipService) handleHello(now time.Duration, in *envelopeIn, seq uint3
 	if !g.tokens.Valid(m.Token, in.from, now) {
 		w := wire.Welcome{Hello: seq, Token: g.tokens.Make(in.from, now), From: g.me(), Observed: in.from}
 		g.body = w.AppendTo(g.body[:0])
-		g.emit(now, in.from, wire.TypeWelcome, 1, false)
+		g.emit(in.from, wire.TypeWelcome, 1, false)
 		return
 	}
 	in.proved = true
 	g.acknowledge(now, in, seq)
 	if at := m.From.Addr; reachable(at) && at != in.from {
-		g.claim(now, m.From.ID, at)
+		g.claim(m.From.ID, at)
 	} else if known := g.roster.Get(m.From.ID); known != nil && known.Proven && known.Addr != in.from {
-		g.probe(now, known.Addr) // it moved, or somebody lies: who is there?
+		g.probe(known.Addr) // it moved, or somebody lies: who is there?
 	} else {
 		g.admit(now, in, m.From.ID)
 	}
@@ -160,7 +160,7 @@ func (g *GossipService) handleWelcome(now time.Duration, in *envelopeIn, w wire.
 		// where it is until it is lost there, or says itself that it is here.
 		g.roster.Answered(at, m.ID)
 		g.queue.drop(e)
-		g.probe(now, m.Addr)
+		g.probe(m.Addr)
 		return
 	}
 	m, added := g.roster.Admit(w.From.ID, at, now)
@@ -181,7 +181,7 @@ func (g *GossipService) handleWelcome(now time.Duration, in *envelopeIn, w wire.
 		g.introduce(now, m)
 	}
 	if asked {
-		g.greet(now, at, w.Token, g.config.RetryAttempts)
+		g.greet(at, w.Token, g.config.RetryAttempts)
 	}
 }
 
@@ -192,7 +192,7 @@ func (g *GossipService) handleMemberList(now time.Duration, in *envelopeIn, seq 
 	full := in.member == nil && g.roster.Len() >= g.config.MaxMembers
 	if !in.proven() {
 		g.stats.DropStranger++
-		g.prove(now, in)
+		g.prove(in)
 		if !full {
 			return
 		}
@@ -207,7 +207,7 @@ func (g *GossipService) handleMemberList(now time.Duration, in *envelopeIn, seq 
 		}
 		if full {
 			if g.roster.Wants(x.ID) && g.roster.ByAddr(x.Addr) == nil && g.usable(x) {
-				g.probe(now, x.Addr)
+				g.probe(x.Addr)
 			}
 		} else if learned, added := g.learn(now, x); added && m.News {
 			g.tell(now, learned)
@@ -230,7 +230,7 @@ func (g *GossipService) handleAck(now time.Duration, in *envelopeIn, m wire.Ack)
 		page, left, to := e.page, e.left, e.lane.to
 		g.finish(e)
 		if left > 0 {
-			g.emitPage(now, to, page, left)
+			g.emitPage(to, page, left)
 		}
 	}
 }
@@ -369,11 +369,11 @@ func (g *GossipService) callNext() bool {
 // what it asks for.
 func (g *GossipService) handleStatus(now time.Duration, in *envelopeIn, seq uint32, s wire.Status) {
 	if !in.proven() {
-		g.prove(now, in)
+		g.prove(in)
 	}
 	room := g.config.MaxMessageSize - wire.StatusOverhead
 	push := &g.push
-	*push = pusher{g: g, now: now, to: in.from, budget: pushBudget}
+	*push = pusher{g: g, to: in.from, budget: pushBudget}
 	var wanted versions.Digest
 	switch s.Mode {
 	case wire.Full:
@@ -389,7 +389,7 @@ func (g *GossipService) handleStatus(now time.Duration, in *envelopeIn, seq uint
 		g.repair.Serve(s.Digest, push)
 	}
 	if wanted.Len() > 0 {
-		g.emitStatus(now, in.from, wire.Status{Mode: wire.Request, Last: 1<<64 - 1, Digest: wanted}, 1)
+		g.emitStatus(in.from, wire.Status{Mode: wire.Request, Last: 1<<64 - 1, Digest: wanted}, 1)
 	}
 }
 
@@ -397,7 +397,6 @@ func (g *GossipService) handleStatus(now time.Duration, in *envelopeIn, seq uint
 // bytes, and leaves half of the data queue to others.
 type pusher struct {
 	g      *GossipService
-	now    time.Duration
 	to     netip.AddrPort
 	budget int
 }
@@ -409,6 +408,6 @@ func (p *pusher) Push(e *datalog.Entry) bool {
 		return false
 	}
 	p.budget -= size
-	p.g.queue.emitData(p.now, p.to, e, wire.FlagPull, 0, view.Arc{}, 1)
+	p.g.queue.emitData(p.to, e, wire.FlagPull, 0, view.Arc{}, 1)
 	return true
 }
