@@ -2,6 +2,7 @@ package gossip
 
 import (
 	"flag"
+	"fmt"
 	"net/netip"
 	"runtime"
 	"testing"
@@ -129,8 +130,16 @@ func TestSimNodesThatAcknowledgeButPassNothingOn(t *testing.T) {
 }
 
 func TestSimHalvesOf256HealAtOnce(t *testing.T) {
-	t.Parallel()
-	cluster := gather(t, spreadCase{nodes: 256}, 4)
+	for seed := range uint64(3) {
+		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
+			t.Parallel()
+			halvesHeal(t, seed)
+		})
+	}
+}
+
+func halvesHeal(t *testing.T, seed uint64) {
+	cluster := gather(t, spreadCase{nodes: 256}, seed)
 	cluster.partition(128)
 	cluster.net.Run(time.Minute)
 	said := map[string]*simNode{}
@@ -144,6 +153,6 @@ func TestSimHalvesOf256HealAtOnce(t *testing.T) {
 	took := cluster.everybodyGot(10*time.Second, said)
 	t.Logf("the last node had the last message after %v", took)
 	if took > 750*time.Millisecond {
-		t.Errorf("seed 4: the last node had the last of 20 messages %v after the halves were joined", took)
+		t.Errorf("seed %d: the last node had the last of 20 messages %v after the halves were joined", seed, took)
 	}
 }

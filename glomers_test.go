@@ -55,7 +55,7 @@ func TestSimGlomers(t *testing.T) {
 		perOperation float64
 		most         time.Duration
 	}{
-		{100 * time.Millisecond, 20, 300 * time.Millisecond},
+		{100 * time.Millisecond, 20, 400 * time.Millisecond},
 		{200 * time.Millisecond, 16, 600 * time.Millisecond},
 	} {
 		perOperation, median, most := glomers(t, 1, c.every)

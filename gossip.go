@@ -411,8 +411,7 @@ func (g *GossipService) askForMissing(now time.Duration) {
 	if missing.Len() == 0 {
 		return
 	}
-	g.members = g.roster.Random(g.members[:0], g.rng, 1, netip.AddrPort{}, now)
-	for _, m := range g.members {
+	if m := g.anybody(now); m != nil {
 		g.emitStatus(m.Addr, wire.Status{Mode: wire.Request, Last: 1<<64 - 1, Digest: missing}, 1)
 	}
 }

@@ -175,7 +175,7 @@ func (g *GossipService) keepUp(now time.Duration) {
 	fast := now-g.newsAt < newsLasts
 	pause, most := c.TickInterval, exchanged
 	if now-u.grewAt < growing {
-		pause, most = pause/time.Duration(c.RumorFactor), c.MaxMessageSize/wire.MinMemberSize
+		pause, most = g.comparePause(), c.MaxMessageSize/wire.MinMemberSize
 	}
 	if u.Exchange.Due(now, pause, g.rng) {
 		u.probes = mostProbes
@@ -190,9 +190,10 @@ func (g *GossipService) keepUp(now time.Duration) {
 			}
 		}
 	}
-	if u.Compare.Due(now, c.TickInterval/time.Duration(c.RumorFactor), g.rng) && fast {
-		g.members = g.roster.Random(g.members[:0], g.rng, 1, netip.AddrPort{}, now)
-		for _, m := range g.members {
+	if u.Compare.Due(now, g.comparePause(), g.rng) {
+		if !fast {
+			u.Compare.Stop()
+		} else if m := g.anybody(now); m != nil {
 			g.compare(now, m)
 		}
 	}
@@ -220,6 +221,27 @@ func (g *GossipService) keepUp(now time.Duration) {
 		u.round++
 		g.probeContacts(now)
 	}
+}
+
+// comparePause is between two comparisons while there is news.
+func (g *GossipService) comparePause() time.Duration {
+	return g.config.TickInterval / time.Duration(g.config.RumorFactor)
+}
+
+// compareOften begins or prolongs the time in which what was seen is compared
+// with random members, for there may be news.
+func (g *GossipService) compareOften(now time.Duration) {
+	g.newsAt = now
+	g.upkeep.Compare.Resume(now, g.comparePause(), g.rng)
+}
+
+// anybody returns a random member that is not silent, or nil.
+func (g *GossipService) anybody(now time.Duration) *view.Member {
+	g.members = g.roster.Random(g.members[:0], g.rng, 1, netip.AddrPort{}, now)
+	if len(g.members) == 0 {
+		return nil
+	}
+	return g.members[0]
 }
 
 // exchange tells m of members: the node itself, some near m on the ring, and
@@ -260,7 +282,7 @@ func (g *GossipService) compare(now time.Duration, m *view.Member) {
 // repair, to the neighbours at once, for then it was lost to a whole arc.
 func (g *GossipService) isNews(now time.Duration, e *datalog.Entry, repaired bool) {
 	u := &g.upkeep
-	g.newsAt = now
+	g.compareOften(now)
 	if repaired {
 		u.healed.Add(e.Origin, e.Counter)
 		u.Heal.By(max(now, u.healAt+offerPause))
@@ -274,8 +296,7 @@ func (g *GossipService) isNews(now time.Duration, e *datalog.Entry, repaired boo
 func (g *GossipService) offer(now time.Duration) {
 	g.upkeep.offeredAt = now
 	digest := g.repair.Offer(&g.upkeep.news, g.config.MaxMessageSize-wire.StatusOverhead)
-	g.members = g.roster.Random(g.members[:0], g.rng, 1, netip.AddrPort{}, now)
-	for _, m := range g.members {
+	if m := g.anybody(now); m != nil {
 		g.emitOffer(m.Addr, digest)
 	}
 }
@@ -299,12 +320,10 @@ func (g *GossipService) heal(now time.Duration) {
 
 // announce passes on who is new.
 func (g *GossipService) announce(now time.Duration) {
-	g.members = g.roster.Random(g.members[:0], g.rng, 1, netip.AddrPort{}, now)
-	if len(g.members) > 0 {
-		to := g.members[0].Addr
+	if m := g.anybody(now); m != nil {
 		g.members = g.roster.News(g.members[:0], exchanged)
 		g.list.Reset(true)
-		g.emitMembers(to, g.members)
+		g.emitMembers(m.Addr, g.members)
 	}
 	if !g.roster.HasNews() {
 		g.upkeep.Announce.Stop()

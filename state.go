@@ -107,6 +107,7 @@ func (g *GossipService) heard(now time.Duration, in *envelopeIn) {
 		g.inform(slog.LevelInfo, "gossip: member is back", "member", NodeID(m.ID), "address", m.Addr)
 		g.upkeep.backAt = now // the net may be whole again: look for the others
 		g.upkeep.Probe.By(now)
+		g.compareOften(now) // and for what they said
 		g.tell(now, m)
 		g.connect()
 	}

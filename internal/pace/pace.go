@@ -21,6 +21,13 @@ func (d *Duty) Stop() { d.at = Never }
 // By makes sure that the next time is no later than at.
 func (d *Duty) By(at time.Duration) { d.at = min(d.at, at) }
 
+// Resume puts a duty that was stopped at a random moment of an interval from now.
+func (d *Duty) Resume(now, interval time.Duration, rng *rand.Rand) {
+	if d.at == Never {
+		d.at = now + time.Duration(rng.Int64N(int64(interval)))
+	}
+}
+
 // Next returns the next time.
 func (d *Duty) Next() time.Duration { return d.at }
 
@@ -46,17 +53,18 @@ func Jitter(d time.Duration, rng *rand.Rand) time.Duration {
 
 // Plan is the duties of a node.
 type Plan struct {
-	Exchange, Compare, Probe Duty // again and again
-	Announce, Offer, Heal    Duty // when there is something to do
+	Exchange, Probe                Duty // again and again
+	Compare, Announce, Offer, Heal Duty // when there is something to do
 }
 
 // Start puts the recurring duties at random moments of the first interval.
 func (p *Plan) Start(now, interval time.Duration, rng *rand.Rand) {
-	for _, d := range []*Duty{&p.Exchange, &p.Compare, &p.Probe} {
-		d.At(now + time.Duration(rng.Int64N(int64(interval))))
-	}
-	for _, d := range []*Duty{&p.Announce, &p.Offer, &p.Heal} {
+	for _, d := range []*Duty{&p.Compare, &p.Announce, &p.Offer, &p.Heal} {
 		d.Stop()
+	}
+	for _, d := range []*Duty{&p.Exchange, &p.Probe} {
+		d.Stop()
+		d.Resume(now, interval, rng)
 	}
 }
 

@@ -132,6 +132,23 @@ func TestJitterStaysWithinATenth(t *testing.T) {
 	}
 }
 
+func TestADutyResumesOnlyIfItWasStopped(t *testing.T) {
+	for seed := range uint64(1000) {
+		r := rand.New(rand.NewPCG(seed, 5))
+		var d Duty
+		d.At(interval)
+		d.Resume(time.Hour, interval, r)
+		if d.Next() != interval {
+			t.Fatalf("seed %d: a duty for %v was resumed at %v", seed, interval, d.Next())
+		}
+		d.Stop()
+		d.Resume(time.Hour, interval, r)
+		if d.Next() < time.Hour || d.Next() >= time.Hour+interval {
+			t.Fatalf("seed %d: a duty resumed at %v, to be done every %v, is for %v", seed, time.Hour, interval, d.Next())
+		}
+	}
+}
+
 func TestNodesThatStartTogetherDoNotStayInStep(t *testing.T) {
 	seen := map[time.Duration]bool{}
 	for seed := range uint64(100) {
