@@ -2,6 +2,7 @@ package gossip
 
 import (
 	"cmp"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -10,9 +11,9 @@ import (
 // coldStart lets n nodes, with views of 96, join by three random others each, all
 // in the same instant, and returns after how many ticks nearly all (all but one
 // in a thousand) know their neighbours on the ring.
-func coldStart(t testing.TB, seed uint64, n, limit int) (ticks int) {
+func coldStart(t testing.TB, seed uint64, n, limit int) (c *simCluster, ticks int) {
 	t.Helper()
-	c := newSimCluster(t, n, lan(seed), Config{MaxMembers: 96})
+	c = newSimCluster(t, n, lan(seed), Config{MaxMembers: 96})
 	for _, x := range c.nodes {
 		x.join(c.nodes[c.net.Rand().IntN(n)], c.nodes[c.net.Rand().IntN(n)], c.nodes[c.net.Rand().IntN(n)])
 	}
@@ -32,7 +33,7 @@ func coldStart(t testing.TB, seed uint64, n, limit int) (ticks int) {
 	if wrong*1000 > n {
 		t.Errorf("seed %d: after %d ticks %d of %d nodes do not know their neighbours", seed, limit, wrong, n)
 	}
-	return ticks
+	return c, ticks
 }
 
 func TestSimColdStart(t *testing.T) {
@@ -42,6 +43,13 @@ func TestSimColdStart(t *testing.T) {
 
 func BenchmarkSimColdStart(b *testing.B) {
 	for range b.N {
-		b.ReportMetric(float64(coldStart(b, 1, 10000, 30)), "ticks")
+		c, ticks := coldStart(b, 1, 10000, 30)
+		b.ReportMetric(float64(ticks), "ticks")
+		c.net.Run(10 * time.Second)
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		b.ReportMetric(float64(m.HeapAlloc)/float64(len(c.nodes)), "bytes/node")
+		runtime.KeepAlive(c)
 	}
 }
