@@ -13,6 +13,7 @@ import (
 
 	"example.com/gossip/internal/datalog"
 	"example.com/gossip/internal/repair"
+	"example.com/gossip/internal/seal"
 	"example.com/gossip/internal/token"
 	"example.com/gossip/internal/transport"
 	"example.com/gossip/internal/versions"
@@ -45,6 +46,14 @@ type Config struct {
 	// call that caused it or one that runs at the same time. What holds for a
 	// DataReceiver holds for it.
 	OnStateChange func(old, new State)
+
+	// Keys encrypt and authenticate all traffic, with AES-256-GCM. Each has 32
+	// bytes, or none to stand for clear text; at most 8. The first seals what is
+	// sent, all open what comes in; what none opens is dropped unanswered. They
+	// cost 36 bytes of each datagram, so that MaxPayload is less, and must be
+	// alike throughout the cluster but during a change, see SetKeys. Default:
+	// none, everything in clear.
+	Keys [][]byte
 
 	// Conn is a socket to use instead of one bound to self. The service closes
 	// it. A *net.UDPConn is fast; anything else works by deadlines of about a
@@ -142,7 +151,10 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Spread.kind == spreadDefault {
 		c.Spread = Broadcast
 	}
-	smallest := max(wire.HelloSize(c.Cluster), wire.MaxWelcomeSize)
+	if _, err := seal.New(c.Keys, func() uint64 { return 0 }); err != nil {
+		return c, fmt.Errorf("%w: Keys: %w", ErrConfig, err)
+	}
+	smallest := max(wire.HelloSize(c.Cluster), wire.MaxWelcomeSize) + c.sealing()
 	for _, f := range []struct {
 		name               string
 		value              *int
@@ -199,9 +211,17 @@ func (c *Config) choose(given []Spread) (Spread, error) {
 // originsOf returns the bound of the table of origins.
 func originsOf(c *Config) int { return max(4*c.MaxMembers, 8192) }
 
-// maxPayload is what is left of a datagram for the payload of a Data.
-func (c *Config) maxPayload() int {
-	return min(c.MaxMessageSize-wire.DataSize(wire.FlagArc, 0), 1<<16-1)
+// sealing returns how many bytes of a datagram are not for messages.
+func (c *Config) sealing() int {
+	if len(c.Keys) > 0 {
+		return sealedFront + sealedBack
+	}
+	return 0
+}
+
+// payloadIn returns what is left for a payload of so many bytes for messages.
+func payloadIn(room int) int {
+	return min(room-wire.DataSize(wire.FlagArc, 0), 1<<16-1)
 }
 
 // New makes a node that is bound to self, whose port may be 0 for one that the
@@ -237,7 +257,8 @@ func New(self Address, receiver DataReceiver, config Config) (*GossipService, er
 func newService(s socket, receiver DataReceiver, config Config, clock func() time.Duration, seed [32]byte) *GossipService {
 	g := &GossipService{
 		config: config, receiver: receiver, socket: s, bound: s.LocalAddr(), clock: clock,
-		arrived: make([]byte, config.MaxMessageSize+1), cluster: []byte(config.Cluster),
+		arrived: make([]byte, config.MaxMessageSize+1), leaving: make([]byte, sealedFront+config.MaxMessageSize),
+		cluster: []byte(config.Cluster), room: config.MaxMessageSize - config.sealing(),
 		rng: rand.New(rand.NewChaCha8(seed)),
 	}
 	var secret [32]byte
@@ -250,6 +271,8 @@ func newService(s socket, receiver DataReceiver, config Config, clock func() tim
 	g.log = datalog.New(config.DataLogSize)
 	g.repair = repair.NewDesk(g.log, g.origins)
 	g.queue = newQueue(&g.config, g.log, &g.stats, g.rng)
+	g.useKeys(config.Keys) // checked by withDefaults
+	g.config.Keys = nil
 	g.newsAt = -newsLasts
 	g.beSomebody()
 	return g
@@ -294,6 +317,8 @@ type Stats struct {
 	DropMalformed   uint64 // ends early or makes no sense
 	DropUnknownType uint64 // of a message type that this version does not know
 	DropTag         uint64 // of another cluster, by the tag in the header
+	DropSealed      uint64 // sealed, and not opened by any of Keys
+	DropClear       uint64 // in clear, which Keys do not accept
 	DropLeft        uint64 // arrived after Leave
 
 	// Messages dropped on arrival.
@@ -369,7 +394,7 @@ func (g *GossipService) ID() NodeID {
 
 // MaxPayload returns the length in bytes of the longest payload that SendData
 // accepts. It does not change.
-func (g *GossipService) MaxPayload() int { return g.config.maxPayload() }
+func (g *GossipService) MaxPayload() int { return payloadIn(g.room) }
 
 // Wake makes a Receive that waits, or the next one that would, return at once.
 func (g *GossipService) Wake() { g.socket.Wake() }

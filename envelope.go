@@ -380,7 +380,7 @@ func (g *GossipService) hint(e *envelopeOut) {
 		return
 	}
 	g.hints.Add(e.entry.Origin, e.entry.Counter)
-	g.emitOffer(e.lane.to, g.repair.Offer(&g.hints, g.config.MaxMessageSize-wire.StatusOverhead))
+	g.emitOffer(e.lane.to, g.repair.Offer(&g.hints, g.room-wire.StatusOverhead))
 }
 
 // unanswered goes on with an envelope that got no answer in time: it is sent

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"example.com/gossip/internal/seal"
 	"example.com/gossip/internal/transport"
 	"example.com/gossip/internal/wire"
 )
@@ -22,6 +23,7 @@ type fakeSocket struct {
 	out    []fakeDatagram
 	sink   func(b []byte, to netip.AddrPort)
 	fail   map[netip.AddrPort]error // of Send
+	ring   *seal.Ring               // if set, the peers seal what they say, and open what they hear
 	wakes  int
 	closed bool
 }
@@ -45,10 +47,22 @@ func (f *fakeSocket) Receive(b []byte, _ time.Duration) (int, netip.AddrPort, er
 	}
 	d := f.in[f.next]
 	f.next++
-	return copy(b, d.b), d.peer, nil
+	n := copy(b, d.b)
+	if f.ring != nil {
+		n = copy(b[sealedFront:], d.b)
+		wire.Header{Type: wire.TypeSealed}.AppendTo(b[:0])
+		n = len(f.ring.Seal(b[:sealedFront+n], wire.HeaderSize, b[:wire.HeaderSize]))
+	}
+	return n, d.peer, nil
 }
 
 func (f *fakeSocket) Send(b []byte, to netip.AddrPort) error {
+	if f.ring != nil {
+		var ok bool
+		if b, ok = f.ring.Open(b[wire.HeaderSize:], b[:wire.HeaderSize]); !ok {
+			panic("the node said what its peers cannot open")
+		}
+	}
 	switch {
 	case f.closed:
 		return net.ErrClosed

@@ -55,13 +55,13 @@
 // # Limits
 //
 // Everything is bounded, and each type documents its bound: payloads by
-// MaxPayload, 480 bytes by default; queues, view, log and the table of origins by
+// MaxPayload, 480 bytes by default (444 with Keys); queues, view, log and the table of origins by
 // Config; the work of one call and the answer to one datagram by constants. A
 // datagram from a source that has not proved its address is answered with at most
 // three times its bytes.
 //
-// Messages travel in the clear and unauthenticated: whoever can send datagrams to
-// the nodes can say what they like. Run clusters in networks that you trust.
+// Without Config.Keys messages travel in clear and unauthenticated: whoever can send
+// datagrams to the nodes can say what they like. With them, whoever has a key can.
 //
 // # Wire format
 //
@@ -73,8 +73,9 @@
 //	| type   |reserved| sequence number | body
 //	+--------+--------+-----------------+------ ...
 //
-// The types are Hello, Welcome, MemberList, Ack, Data, Status and Leave; reserved
-// is 0, or a 16-bit tag of Config.Cluster.
+// The types are Hello, Welcome, MemberList, Ack, Data, Status and Leave, and Sealed,
+// whose body is a nonce and the encrypted messages of the whole datagram; reserved is
+// 0, or a 16-bit tag of Config.Cluster.
 package gossip
 
 import (
@@ -284,7 +285,7 @@ func (g *GossipService) number(now time.Duration, payload []byte, s Spread) (*da
 
 // handleData delivers what is new and passes it on as its spread asks.
 func (g *GossipService) handleData(now time.Duration, in *envelopeIn, seq uint32, d wire.Data) {
-	if len(d.Payload) > g.config.maxPayload() { // nobody could pass it on with an arc
+	if len(d.Payload) > g.longest() { // nobody could pass it on with an arc
 		g.stats.DropOversize++
 		return
 	}
@@ -407,7 +408,7 @@ func (g *GossipService) newOrigin(now time.Duration, in *envelopeIn, id uint64) 
 // askForMissing asks a random member for what has been missing for a while: the
 // pages may take long to come round to it.
 func (g *GossipService) askForMissing(now time.Duration) {
-	missing := g.repair.Missing(now, askAfter, g.config.MaxMessageSize-wire.StatusOverhead)
+	missing := g.repair.Missing(now, askAfter, g.room-wire.StatusOverhead)
 	if missing.Len() == 0 {
 		return
 	}

@@ -1,6 +1,7 @@
 package gossip
 
 import (
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"example.com/gossip/internal/datalog"
 	"example.com/gossip/internal/pace"
 	"example.com/gossip/internal/repair"
+	"example.com/gossip/internal/seal"
 	"example.com/gossip/internal/versions"
 	"example.com/gossip/internal/view"
 	"example.com/gossip/internal/wire"
@@ -28,6 +30,10 @@ func (g *GossipService) handle(now time.Duration, from netip.AddrPort, b []byte)
 	}
 	in := &g.in
 	*in = envelopeIn{from: from, credit: amplification * len(b)}
+	b, ok := g.open(b)
+	if !ok {
+		return
+	}
 	defer func() { in.from = netip.AddrPort{} }()
 	for first := true; len(b) > 0 || first; first = false {
 		h, ok := wire.ParseHeader(b)
@@ -48,6 +54,97 @@ func (g *GossipService) handle(now time.Duration, from netip.AddrPort, b []byte)
 		}
 		b = b[wire.HeaderSize+n:]
 	}
+}
+
+// What sealing adds to the messages of a datagram.
+//
+//	0        8       20
+//	+--------+-------+----------------------+-----+
+//	| header | nonce | messages, encrypted  | tag |
+//	+--------+-------+----------------------+-----+
+const (
+	sealedFront = wire.HeaderSize + seal.NonceSize
+	sealedBack  = seal.Overhead - seal.NonceSize
+)
+
+// open returns the messages in a datagram, which is sealed or in clear. What
+// cannot be opened, or is clear and should not be, is counted and goes no further.
+func (g *GossipService) open(b []byte) (messages []byte, ok bool) {
+	h, ok := wire.ParseHeader(b)
+	switch {
+	case !ok:
+		g.stats.DropMalformed++
+	case h.Tag != g.queue.tag:
+		g.stats.DropTag++
+	case h.Type == wire.TypeSealed:
+		if messages, ok = g.ring.Open(b[wire.HeaderSize:], g.additional(b)); ok {
+			return messages, true
+		}
+		g.stats.DropSealed++
+	case g.ring.TakesClear():
+		return b, true
+	default:
+		g.stats.DropClear++
+	}
+	return nil, false
+}
+
+// additional returns what a sealed datagram is bound to: its header and the cluster.
+func (g *GossipService) additional(datagram []byte) []byte {
+	g.ad = append(append(g.ad[:0], datagram[:wire.HeaderSize]...), g.cluster...)
+	return g.ad
+}
+
+// pack makes the next datagram of a lane, or none if there is nothing due in it.
+func (g *GossipService) pack(l *lane) []byte {
+	messages := g.queue.pack(g.leaving[sealedFront:sealedFront], l, g.now(), g.timeout(l.to))
+	if len(messages) == 0 {
+		return nil
+	}
+	datagram := messages
+	if g.ring.Seals() {
+		wire.Header{Type: wire.TypeSealed, Tag: g.queue.tag}.AppendTo(g.leaving[:0])
+		datagram = g.ring.Seal(g.leaving[:sealedFront+len(messages)], wire.HeaderSize, g.additional(g.leaving))
+	}
+	g.stats.DatagramsOut++
+	g.stats.BytesOut += uint64(len(datagram))
+	return datagram
+}
+
+// useKeys puts other keys in use. What is queued and does not fit in a sealed
+// datagram is dropped: it was said by, or came from, a node without Keys.
+func (g *GossipService) useKeys(keys [][]byte) error {
+	ring, err := seal.New(keys, g.rng.Uint64)
+	if err != nil {
+		return fmt.Errorf("%w: Keys: %w", ErrConfig, err)
+	}
+	g.ring = ring
+	g.queue.room = g.config.MaxMessageSize
+	if ring.Seals() {
+		g.queue.room = g.room
+	}
+	for _, l := range g.queue.lanes {
+		for _, c := range l.chains() {
+			for e := c.head; e != nil; {
+				next := e.links[inLane].next
+				if e.size() > g.queue.room {
+					g.stats.DropRelay++
+					g.finish(e)
+				}
+				e = next
+			}
+		}
+	}
+	return nil
+}
+
+// longest returns the length of the longest payload that is taken from others.
+// Where clear text is taken it may come from a node without Keys.
+func (g *GossipService) longest() int {
+	if g.ring.TakesClear() {
+		return payloadIn(g.config.MaxMessageSize)
+	}
+	return payloadIn(g.room)
 }
 
 // dispatch parses one message, whose body begins b, and hands it to its handler
@@ -113,6 +210,9 @@ func (g *GossipService) afford(to netip.AddrPort, size int) bool {
 	if to != g.in.from || g.in.proven() {
 		return true
 	}
+	if g.ring.Seals() { // it may need a datagram of its own
+		size += sealedFront + sealedBack
+	}
 	if g.in.credit < size {
 		g.stats.DropAmplify++
 		return false
@@ -175,7 +275,7 @@ func (g *GossipService) keepUp(now time.Duration) {
 	fast := now-g.newsAt < newsLasts
 	pause, most := c.TickInterval, exchanged
 	if now-u.grewAt < growing {
-		pause, most = g.comparePause(), c.MaxMessageSize/wire.MinMemberSize
+		pause, most = g.comparePause(), g.room/wire.MinMemberSize
 	}
 	if u.Exchange.Due(now, pause, g.rng) {
 		u.probes = mostProbes
@@ -253,7 +353,7 @@ func (g *GossipService) exchange(m *view.Member, most int) {
 		return x != m && !slices.Contains(g.members[:near], x)
 	})
 	g.list.Reset(false)
-	g.list.Add(g.me(), g.config.MaxMessageSize)
+	g.list.Add(g.me(), g.room)
 	g.emitMembers(m.Addr, g.members)
 }
 
@@ -273,7 +373,7 @@ func (g *GossipService) compare(now time.Duration, m *view.Member) {
 	if g.repair.Skipping(now) {
 		return // it would bring what is to be skipped
 	}
-	digest, first, last := g.repair.Page(now, g.config.MaxMessageSize-wire.StatusOverhead)
+	digest, first, last := g.repair.Page(now, g.room-wire.StatusOverhead)
 	g.emitStatus(m.Addr, wire.Status{Mode: wire.Full, First: first, Last: last, Digest: digest}, g.config.RetryAttempts)
 }
 
@@ -295,7 +395,7 @@ func (g *GossipService) isNews(now time.Duration, e *datalog.Entry, repaired boo
 // offer offers what is new to a random member.
 func (g *GossipService) offer(now time.Duration) {
 	g.upkeep.offeredAt = now
-	digest := g.repair.Offer(&g.upkeep.news, g.config.MaxMessageSize-wire.StatusOverhead)
+	digest := g.repair.Offer(&g.upkeep.news, g.room-wire.StatusOverhead)
 	if m := g.anybody(now); m != nil {
 		g.emitOffer(m.Addr, digest)
 	}
@@ -309,7 +409,7 @@ func (g *GossipService) emitOffer(to netip.AddrPort, digest versions.Digest) {
 // more members that are near.
 func (g *GossipService) heal(now time.Duration) {
 	g.upkeep.healAt = now
-	digest := g.repair.Offer(&g.upkeep.healed, g.config.MaxMessageSize-wire.StatusOverhead)
+	digest := g.repair.Offer(&g.upkeep.healed, g.room-wire.StatusOverhead)
 	g.members = g.roster.Nearest(g.members[:0], uint64(g.id), 2*view.Near)
 	for i, m := range g.members {
 		if i < 2 || g.rng.IntN(len(g.members)-2) < 2 {
@@ -371,7 +471,7 @@ func (g *GossipService) prove(in *envelopeIn) {
 // it, and returns how many it took.
 func (g *GossipService) emitMembers(to netip.AddrPort, members []*view.Member) (taken int, e *envelopeOut) {
 	for _, m := range members {
-		if m.Addr != to && !g.list.Add(wire.Member{ID: m.ID, Addr: m.Addr}, g.config.MaxMessageSize) {
+		if m.Addr != to && !g.list.Add(wire.Member{ID: m.ID, Addr: m.Addr}, g.room) {
 			break
 		}
 		taken++
@@ -389,7 +489,7 @@ func (g *GossipService) emitPage(to netip.AddrPort, from uint64, left int) {
 	size := g.roster.Len()
 	first := g.roster.Search(from)
 	g.members = g.members[:0]
-	for i := range min(left, size, g.config.MaxMessageSize/wire.MinMemberSize) {
+	for i := range min(left, size, g.room/wire.MinMemberSize) {
 		g.members = append(g.members, g.roster.At((first+i)%size))
 	}
 	g.list.Reset(false)

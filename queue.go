@@ -75,9 +75,10 @@ func (q *queue) emit(to netip.AddrPort, kind wire.Type, body []byte, attempts in
 // spare returns how many more Data envelopes there is room for.
 func (q *queue) spare() int { return q.limit - q.data }
 
-// emitData queues a copy of a retained message. Without room it returns nil.
+// emitData queues a copy of a retained message. Without room, in the queue or in a
+// datagram, it returns nil.
 func (q *queue) emitData(to netip.AddrPort, m *datalog.Entry, flags, hops uint8, arc view.Arc, attempts int) *envelopeOut {
-	if q.data >= q.limit {
+	if q.data >= q.limit || wire.DataSize(wire.FlagArc, len(m.Payload)) > q.room {
 		return nil
 	}
 	e := q.take(to, wire.TypeData, attempts, flags&wire.FlagPull == 0)

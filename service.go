@@ -15,6 +15,7 @@ import (
 	"example.com/gossip/internal/datalog"
 	"example.com/gossip/internal/fifo"
 	"example.com/gossip/internal/repair"
+	"example.com/gossip/internal/seal"
 	"example.com/gossip/internal/token"
 	"example.com/gossip/internal/transport"
 	"example.com/gossip/internal/versions"
@@ -56,7 +57,7 @@ type GossipService struct {
 	waiting   atomic.Bool
 	arrived   []byte     // for the one Receive
 	sending   sync.Mutex // held by the one Send
-	leaving   []byte     // for the one Send
+	leaving   []byte     // for the one Send; messages begin at sealedFront
 
 	mu       sync.Mutex // guards all below; never held while waiting or in a callback
 	rng      *rand.Rand
@@ -91,6 +92,9 @@ type GossipService struct {
 	list      wire.MemberList
 	hints     repair.News
 	cluster   []byte // Config.Cluster
+	room      int    // bytes of messages in a datagram, sealed or not
+	ring      *seal.Ring
+	ad        []byte // additional data of a sealed datagram
 	push      pusher
 }
 
@@ -227,17 +231,13 @@ func (g *GossipService) Send() (datagrams int, err error) {
 			break
 		}
 		to := l.to
-		g.leaving = g.queue.pack(g.leaving[:0], l, g.now(), g.timeout(to))
-		if len(g.leaving) > 0 {
-			g.stats.DatagramsOut++
-			g.stats.BytesOut += uint64(len(g.leaving))
-		}
+		datagram := g.pack(l)
 		g.mu.Unlock()
-		if len(g.leaving) == 0 {
+		if len(datagram) == 0 {
 			continue
 		}
 		datagrams++
-		if err := g.socket.Send(g.leaving, to); err != nil {
+		if err := g.socket.Send(datagram, to); err != nil {
 			g.mu.Lock()
 			g.stats.SendErrors++
 			g.mu.Unlock()
@@ -302,8 +302,8 @@ func (g *GossipService) SendData(payload []byte, spread ...Spread) error {
 	if s.kind == spreadDirect && s.to.ap == g.address() {
 		return fmt.Errorf("%w: Direct to %v, the node itself", ErrAddress, s.to)
 	}
-	if len(payload) > g.config.maxPayload() {
-		return fmt.Errorf("%w: %d bytes, MaxPayload is %d", ErrTooLarge, len(payload), g.config.maxPayload())
+	if len(payload) > g.MaxPayload() {
+		return fmt.Errorf("%w: %d bytes, MaxPayload is %d", ErrTooLarge, len(payload), g.MaxPayload())
 	}
 	if n := g.copies(s); g.queue.spare() < n {
 		return fmt.Errorf("%w: %d of %d in it", ErrQueueFull, g.queue.data, g.config.MaxOutputMessages)
@@ -318,6 +318,35 @@ func (g *GossipService) SendData(payload []byte, spread ...Spread) error {
 	g.stats.Sent++
 	g.wake()
 	return nil
+}
+
+// SetKeys replaces Config.Keys while the node runs, for what is sent and handled
+// from then on. A cluster changes its keys in three steps, each done at all nodes
+// before the next begins, and loses no message by it:
+//
+//	a new key b for a    a first key k
+//	{a}                  {nil}             as it was
+//	{a, b}               {nil, k}          all learn to open it
+//	{b, a}               {k, nil}          all seal with it
+//	{b}                  {k}               all forget what was before
+//
+// A key is to be replaced before nodes that seal with it were started 92,000
+// times in all: each start draws the nonces of its next 2^32 datagrams, and up to
+// that number the chance that two of them are the same is less than 1 in 2^32.
+//
+// Errors: ErrConfig for what is not a ring of keys, or if the node was made
+// without Config.Keys ({nil} would do) and so has no room for seals; ErrClosed.
+// It is legal inside a callback.
+func (g *GossipService) SetKeys(keys ...[]byte) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err := g.may(verbSetKeys); err != nil {
+		return err
+	}
+	if g.room == g.config.MaxMessageSize {
+		return fmt.Errorf("%w: SetKeys of a node that was made without Keys", ErrConfig)
+	}
+	return g.useKeys(keys)
 }
 
 // Leave says goodbye to all members and forgets them: nothing goes out after it

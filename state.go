@@ -73,6 +73,7 @@ var messageLegal = [...]uint8{
 	wire.TypeData:       among,
 	wire.TypeStatus:     among,
 	wire.TypeLeave:      among,
+	wire.TypeSealed:     0, // seals are opened before
 }
 
 type verb uint8
@@ -84,9 +85,10 @@ const (
 	verbTick
 	verbSendData
 	verbLeave
+	verbSetKeys
 )
 
-var verbNames = [...]string{"Join", "Receive", "Send", "Tick", "SendData", "Leave"}
+var verbNames = [...]string{"Join", "Receive", "Send", "Tick", "SendData", "Leave", "SetKeys"}
 
 // verbLegal says in which states a verb may be called. In DESTROYED all answer
 // ErrClosed, in the others that are not named here ErrState.
@@ -97,6 +99,7 @@ var verbLegal = [...]uint8{
 	verbTick:     alive,
 	verbSendData: joining | among,
 	verbLeave:    joining | among | left,
+	verbSetKeys:  alive,
 }
 
 // heard notes that a member is alive. One that was lost is back.
@@ -372,7 +375,7 @@ func (g *GossipService) handleStatus(now time.Duration, in *envelopeIn, seq uint
 	if !in.proven() {
 		g.prove(in)
 	}
-	room := g.config.MaxMessageSize - wire.StatusOverhead
+	room := g.room - wire.StatusOverhead
 	push := &g.push
 	*push = pusher{g: g, to: in.from, budget: pushBudget}
 	var wanted versions.Digest
@@ -409,6 +412,8 @@ func (p *pusher) Push(e *datalog.Entry) bool {
 		return false
 	}
 	p.budget -= size
-	p.g.queue.emitData(p.to, e, wire.FlagPull, 0, view.Arc{}, 1)
+	if p.g.queue.emitData(p.to, e, wire.FlagPull, 0, view.Arc{}, 1) == nil {
+		p.g.stats.DropPush++
+	}
 	return true
 }

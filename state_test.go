@@ -94,8 +94,8 @@ func TestWhichMessageIsHandledInWhichState(t *testing.T) {
 		{wire.TypeStatus, "--HH.x", func(s *soloist) []byte { return s.status(everything(map[uint64]uint32{77: 1})) }},
 		{wire.TypeLeave, "--HH.x", func(s *soloist) []byte { return s.goodbye(77) }},
 	}
-	if len(cells) != int(wire.Types)-1 {
-		t.Fatalf("the table has %d rows for %d types of message", len(cells), wire.Types-1)
+	if len(cells) != int(wire.TypeSealed)-1 {
+		t.Fatalf("the table has %d rows for %d types of message beside Sealed", len(cells), wire.TypeSealed-1)
 	}
 	for _, c := range cells {
 		for i, column := range columnNames {

@@ -31,12 +31,13 @@ const (
 	TypeData
 	TypeStatus
 	TypeLeave
+	TypeSealed // the body, as package seal lays it out, goes on to the end of the datagram
 
 	// Types is the number of types, 0 included.
 	Types
 )
 
-var names = [Types]string{"Unknown", "Hello", "Welcome", "MemberList", "Ack", "Data", "Status", "Leave"}
+var names = [Types]string{"Unknown", "Hello", "Welcome", "MemberList", "Ack", "Data", "Status", "Leave", "Sealed"}
 
 // String returns the name of the type.
 func (t Type) String() string {
