@@ -111,20 +111,20 @@ func TestSimChangesOfKeysLoseNothing(t *testing.T) {
 func TestAChangeWithoutTheStepsBetweenIsNoticed(t *testing.T) {
 	c := newSimCluster(t, 4, lan(1), Config{Keys: [][]byte{testKey('a')}})
 	c.form()
-	if err := c.nodes[0].SetKeys(testKey('b')); err != nil {
+	if err := c.nodes[1].SetKeys(testKey('b')); err != nil {
 		t.Fatal(err)
 	}
-	c.nodes[0].say()
+	c.nodes[1].say()
 	c.net.Run(30 * time.Second)
 	for _, n := range c.nodes {
 		if n.Stats().DropSealed == 0 {
 			t.Errorf("node %v dropped nothing", n.addr)
 		}
 	}
-	if c.nodes[0].State() != StateDisconnected {
-		t.Errorf("the node that nobody understands is %v", c.nodes[0].State())
+	if c.nodes[1].State() != StateDisconnected {
+		t.Errorf("the node that nobody understands is %v", c.nodes[1].State())
 	}
-	if err := c.nodes[0].SetKeys(testKey('a')); err != nil {
+	if err := c.nodes[1].SetKeys(testKey('a')); err != nil {
 		t.Fatal(err)
 	}
 	c.await(20*time.Second, "it is back when it has the right key again", c.complete)
