@@ -171,7 +171,8 @@ type lane struct {
 	spent         chain // waiting for an answer after the last attempt
 	lingering     chain // waiting on, for as long as a slow loop may take
 	flying        int   // Data that wait for an answer, see flies
-	hellos        int
+	controls      int   // in any of the chains
+	hellos        int   // of these
 	window        int
 	shrunkAt      time.Duration
 	dataFirst     bool // in the next datagram, so that neither starves the other

@@ -394,7 +394,11 @@ func (g *GossipService) newOrigin(now time.Duration, in *envelopeIn, id uint64) 
 		g.prove(in)
 		return nil
 	}
-	o, evicted, ok := g.origins.Add(id, now, originIdle)
+	var via uint64
+	if in.member != nil {
+		via = in.member.ID
+	}
+	o, evicted, ok := g.origins.AddFrom(id, via, now, originIdle)
 	if !ok {
 		g.stats.DropOrigin++
 		return nil

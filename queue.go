@@ -18,7 +18,8 @@ const lingering = time.Second
 // queue holds the two bounded outbound queues, of control and of Data, sorted
 // by recipient into lanes. At the bound of control the oldest envelope makes
 // room (but for goodbyes, one for each member, which nothing follows), at the
-// bound of Data the new one is refused. There is at most one lane
+// bound of Data the new one is refused. To one recipient there is at most a share
+// of control, and of repairs: what is more is refused. There is at most one lane
 // for each envelope, and for each recipient that is only owed acknowledgements
 // up to the two bounds together; then acknowledgements are not made, and the
 // other side tries again.
@@ -55,14 +56,24 @@ func newQueue(c *Config, log *datalog.Log, stats *Stats, rng *rand.Rand) *queue 
 	}
 }
 
-// emit queues a control message; body is copied.
+// share is how much of a queue may be for one recipient, where that is who says how
+// much there is to say to it.
+func (q *queue) share() int { return max(q.limit/4, min(q.limit, 16)) }
+
+// emit queues a control message; body is copied. It returns nil if the recipient has
+// its share.
 func (q *queue) emit(to netip.AddrPort, kind wire.Type, body []byte, attempts int, answered bool) *envelopeOut {
+	if l := q.lanes[to]; l != nil && l.controls >= q.share() && kind != wire.TypeLeave {
+		q.stats.DropControl++
+		return nil
+	}
 	if q.age.len >= q.limit && kind != wire.TypeLeave {
 		q.stats.DropControl++
 		q.drop(q.age.head)
 	}
 	e := q.take(to, kind, attempts, answered)
 	e.body = append(e.body[:0], body...)
+	e.lane.controls++
 	q.age.push(e, inAge)
 	if kind == wire.TypeHello {
 		q.hellos++
@@ -192,6 +203,7 @@ func (q *queue) drop(e *envelopeOut) {
 		q.log.Release(e.entry)
 	} else {
 		q.age.remove(e, inAge)
+		l.controls--
 		if e.kind == wire.TypeHello {
 			q.hellos--
 			l.hellos--

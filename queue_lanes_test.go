@@ -29,7 +29,7 @@ func TestNeitherControlNorDataStarvesTheOther(t *testing.T) {
 		for q.spare() > 0 { // both always have as much as they like to send
 			q.emitData(peerAddr(1), q.one, wire.FlagPull, 0, none, 1)
 		}
-		for q.age.len < 64 {
+		for q.age.len < q.share() {
 			q.emit(peerAddr(1), wire.TypeMemberList, make([]byte, 92), 1, false)
 		}
 		d := q.datagram()

@@ -52,6 +52,15 @@ func (q *queueBench) audit() {
 			q.want(c.tail == prev && c.len == n, "a chain to %v holds %d and says %d", to, n, c.len)
 		}
 		q.want(l.flying == flying, "%d Data are in flight to %v, counted %d", flying, to, l.flying)
+		controls := 0
+		for _, c := range l.chains() {
+			for e := c.head; e != nil; e = e.links[inLane].next {
+				if !e.isData() {
+					controls++
+				}
+			}
+		}
+		q.want(l.controls == controls, "%d control are for %v, counted %d", controls, to, l.controls)
 		acks += len(l.acks)
 		if l.listed {
 			listed++
@@ -129,15 +138,18 @@ func queueByRandomSteps(t *testing.T, seed uint64, steps int) {
 		to := peerAddr(rng.IntN(peers))
 		switch rng.IntN(12) {
 		case 0, 1:
-			oldest, full := q.age.head, q.age.len == q.limit
+			l := q.lanes[to]
+			refused := l != nil && l.controls >= q.share()
+			oldest, full := q.age.head, q.age.len == q.limit && !refused
 			kind := []wire.Type{wire.TypeHello, wire.TypeMemberList}[rng.IntN(2)]
 			answered := rng.IntN(4) > 0
 			if full {
 				delete(alive, oldest)
 			}
 			e := q.emit(to, kind, make([]byte, rng.IntN(400)), 1+rng.IntN(3), answered)
+			q.want((e == nil) == refused, "control was refused: %v, and the recipient had its share: %v", e == nil, refused)
 			q.emitted[e] = step
-			if answered {
+			if answered && e != nil {
 				alive[e] = true
 			}
 		case 2, 3, 4:

@@ -374,6 +374,9 @@ func (g *GossipService) callNext() bool {
 func (g *GossipService) handleStatus(now time.Duration, in *envelopeIn, seq uint32, s wire.Status) {
 	if !in.proven() {
 		g.prove(in)
+		if g.repair.Skipping(now) { // not at a stranger's word
+			return
+		}
 	}
 	room := g.room - wire.StatusOverhead
 	push := &g.push
@@ -407,7 +410,8 @@ type pusher struct {
 
 func (p *pusher) Push(e *datalog.Entry) bool {
 	size := wire.DataSize(0, len(e.Payload))
-	if p.budget < size || p.g.queue.spare() <= p.g.config.MaxOutputMessages/2 || !p.g.afford(p.to, size) {
+	if p.budget < size || p.g.queue.spare() <= p.g.config.MaxOutputMessages/2 ||
+		p.g.queue.load(p.to) >= p.g.queue.share() || !p.g.afford(p.to, size) {
 		p.g.stats.DropPush++
 		return false
 	}

@@ -19,6 +19,7 @@ type Origin struct {
 	Given  uint32 // last counter that was delivered in order, where order is kept
 
 	touched time.Duration
+	via     uint64 // the member that told of it first, 0 for none
 
 	epoch int64     // number of the current epoch of young messages
 	young [2]uint32 // lowest counter received in it and in the one before; 0 if none
@@ -100,11 +101,15 @@ func (o *Origin) StuckUpTo() uint32 { return o.gapHighest }
 // Bound: limit origins, each with two windows. A full table takes a new origin
 // only in place of one that was idle long enough, the idlest first, so that a
 // flood of invented origins cannot push out those still heard of: it is refused
-// instead. The node's own origin counts, and is never evicted.
+// instead. Nor can one member fill the table with inventions for the rest of that
+// time: what another member tells of takes the place of the idlest origin of the
+// member with the most, if that has more. The node's own origin counts, and is
+// never evicted.
 type Table struct {
 	limit  int
 	byID   map[uint64]*Origin
 	sorted []*Origin
+	shares map[uint64]int // how many origins each member told of first
 	kept   uint64
 	pool   Pool
 
@@ -122,7 +127,9 @@ type retiree struct{ seen, direct uint32 }
 
 // NewTable returns an empty table for at most limit origins.
 func NewTable(limit int) *Table {
-	return &Table{limit: limit, byID: make(map[uint64]*Origin), retired: make(map[uint64]retiree)}
+	return &Table{
+		limit: limit, byID: make(map[uint64]*Origin), shares: make(map[uint64]int), retired: make(map[uint64]retiree),
+	}
 }
 
 // Len returns the number of origins.
@@ -158,19 +165,32 @@ func (t *Table) Keep(id uint64) {
 // been idle for at least idle; evicted is its ID, 0 if none had to go. If none is
 // idle enough ok is false.
 func (t *Table) Add(id uint64, now, idle time.Duration) (o *Origin, evicted uint64, ok bool) {
+	return t.AddFrom(id, 0, now, idle)
+}
+
+// AddFrom is Add of an origin that the member via told of, 0 for none. If no origin
+// is idle enough, and via told of fewer than another member did, one of that
+// member's makes room.
+func (t *Table) AddFrom(id, via uint64, now, idle time.Duration) (o *Origin, evicted uint64, ok bool) {
 	if o := t.byID[id]; o != nil {
 		return o, 0, true
 	}
 	past, again := t.retired[id]
 	if len(t.sorted) >= t.limit {
 		victim := t.idlest(now, idle)
+		if victim == nil && via != 0 {
+			victim = t.surplus(via)
+		}
 		if victim == nil {
 			return nil, 0, false
 		}
 		evicted = victim.ID
 		t.retire(victim)
 	}
-	o = &Origin{ID: id, touched: now}
+	o = &Origin{ID: id, via: via, touched: now}
+	if via != 0 {
+		t.shares[via]++
+	}
 	t.byID[id] = o
 	t.sorted = slices.Insert(t.sorted, t.Search(id), o)
 	if again {
@@ -202,9 +222,34 @@ func (t *Table) Remove(id uint64) {
 	}
 	o.Seen.Release(&t.pool)
 	o.Direct.Release(&t.pool)
+	if t.shares[o.via]--; t.shares[o.via] <= 0 {
+		delete(t.shares, o.via)
+	}
 	delete(t.byID, id)
 	i := t.Search(id)
 	t.sorted = slices.Delete(t.sorted, i, i+1)
+}
+
+// surplus returns the idlest origin of the member that told of the most, if those
+// are at least two more than via told of, else nil. It looks at all members and,
+// if there is one to go, at all origins.
+func (t *Table) surplus(via uint64) (victim *Origin) {
+	var from uint64
+	most := t.shares[via] + 1
+	for member, n := range t.shares {
+		if n > most || n == most && from != 0 && member < from {
+			from, most = member, n
+		}
+	}
+	if from == 0 {
+		return nil
+	}
+	for _, o := range t.sorted {
+		if o.via == from && o.ID != t.kept && (victim == nil || o.touched < victim.touched) {
+			victim = o
+		}
+	}
+	return victim
 }
 
 // idlest returns the origin longest idle if that is at least idle, else nil. It

@@ -76,17 +76,20 @@ func (v *View) split(dst []Delegate, arc Arc, k int, now time.Duration) []Delega
 }
 
 // cut divides the arc in k equal ones and appends the first member of each that
-// may be its delegate.
+// may be its delegate, one that is proven if there is any: others may not exist.
 func (v *View) cut(dst []Delegate, arc Arc, k int, may func(*Member) bool) []Delegate {
 	length := uint64(arc.Len())
 	for i := range uint64(k) {
 		part := Arc{arc.Lo + uint32(i*length/uint64(k)), arc.Lo + uint32((i+1)*length/uint64(k))}
 		first, n := v.within(part)
-		for j := range n {
-			if m := v.clockwise(first + j); may(m) {
-				dst = append(dst, Delegate{Member: m})
-				break
+		var delegate *Member
+		for j := 0; j < n && (delegate == nil || !delegate.Proven); j++ {
+			if m := v.clockwise(first + j); may(m) && (delegate == nil || m.Proven) {
+				delegate = m
 			}
+		}
+		if delegate != nil {
+			dst = append(dst, Delegate{Member: delegate})
 		}
 	}
 	return dst

@@ -52,6 +52,8 @@ func Pos(id uint64) uint32 { return uint32(id >> 32) }
 // View is the ring of known members without the node itself. It holds at most
 // limit of them: at the limit the most crowded octave of distance from the
 // node, per side, gives one up, but never one of the Near nearest on each side.
+// Where more than a quarter of them are not proven, one of those goes: however
+// much somebody invents, it drives no more of the others out.
 // A View is for one goroutine at a time.
 type View struct {
 	self   uint64
@@ -242,6 +244,21 @@ func (v *View) Nearest(dst []*Member, id uint64, n int) []*Member {
 // crowded returns the member to give up: of the most crowded octave of distance
 // per side, the one that leaves the smallest hole, but not kept.
 func (v *View) crowded(kept *Member) *Member {
+	hearsay := 0
+	for _, m := range v.ring {
+		if !m.Proven && m != kept {
+			hearsay++
+		}
+	}
+	may := func(m *Member) bool { return m != kept && (4*hearsay <= v.limit || !m.Proven) }
+	if gone := v.mostCrowded(may); gone != nil {
+		return gone
+	}
+	return v.mostCrowded(func(m *Member) bool { return m != kept })
+}
+
+// mostCrowded is crowded among those that may go; nil if none of them may.
+func (v *View) mostCrowded(may func(*Member) bool) *Member {
 	var counts [2][33]int
 	n := len(v.ring)
 	first := v.Search(v.self)
@@ -254,7 +271,7 @@ func (v *View) crowded(kept *Member) *Member {
 		return 1, bits.Len32(-cw)
 	}
 	for i := Near; i < n-Near; i++ {
-		if v.ring[(first+i)%n] != kept {
+		if may(v.ring[(first+i)%n]) {
 			s, o := octave(i)
 			counts[s][o]++
 		}
@@ -270,7 +287,7 @@ func (v *View) crowded(kept *Member) *Member {
 	var gone *Member
 	smallest := ^uint32(0)
 	for i := Near; i < n-Near; i++ {
-		if s, o := octave(i); s != side || o != oct || v.ring[(first+i)%n] == kept {
+		if s, o := octave(i); s != side || o != oct || !may(v.ring[(first+i)%n]) {
 			continue
 		}
 		before, after := v.ring[(first+i-1)%n], v.ring[(first+i+1)%n]
