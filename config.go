@@ -322,15 +322,16 @@ type Stats struct {
 	DropLeft        uint64 // arrived after Leave
 
 	// Messages dropped on arrival.
-	DropCluster  uint64 // Hello of another cluster, by name
-	DropIllegal  uint64 // not legal in the state the node was in
-	DropAck      uint64 // sequence numbers acknowledged that nothing waits for, or by the wrong sender
-	DropWelcome  uint64 // Welcome that answers no Hello
-	DropLeave    uint64 // Leave of a member that it did not come from
-	DropMember   uint64 // hearsay not taken: own, unusable, or lost or gone within 60 s
-	DropStranger uint64 // from a node that has not proved its address, where only a member is believed
-	DropOrigin   uint64 // Data of one more origin than the table, or for strangers half of it, holds
-	DropAhead    uint64 // Data far ahead of what was heard of its origin, from a source not proven
+	DropCluster   uint64 // Hello of another cluster, by name
+	DropIllegal   uint64 // not legal in the state the node was in
+	DropAck       uint64 // sequence numbers acknowledged that nothing waits for, or by the wrong sender
+	DropWelcome   uint64 // Welcome that answers no Hello
+	DropLeave     uint64 // Leave of a member that it did not come from
+	DropMember    uint64 // hearsay not taken: own, unusable, or lost or gone within 60 s
+	DropStranger  uint64 // from a node that has not proved its address, where only a member is believed
+	DropRecipient uint64 // Direct messages for somebody else
+	DropOrigin    uint64 // Data of one more origin than the table, or for strangers half of it, holds
+	DropAhead     uint64 // Data far ahead of what was heard of its origin, from a source not proven
 
 	// Output not made.
 	DropAmplify   uint64 // answers that would exceed three times what an unproven source sent

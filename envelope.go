@@ -55,6 +55,7 @@ type envelopeOut struct {
 	hops  uint8
 	arc   view.Arc
 
+	to       uint64 // Direct: the member it is for, 0 if it is not known who is there
 	page     uint64 // MemberList: the id at which the next page begins
 	left     int    // MemberList: the members that are left for it
 	newcomer bool   // Hello: who answers is new to the cluster
@@ -65,6 +66,9 @@ type envelopeOutLink struct{ prev, next *envelopeOut }
 func (e *envelopeOut) isData() bool { return e.entry != nil }
 
 func (e *envelopeOut) size() int {
+	if e.to != 0 {
+		return wire.DataSize(wire.FlagArc, len(e.entry.Payload))
+	}
 	if e.isData() {
 		return wire.DataSize(e.flags, len(e.entry.Payload))
 	}
@@ -76,11 +80,15 @@ func (e *envelopeOut) appendTo(b []byte, tag uint16) []byte {
 	if !e.isData() {
 		return append(b, e.body...)
 	}
-	return wire.Data{
+	d := wire.Data{
 		Origin: e.entry.Origin, Counter: e.entry.Counter,
 		Flags: e.flags, Hops: e.hops, Lo: e.arc.Lo, Hi: e.arc.Hi,
 		Payload: e.entry.Payload,
-	}.AppendTo(b)
+	}
+	if e.to != 0 {
+		d.SetRecipient(e.to)
+	}
+	return d.AppendTo(b)
 }
 
 // The two kinds of chain an envelope can be in at the same time.
@@ -391,6 +399,7 @@ func (g *GossipService) unanswered(now time.Duration, e *envelopeOut) {
 		g.handOver(now, e)
 	}
 	if e.attempt < e.attempts {
+		g.nameRecipient(e) // somebody else may be there by now
 		g.queue.resend(now, e)
 		return
 	}

@@ -208,12 +208,20 @@ func (g *GossipService) copies(s Spread) int {
 func (g *GossipService) publish(now time.Duration, e *datalog.Entry, s Spread) {
 	switch s.kind {
 	case spreadDirect:
-		g.queue.emitData(s.to.ap, e, wire.FlagDirect, 0, view.Arc{}, g.config.RetryAttempts)
+		g.nameRecipient(g.queue.emitData(s.to.ap, e, wire.FlagDirect, 0, view.Arc{}, g.config.RetryAttempts))
 	case spreadRandom:
 		g.passOn(now, e, netip.AddrPort{}, 0)
 	default:
 		e.Handled = true // the origin covers all the ring
 		g.forward(now, e, view.All(uint64(g.id)), min(publishFactor, g.config.MaxOutputMessages), 0, 0)
+	}
+}
+
+// nameRecipient names the recipient of a Direct message, if it is known: nobody else will
+// take it then, wherever somebody sends a copy of it.
+func (g *GossipService) nameRecipient(e *envelopeOut) {
+	if m := g.roster.ByAddr(e.lane.to); e.flags&wire.FlagDirect != 0 && m != nil && m.Proven {
+		e.to = m.ID
 	}
 }
 
@@ -293,6 +301,11 @@ func (g *GossipService) handleData(now time.Duration, in *envelopeIn, seq uint32
 		g.acknowledgeData(now, in, seq, &d)
 		g.stats.Duplicate++
 		g.jump(in, d.Counter)
+		return
+	}
+	if to, direct := d.Recipient(); direct && to != uint64(g.id) {
+		g.stats.DropRecipient++
+		g.probe(in.from) // so that it learns who is here
 		return
 	}
 	o, window := g.sequence(now, in, seq, &d)

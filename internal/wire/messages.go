@@ -41,7 +41,7 @@ func ParseAck(b []byte) (m Ack, n int, ok bool) {
 
 // Flags of Data. An unknown one is passed over.
 const (
-	FlagArc    uint8 = 1 << iota // an arc of the ring follows: cover it
+	FlagArc    uint8 = 1 << iota // an arc of the ring follows: cover it; or a recipient, with FlagDirect
 	FlagRe                       // the arc was handed over because a delegate is silent
 	FlagOut                      // the receiver lies outside the arc that it is to cover
 	FlagNoOut                    // this arc is not to be handed to anybody outside again
@@ -51,7 +51,8 @@ const (
 )
 
 // Data carries one payload. Origin and Counter are never 0. The arc, there with
-// FlagArc, is half open: its first position and the one behind its last.
+// FlagArc, is half open: its first position and the one behind its last. In a
+// Direct message it is the id of the only node that is to take it.
 //
 //	+--------+---------+-------+------+--------+---------+---------+
 //	| origin | counter | flags | hops | length | arc     | payload |
@@ -64,6 +65,19 @@ type Data struct {
 	Hops    uint8
 	Lo, Hi  uint32
 	Payload []byte // at most 65535 bytes
+}
+
+// SetRecipient makes a Direct message one for a node with this id only.
+func (m *Data) SetRecipient(id uint64) {
+	m.Flags |= FlagArc
+	m.Lo, m.Hi = uint32(id>>32), uint32(id)
+}
+
+// Recipient returns the id of the only node that is to take a Direct message, if
+// there is one.
+func (m *Data) Recipient() (id uint64, ok bool) {
+	const both = FlagDirect | FlagArc
+	return uint64(m.Lo)<<32 | uint64(m.Hi), m.Flags&both == both
 }
 
 // AppendTo appends the body to b.
