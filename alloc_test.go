@@ -2,6 +2,7 @@ package gossip
 
 import (
 	"encoding/binary"
+	"errors"
 	"net/netip"
 	"testing"
 	"time"
@@ -215,4 +216,16 @@ func TestUpkeepAllocatesNothing(t *testing.T) {
 		step()
 	})
 	m.want(m.roster.Len() == 64, "of 64 members %d are left", m.roster.Len())
+}
+
+func TestARefusedSendDataAllocatesNothing(t *testing.T) {
+	m := newTreadmill(t, Config{})
+	payload := make([]byte, payloadSize)
+	for m.SendData(payload) == nil {
+	}
+	m.free("SendData with the queue full", func() {
+		if err := m.SendData(payload); !errors.Is(err, ErrQueueFull) {
+			t.Fatalf("with the queue full SendData returned %v", err)
+		}
+	})
 }

@@ -93,6 +93,7 @@ type GossipService struct {
 	hints     repair.News
 	cluster   []byte // Config.Cluster
 	room      int    // bytes of messages in a datagram, sealed or not
+	full      error  // ErrQueueFull, made once: a busy caller may see it often
 	ring      *seal.Ring
 	ad        []byte // additional data of a sealed datagram
 	push      pusher
@@ -306,7 +307,7 @@ func (g *GossipService) SendData(payload []byte, spread ...Spread) error {
 		return fmt.Errorf("%w: %d bytes, MaxPayload is %d", ErrTooLarge, len(payload), g.MaxPayload())
 	}
 	if n := g.copies(s); g.queue.spare() < n {
-		return fmt.Errorf("%w: %d of %d in it", ErrQueueFull, g.queue.data, g.config.MaxOutputMessages)
+		return g.full
 	}
 	now := g.now()
 	e, err := g.number(now, payload, s)

@@ -13,7 +13,8 @@ const mostNews = 256
 
 // News is a list of messages to offer to others. The zero value is empty.
 type News struct {
-	items []item
+	items  []item
+	oldest int // of a full list
 }
 
 type item struct {
@@ -23,17 +24,19 @@ type item struct {
 
 // Add puts a message on the list.
 func (n *News) Add(origin uint64, counter uint32) {
-	if len(n.items) == mostNews {
-		n.items = n.items[:copy(n.items, n.items[1:])]
+	if len(n.items) < mostNews {
+		n.items = append(n.items, item{origin, counter})
+		return
 	}
-	n.items = append(n.items, item{origin, counter})
+	n.items[n.oldest] = item{origin, counter}
+	n.oldest = (n.oldest + 1) % mostNews
 }
 
 // Empty reports whether there is no news.
 func (n *News) Empty() bool { return len(n.items) == 0 }
 
 // Clear empties the list.
-func (n *News) Clear() { n.items = n.items[:0] }
+func (n *News) Clear() { n.items, n.oldest = n.items[:0], 0 }
 
 // Offer returns what is on the list, as far as it fits in room bytes, and
 // empties the list.
