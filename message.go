@@ -278,6 +278,9 @@ func (g *GossipService) keepUp(now time.Duration) {
 		pause, most = g.comparePause(), g.room/wire.MinMemberSize
 	}
 	if u.Exchange.Due(now, pause, g.rng) {
+		if !fast {
+			g.queue.trim()
+		}
 		u.probes = mostProbes
 		g.askForMissing(now)
 		g.giveUpStuck(now)

@@ -46,7 +46,11 @@ type queue struct {
 	acks      int
 	freeEnvs  *envelopeOut
 	freeLanes []*lane
+	grown     bool // beyond what an idle node needs
 }
+
+// few is how many lanes, and envelopes, an idle node has at a time.
+const few = 8
 
 func newQueue(c *Config, log *datalog.Log, stats *Stats, rng *rand.Rand) *queue {
 	return &queue{
@@ -261,6 +265,17 @@ func (q *queue) clear() {
 	}
 }
 
+// trim lets an empty queue forget the memory that a busy time has needed.
+func (q *queue) trim() {
+	if !q.grown || len(q.lanes) > 0 || q.ready.Len() > 0 {
+		return
+	}
+	q.grown = false
+	q.bySeq, q.lanes = map[uint32]*envelopeOut{}, map[netip.AddrPort]*lane{}
+	q.ready, q.timers = fifo.Queue[*lane]{}, nil
+	q.freeEnvs, q.freeLanes = nil, nil
+}
+
 // pending reports whether next has anything to return.
 func (q *queue) pending() bool { return q.ready.Len() > 0 }
 
@@ -373,6 +388,7 @@ func (q *queue) take(to netip.AddrPort, kind wire.Type, attempts int, answered b
 	} else {
 		q.freeEnvs, e.links[inLane].next = e.links[inLane].next, nil
 	}
+	q.grown = q.grown || q.age.len+q.data > few
 	e.lane, e.kind, e.attempts, e.answered = q.lane(to), kind, attempts, answered
 	return e
 }

@@ -159,7 +159,7 @@ func (g *GossipService) handleWelcome(now time.Duration, in *envelopeIn, w wire.
 	}
 	in.proved = true // it names what was sent to lane.to, wherever it comes from
 	at, asked, newcomer := e.lane.to, binary.BigEndian.Uint64(e.body[2:]) == 0, e.newcomer
-	if m := g.roster.Get(w.From.ID); m != nil && m.Proven && m.Addr != at && m.Says != at {
+	if m := g.roster.Get(w.From.ID); m != nil && m.Proven && m.Addr != at && !m.Says(at) {
 		// One node at two addresses, one that moved, or a liar: the member stays
 		// where it is until it is lost there, or says itself that it is here.
 		g.roster.Answered(at, m.ID)
@@ -169,7 +169,8 @@ func (g *GossipService) handleWelcome(now time.Duration, in *envelopeIn, w wire.
 	}
 	m, added := g.roster.Admit(w.From.ID, at, now)
 	if in.member = m; m != nil {
-		m.Proven, m.Says = true, w.From.Addr
+		m.Proven = true
+		m.Said(w.From.Addr)
 		g.roster.SendsFrom(m, in.from)
 		g.measure(now, m, e)
 	}

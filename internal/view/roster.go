@@ -57,7 +57,7 @@ type contact struct {
 }
 
 // NewRoster returns an empty roster of a view of at most limit members; who is
-// new is passed on passes times.
+// new is passed on passes times, at most 255.
 func NewRoster(self uint64, limit, passes int) *Roster {
 	return &Roster{View: New(self, limit), passes: passes, lastLost: never, gone: map[uint64]time.Duration{}}
 }
@@ -245,13 +245,13 @@ func (r *Roster) Tell(m *Member) {
 	if m.passes == 0 {
 		r.news = append(r.news, m)
 	}
-	m.passes = r.passes
+	m.passes = uint8(r.passes)
 }
 
 // News appends up to n members whose arrival is to be passed on now, the least
 // told first, and counts this as one pass.
 func (r *Roster) News(dst []*Member, n int) []*Member {
-	slices.SortStableFunc(r.news, func(a, b *Member) int { return b.passes - a.passes })
+	slices.SortStableFunc(r.news, func(a, b *Member) int { return int(b.passes) - int(a.passes) })
 	n = min(n, len(r.news))
 	told := len(dst)
 	dst = append(dst, r.news[:n]...)

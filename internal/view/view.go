@@ -30,14 +30,43 @@ type Member struct {
 	Addr netip.AddrPort
 
 	RTT          RTT
-	Proven       bool          // it has shown that it can be reached at Addr
 	Heard        time.Duration // when something last came from Addr, since the service's start
 	SuspectUntil time.Duration // until then its silence is taken for absence
-	Asked        int           // how often it was asked whether it lives, since it was heard
+	Proven       bool          // it has shown that it can be reached at Addr
+	Asked        uint8         // how often it was asked whether it lives, since it was heard
+	passes       uint8         // how many times its arrival is still to be passed on
 
-	Says   netip.AddrPort // where it says that it is to be reached, if it said so
-	source netip.AddrPort // where its datagrams come from, if not from Addr
-	passes int            // how many times its arrival is still to be passed on
+	elsewhere *elsewhere // nil for most members, of which a node has many
+}
+
+// elsewhere is where a member is beside its address.
+type elsewhere struct {
+	says   netip.AddrPort // where it says that it is to be reached
+	source netip.AddrPort // where its datagrams come from
+}
+
+// Says reports whether m said that it is to be reached at an address other than
+// the one it is known at.
+func (m *Member) Says(addr netip.AddrPort) bool {
+	return m.elsewhere != nil && m.elsewhere.says == addr
+}
+
+// Said notes where m said that it is to be reached.
+func (m *Member) Said(addr netip.AddrPort) {
+	switch {
+	case m.elsewhere != nil:
+		m.elsewhere.says = addr
+	case addr != m.Addr:
+		m.elsewhere = &elsewhere{says: addr}
+	}
+}
+
+// source returns where the datagrams of m come from, if not from its address.
+func (m *Member) source() (addr netip.AddrPort, ok bool) {
+	if m.elsewhere == nil {
+		return netip.AddrPort{}, false
+	}
+	return m.elsewhere.source, m.elsewhere.source.IsValid()
 }
 
 // Pos returns the member's position on the ring.
@@ -130,8 +159,8 @@ func (v *View) Remove(m *Member) {
 	}
 	v.ring = slices.Delete(v.ring, i, i+1)
 	delete(v.byAddr, m.Addr)
-	if m.source.IsValid() {
-		delete(v.byAddr, m.source)
+	if source, ok := m.source(); ok {
+		delete(v.byAddr, source)
 	}
 }
 
@@ -148,8 +177,8 @@ func (v *View) Wants(id uint64) bool {
 // Move records that m is now at addr, where no other member is.
 func (v *View) Move(m *Member, addr netip.AddrPort) {
 	delete(v.byAddr, m.Addr)
-	if m.source == addr {
-		m.source = netip.AddrPort{}
+	if source, ok := m.source(); ok && source == addr {
+		m.elsewhere.source = netip.AddrPort{}
 	}
 	m.Addr = addr
 	v.byAddr[addr] = m
@@ -161,10 +190,13 @@ func (v *View) SendsFrom(m *Member, source netip.AddrPort) {
 	if v.byAddr[source] != nil || source == m.Addr {
 		return
 	}
-	if m.source.IsValid() {
-		delete(v.byAddr, m.source)
+	if old, ok := m.source(); ok {
+		delete(v.byAddr, old)
 	}
-	m.source = source
+	if m.elsewhere == nil {
+		m.elsewhere = new(elsewhere)
+	}
+	m.elsewhere.source = source
 	v.byAddr[source] = m
 }
 
