@@ -276,7 +276,6 @@ func (q *queue) lane(to netip.AddrPort) *lane {
 		}
 		*l = lane{to: to, window: firstWindow, index: -1, acks: l.acks[:0], listed: l.listed}
 		q.lanes[to] = l
-		q.grown = q.grown || len(q.lanes) > few
 	}
 	return l
 }

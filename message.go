@@ -253,6 +253,7 @@ const (
 	originIdle = time.Hour               // until an origin may make room for another
 	exchanged  = 16                      // members in one exchange
 	mostProbes = 64                      // Hellos to doubtful addresses in a TickInterval
+	trimEvery  = 16                      // exchanges of an idle node
 	longProbe  = 4 * time.Second         // between two rounds of Hellos of a node that is alone
 )
 
@@ -278,8 +279,9 @@ func (g *GossipService) keepUp(now time.Duration) {
 		pause, most = g.comparePause(), g.room/wire.MinMemberSize
 	}
 	if u.Exchange.Due(now, pause, g.rng) {
-		if !fast {
+		if !fast && u.turn%trimEvery == 0 {
 			g.queue.trim()
+			g.body = nil
 		}
 		u.probes = mostProbes
 		g.askForMissing(now)

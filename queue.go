@@ -46,11 +46,7 @@ type queue struct {
 	acks      int
 	freeEnvs  *envelopeOut
 	freeLanes []*lane
-	grown     bool // beyond what an idle node needs
 }
-
-// few is how many lanes, and envelopes, an idle node has at a time.
-const few = 8
 
 func newQueue(c *Config, log *datalog.Log, stats *Stats, rng *rand.Rand) *queue {
 	return &queue{
@@ -267,10 +263,9 @@ func (q *queue) clear() {
 
 // trim lets an empty queue forget the memory that a busy time has needed.
 func (q *queue) trim() {
-	if !q.grown || len(q.lanes) > 0 || q.ready.Len() > 0 {
+	if len(q.lanes) > 0 || q.ready.Len() > 0 {
 		return
 	}
-	q.grown = false
 	q.bySeq, q.lanes = map[uint32]*envelopeOut{}, map[netip.AddrPort]*lane{}
 	q.ready, q.timers = fifo.Queue[*lane]{}, nil
 	q.freeEnvs, q.freeLanes = nil, nil
@@ -388,7 +383,6 @@ func (q *queue) take(to netip.AddrPort, kind wire.Type, attempts int, answered b
 	} else {
 		q.freeEnvs, e.links[inLane].next = e.links[inLane].next, nil
 	}
-	q.grown = q.grown || q.age.len+q.data > few
 	e.lane, e.kind, e.attempts, e.answered = q.lane(to), kind, attempts, answered
 	return e
 }

@@ -63,8 +63,8 @@ func TestTableEvictsTheIdlestAndOnlyIfIdleEnough(t *testing.T) {
 	if _, evicted, ok := table.Add(4, 62*time.Minute, anHour); !ok || evicted != 3 || table.Get(3) != nil || table.Len() != 3 {
 		t.Fatalf("origin 3 is the idlest beside our own and should go for 4, but %d went, %v", evicted, ok)
 	}
-	if table.pool.n != 2 {
-		t.Fatalf("both bitmaps of origin 3 should be in the pool, but %d are", table.pool.n)
+	if len(table.pool.free) != 2 {
+		t.Fatalf("both bitmaps of origin 3 should be in the pool, but %d are", len(table.pool.free))
 	}
 	if _, evicted, ok := table.Add(5, 90*time.Minute, anHour); !ok || evicted != 2 {
 		t.Fatalf("origin 2 was touched at 30m and should go at 90m, but %d went, %v", evicted, ok)

@@ -248,26 +248,25 @@ type bitmap [Width / wordBits]uint64
 //
 // Bound: 64 bitmaps of 128 bytes; those returned beyond that are left to the
 // garbage collector.
-type Pool struct {
-	free [64]*bitmap
-	n    int
-}
+type Pool struct{ free []*bitmap }
+
+const mostFree = 64
 
 func (p *Pool) get() *bitmap {
-	if p.n == 0 {
+	last := len(p.free) - 1
+	if last < 0 {
 		return new(bitmap)
 	}
-	p.n--
-	b := p.free[p.n]
-	p.free[p.n] = nil
+	b := p.free[last]
+	p.free[last] = nil
+	p.free = p.free[:last]
 	return b
 }
 
 func (p *Pool) put(b *bitmap) {
-	if p.n == len(p.free) {
+	if len(p.free) == mostFree {
 		return
 	}
 	*b = bitmap{}
-	p.free[p.n] = b
-	p.n++
+	p.free = append(p.free, b)
 }

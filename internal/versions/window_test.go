@@ -238,8 +238,8 @@ func TestWindowTakesALateMessageOnce(t *testing.T) {
 	if v := w.Add(2, &p); v != Seen {
 		t.Fatalf("message 2 came a second time and is %v", v)
 	}
-	if p.n != 1 {
-		t.Fatalf("the gap is closed, so the pool should have the bitmap back, but holds %d", p.n)
+	if len(p.free) != 1 {
+		t.Fatalf("the gap is closed, so the pool should have the bitmap back, but holds %d", len(p.free))
 	}
 }
 
@@ -271,10 +271,10 @@ func TestPoolKeepsFewBitmapsAndCleanOnes(t *testing.T) {
 	for i := range windows {
 		windows[i].Release(&p)
 	}
-	if p.n != len(p.free) {
-		t.Fatalf("%d bitmaps came back, and the pool should hold %d, not %d", len(windows), len(p.free), p.n)
+	if len(p.free) != mostFree {
+		t.Fatalf("%d bitmaps came back, and the pool should hold %d, not %d", len(windows), mostFree, len(p.free))
 	}
-	for p.n > 0 {
+	for len(p.free) > 0 {
 		if b := p.get(); *b != (bitmap{}) {
 			t.Fatalf("a bitmap of the pool should be clear but has %v", *b)
 		}
