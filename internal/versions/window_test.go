@@ -264,7 +264,7 @@ func TestWindowGivesUpWhatIsTooFarBehind(t *testing.T) {
 
 func TestPoolKeepsFewBitmapsAndCleanOnes(t *testing.T) {
 	var p Pool
-	windows := make([]Window, 2*len(p.free))
+	windows := make([]Window, 2*mostFree)
 	for i := range windows {
 		windows[i].Add(900, &p)
 	}
