@@ -17,7 +17,7 @@ const amplification = 3
 
 // leastTimeout is how long an acknowledgement is waited for at least, beside
 // Config.AckDelay.
-const leastTimeout = 20 * time.Millisecond
+const leastTimeout = 5 * time.Millisecond
 
 // envelopeIn is where a datagram that is being handled came from.
 type envelopeIn struct {
