@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"slices"
 	"time"
 
 	"example.com/gossip/internal/datalog"
@@ -349,30 +348,6 @@ func (g *GossipService) anybody(now time.Duration) *view.Member {
 	return g.members[0]
 }
 
-// exchange tells m of members: the node itself, some near m on the ring, and
-// random ones.
-func (g *GossipService) exchange(m *view.Member, most int) {
-	g.members = g.roster.Nearest(g.members[:0], m.ID, exchanged/2)
-	near := len(g.members)
-	g.members = g.roster.Sample(g.members, g.rng, most-near, func(x *view.Member) bool {
-		return x != m && !slices.Contains(g.members[:near], x)
-	})
-	g.list.Reset(false)
-	g.list.Add(g.me(), g.room)
-	g.emitMembers(m.Addr, g.members)
-}
-
-// meetNeighbours asks those that are nearest on the ring and never showed
-// themselves: they must know this node, for arcs go from neighbour to neighbour.
-func (g *GossipService) meetNeighbours() {
-	g.members = g.roster.Nearest(g.members[:0], uint64(g.id), 2*view.Near)
-	for _, m := range g.members {
-		if !m.Proven {
-			g.probe(m.Addr)
-		}
-	}
-}
-
 // compare tells m the next page of what was seen here.
 func (g *GossipService) compare(now time.Duration, m *view.Member) {
 	if g.repair.Skipping(now) {
@@ -420,55 +395,6 @@ func (g *GossipService) heal(now time.Duration) {
 		if i < 2 || g.rng.IntN(len(g.members)-2) < 2 {
 			g.emitOffer(m.Addr, digest)
 		}
-	}
-}
-
-// announce passes on who is new.
-func (g *GossipService) announce(now time.Duration) {
-	if m := g.anybody(now); m != nil {
-		g.members = g.roster.News(g.members[:0], exchanged)
-		g.list.Reset(true)
-		g.emitMembers(m.Addr, g.members)
-	}
-	if !g.roster.HasNews() {
-		g.upkeep.Announce.Stop()
-	}
-}
-
-func (g *GossipService) tell(now time.Duration, m *view.Member) {
-	g.roster.Tell(m)
-	g.upkeep.Announce.By(now + newsPause/2)
-}
-
-// probeContacts says Hello to seeds and lost members.
-func (g *GossipService) probeContacts(now time.Duration) {
-	g.contacts = g.roster.Probes(g.contacts[:0], g.state == StateConnected, now)
-	for _, to := range g.contacts {
-		g.greet(to, 0, 1)
-	}
-}
-
-// greet says Hello; with token 0 it asks for one.
-func (g *GossipService) greet(to netip.AddrPort, token uint64, attempts int) *envelopeOut {
-	h := wire.Hello{Version: wire.Version, Token: token, From: g.me(), Cluster: g.cluster}
-	g.body = h.AppendTo(g.body[:0])
-	return g.emit(to, wire.TypeHello, attempts, true)
-}
-
-// probe asks who is at a doubtful address, a bounded number of times.
-func (g *GossipService) probe(to netip.AddrPort) *envelopeOut {
-	if g.upkeep.probes == 0 || g.queue.greets(to) {
-		return nil
-	}
-	g.upkeep.probes--
-	return g.greet(to, 0, 1)
-}
-
-// prove asks a source that is not proven to say who it is, if that could make
-// a member of it.
-func (g *GossipService) prove(in *envelopeIn) {
-	if in.member != nil || g.roster.Len() < g.config.MaxMembers {
-		g.probe(in.from)
 	}
 }
 
