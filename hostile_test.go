@@ -3,6 +3,7 @@ package gossip
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -252,25 +253,34 @@ func (c *tap) attack(t *testing.T, sent map[string]int, count int, from []net.Pa
 	}
 }
 
-// Messages are not authenticated, so under attack a node may take some that were
-// never said. What it may not is fall over, forget its peers or grow.
+var attackBy = flag.Int("attack", 200_000, "how many datagrams `number` there are in TestAnAttackDoesNotBringANodeDown")
+
+// In clear messages are not authenticated, so under attack a node may take some
+// that were never said. What it may not is fall over, forget its peers or grow.
+// Sealed it takes none.
 func TestAnAttackDoesNotBringANodeDown(t *testing.T) {
-	const seed = 20
-	count := 200_000
+	count := *attackBy
 	if testing.Short() {
 		count /= 10
 	}
+	t.Run("in clear", func(t *testing.T) { underAttack(t, count, nil) })
+	t.Run("sealed", func(t *testing.T) { underAttack(t, count, [][]byte{testKey('k')}) })
+}
+
+func underAttack(t *testing.T, count int, keys [][]byte) {
+	const seed = 20
 	rng := rand.New(rand.NewPCG(seed, 0))
 	var nodes []*loopNode
 	var taps []*tap
 	for range 3 {
 		config := brisk
+		config.Keys = keys
 		tap := newTap(t)
 		config.Conn = tap
 		nodes, taps = append(nodes, startLoop(t, "", config)), append(taps, tap)
 	}
 	victim, door := nodes[0], taps[0]
-	said := genuineTalk(t, nodes)
+	said := genuineTalk(t, nodes, keys)
 	var genuine [][]byte
 	for _, c := range taps {
 		genuine = append(genuine, c.seal()...)
@@ -285,7 +295,7 @@ func TestAnAttackDoesNotBringANodeDown(t *testing.T) {
 		strangers = append(strangers, conn)
 	}
 	victim.pause()
-	before, read := victim.Stats(), door.reads.Load()
+	before, read, heap := victim.Stats(), door.reads.Load(), heapNow()
 	victim.run()
 
 	// The members' own addresses only replay: believed, they could do anything.
@@ -317,7 +327,15 @@ func TestAnAttackDoesNotBringANodeDown(t *testing.T) {
 		}
 		return false
 	}, nodes...)
+	for i := range asked {
+		if keys != nil { // there nothing was forged
+			wantOnce(t, fmt.Sprint("still there? ", i+1), victim)
+		}
+	}
 	victim.pause()
+	if grown := heapNow() - heap; grown > 8<<20 {
+		t.Errorf("seed %d: the heap grew by %d bytes", seed, grown)
+	}
 	after, took := victim.Stats(), door.reads.Load()-read
 	if got := after.DatagramsIn - before.DatagramsIn; got != uint64(took) {
 		t.Errorf("seed %d: the node read %d datagrams, but counts %d", seed, took, got)
@@ -325,10 +343,13 @@ func TestAnAttackDoesNotBringANodeDown(t *testing.T) {
 	if took < int64(count)*9/10 {
 		t.Errorf("seed %d: of an attack of %d datagrams only %d arrived", seed, count, took)
 	}
-	whole := after.MessagesIn + after.DropOversize + after.DropMalformed + after.DropUnknownType + after.DropTag + after.DropIllegal
-	if whole < after.DatagramsIn || after.DropOversize == 0 || after.DropMalformed == 0 || after.DropUnknownType == 0 || after.DropTag == 0 {
+	whole := after.MessagesIn + after.DropOversize + after.DropMalformed + after.DropUnknownType + after.DropTag + after.DropIllegal +
+		after.DropSealed + after.DropClear
+	if whole < after.DatagramsIn || after.DropOversize == 0 || after.DropMalformed == 0 || after.DropTag == 0 ||
+		keys == nil && after.DropUnknownType == 0 || keys != nil && (after.DropSealed == 0 || after.DropClear == 0) {
 		t.Errorf("seed %d: some datagrams were dropped without being counted: %+v", seed, after)
 	}
+	t.Logf("of %d datagrams the node took %d: %+v", count, took, after)
 	if after.QueuedControl > 1024 || after.QueuedData > 1024 || after.RetainedBytes > 256<<10 || after.Origins > 4096 || after.Members > 2 {
 		t.Errorf("seed %d: the attack made the node exceed its bounds: %+v", seed, after)
 	}
@@ -341,12 +362,22 @@ func TestAnAttackDoesNotBringANodeDown(t *testing.T) {
 	}
 }
 
+// heapNow returns how many bytes of heap are in use.
+func heapNow() int {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc)
+}
+
 // genuineTalk makes a cluster say everything that nodes say to one another, and
 // returns what the first was told.
-func genuineTalk(t *testing.T, nodes []*loopNode) (said []string) {
+func genuineTalk(t *testing.T, nodes []*loopNode, keys [][]byte) (said []string) {
 	t.Helper()
 	formLoops(nodes...)
-	visitor := startLoop(t, "127.0.0.1:0", brisk)
+	config := brisk
+	config.Keys = keys
+	visitor := startLoop(t, "127.0.0.1:0", config)
 	visitor.join(nodes[1])
 	all := append(nodes[:len(nodes):len(nodes)], visitor)
 	waitUntil(t, "the visitor is known to all", func() bool { return knowAll(all...) }, all...)
