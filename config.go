@@ -142,7 +142,7 @@ func (c Config) withDefaults() (Config, error) {
 	if len(c.Cluster) > 255 || !utf8.ValidString(c.Cluster) {
 		return c, fmt.Errorf("%w: Cluster %.40q is longer than 255 bytes or not UTF-8", ErrConfig, c.Cluster)
 	}
-	if c.Advertise.IsValid() && (c.Advertise.ap.Port() == 0 || c.Advertise.ap.Addr().IsUnspecified()) {
+	if c.Advertise.IsValid() && !reachable(c.Advertise.ap) {
 		return c, fmt.Errorf("%w: Advertise %v is an address that nobody can reach", ErrConfig, c.Advertise)
 	}
 	if err := c.Spread.check(); err != nil {

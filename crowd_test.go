@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"example.com/gossip/internal/versions"
 	"example.com/gossip/internal/wire"
 )
 
@@ -228,4 +229,76 @@ func TestAMissedMessageIsFoundAmongThousandsOfOrigins(t *testing.T) {
 			t.Errorf("seed %d: %d messages were given up though others retain them", seed, n)
 		}
 	}
+}
+
+func TestWhoChangesItsIDDoesNotPushOutOriginsOfOthers(t *testing.T) {
+	s := newSoloist(t, Config{})
+	s.seedWith(10, 20)
+	for o := range uint64(5) {
+		s.hear(peerAddr(20), s.data(wire.Data{Origin: 100 + o, Counter: 1}))
+	}
+	origin := uint64(1000)
+	for id := range uint64(3000) {
+		s.hear(peerAddr(10), s.hello(1<<40+id, peerAddr(10), s.tokens.Make(peerAddr(10), s.at)))
+		for range 3 {
+			origin++
+			s.hear(peerAddr(10), s.data(wire.Data{Origin: origin, Counter: 1, Flags: wire.FlagPull}))
+		}
+		s.speak()
+	}
+	for o := range uint64(5) {
+		s.want(s.origins.Get(100+o) != nil, "origin %d was pushed out", 100+o)
+	}
+	s.want(s.origins.Len() == originsOf(&s.config), "the flood did not fill the table: %d", s.origins.Len())
+	s.got = nil
+	s.hear(peerAddr(20), s.data(wire.Data{Origin: 99, Counter: 1, Payload: []byte("of a new origin")}))
+	s.want(fmt.Sprint(s.got) == "[of a new origin]", "a new origin of another member found no room: %+v", s.Stats())
+}
+
+func TestOneMemberCannotFillTheOriginsOfWhoSkipsHistory(t *testing.T) {
+	s := newSoloist(t, Config{SkipHistory: true})
+	s.seedWith(10, 20)
+	s.repair.SkipHistory(s.at + time.Hour)
+	for id := uint64(1000); s.origins.Len() < originsOf(&s.config); {
+		m := wire.Status{Mode: wire.Full, First: 1, Last: 1<<64 - 2}
+		for range 30 {
+			id++
+			m.Digest.Add(id, 5, nil, 485)
+		}
+		s.hear(peerAddr(10), s.status(m))
+		s.speak()
+	}
+	s.hear(peerAddr(20), s.data(wire.Data{Origin: 5, Counter: 1, Payload: []byte("honest")}))
+	s.want(fmt.Sprint(s.got) == "[honest]", "an origin of another member found no room: %+v", s.Stats())
+}
+
+func TestAMessageLongerThanTheBudgetIsRepaired(t *testing.T) {
+	s := newSoloist(t, Config{MaxMessageSize: wire.MaxDatagram})
+	s.seedWith(10, 20)
+	for c := range uint32(3) {
+		s.hear(peerAddr(10), s.data(wire.Data{Origin: 5, Counter: c + 1, Flags: wire.FlagPull, Payload: make([]byte, 60000)}))
+	}
+	s.run(5 * time.Second)
+	m := wire.Status{Mode: wire.Request, Last: 1<<64 - 1}
+	m.Digest.Add(5, 0, []versions.Run{{First: 1, Last: 3}}, 1000)
+	s.hear(peerAddr(20), s.status(m))
+	sent := only(s.speak(), wire.TypeData, peerAddr(20))
+	s.want(len(sent) == 1, "of 3 messages of 60,000 bytes each request should bring one, not %d", len(sent))
+}
+
+func TestAListBringsFewNewMembersToAFullView(t *testing.T) {
+	s := newSoloist(t, Config{MaxMessageSize: wire.MaxDatagram, MaxMembers: 64})
+	s.seedWith(10, 20)
+	list := func(from, n int) []byte {
+		var all []wire.Member
+		for i := range n {
+			all = append(all, wire.Member{ID: uint64(from+i) * 0x9e3779b97f4a7c15, Addr: peerAddr(from + i)})
+		}
+		return s.memberList(false, all...)
+	}
+	s.hear(peerAddr(10), list(1000, 200))
+	s.want(s.roster.Len() == 64, "the view holds %d", s.roster.Len())
+	before := s.Stats().DropMember
+	s.hear(peerAddr(10), list(2000, 3000))
+	s.want(s.Stats().DropMember-before >= 3000-mostNew, "of 3000 only %d were refused", s.Stats().DropMember-before)
 }

@@ -179,6 +179,9 @@ const (
 	// pushBudget bounds the bytes of Data in answer to one Status.
 	pushBudget = 16 << 10
 
+	// mostNew bounds the new members that one list brings to a full view.
+	mostNew = 32
+
 	// strangerLead is how far a source that is not proven may be ahead of what
 	// was heard of an origin before.
 	strangerLead = 64
@@ -408,8 +411,8 @@ func (g *GossipService) newOrigin(now time.Duration, in *envelopeIn, id uint64) 
 		return nil
 	}
 	var via uint64
-	if in.member != nil {
-		via = in.member.ID
+	if in.member != nil { // by its address, for ids are free
+		via = view.Fold(in.from)
 	}
 	o, evicted, ok := g.origins.AddFrom(id, via, now, originIdle)
 	if !ok {

@@ -31,6 +31,10 @@ func TestNewRefusesWhatCannotWork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	multicast, err := ParseAddress("224.0.0.1:7070")
+	if err != nil {
+		t.Fatal(err)
+	}
 	inUse := syscall.EADDRINUSE
 	if runtime.GOOS == "windows" {
 		inUse = 10048 // which Go does not take for the same
@@ -48,6 +52,7 @@ func TestNewRefusesWhatCannotWork(t *testing.T) {
 		{taken.LocalAddr().String(), receiver, Config{}, inUse, taken.LocalAddr().String()},
 		{loopback, receiver, Config{Advertise: wildcard}, ErrConfig, "Advertise"},
 		{loopback, receiver, Config{Advertise: noPort}, ErrConfig, "Advertise"},
+		{loopback, receiver, Config{Advertise: multicast}, ErrConfig, "Advertise"},
 		{loopback, receiver, Config{Cluster: strings.Repeat("x", 256)}, ErrConfig, "Cluster"},
 		{loopback, receiver, Config{Cluster: "\xff"}, ErrConfig, "Cluster"},
 		{loopback, receiver, Config{Spread: Direct(Address{})}, ErrConfig, "Spread"},

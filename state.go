@@ -193,6 +193,8 @@ func (g *GossipService) handleWelcome(now time.Duration, in *envelopeIn, w wire.
 // handleMemberList takes hearsay from who is where it seems to be. From anybody
 // else it is not acknowledged, to come again when they have met; but if the view
 // is full they never will, and then those are asked who would have a place in it.
+// Of those that are new to a full view, where each costs a search for one to go, it
+// takes no more than mostNew of a list.
 func (g *GossipService) handleMemberList(now time.Duration, in *envelopeIn, seq uint32, m wire.MemberList) {
 	full := in.member == nil && g.roster.Len() >= g.config.MaxMembers
 	if !in.proven() {
@@ -203,9 +205,17 @@ func (g *GossipService) handleMemberList(now time.Duration, in *envelopeIn, seq 
 		}
 	}
 	g.acknowledge(now, in, seq)
+	left := mostNew
 	for x, ok := m.Next(); ok; x, ok = m.Next() {
 		if in.member != nil && x.ID == in.member.ID {
 			continue
+		}
+		if g.roster.Len() >= g.config.MaxMembers && g.roster.Get(x.ID) == nil {
+			if left == 0 {
+				g.stats.DropMember++
+				continue
+			}
+			left--
 		}
 		if !x.Addr.IsValid() {
 			x.Addr = in.from // its own entry
@@ -387,7 +397,7 @@ func (g *GossipService) handleStatus(now time.Duration, in *envelopeIn, seq uint
 	case wire.Full:
 		g.acknowledge(now, in, seq)
 		if g.repair.Skipping(now) {
-			g.repair.Skip(now, s.Digest, s.First, s.Last)
+			g.repair.Skip(now, s.Digest, s.First, s.Last, view.Fold(in.from))
 			return
 		}
 		wanted = g.repair.Compare(now, s.Digest, s.First, s.Last, room, push)
@@ -401,8 +411,8 @@ func (g *GossipService) handleStatus(now time.Duration, in *envelopeIn, seq uint
 	}
 }
 
-// pusher sends repairs to the node that is being answered, up to a budget of
-// bytes, and leaves half of the data queue to others.
+// pusher sends repairs to the node that is being answered, until a budget of
+// bytes is used up, and leaves half of the data queue to others.
 type pusher struct {
 	g      *GossipService
 	to     netip.AddrPort
@@ -411,7 +421,7 @@ type pusher struct {
 
 func (p *pusher) Push(e *datalog.Entry) bool {
 	size := wire.DataSize(0, len(e.Payload))
-	if p.budget < size || p.g.queue.spare() <= p.g.config.MaxOutputMessages/2 ||
+	if p.budget <= 0 || p.g.queue.spare() <= p.g.config.MaxOutputMessages/2 ||
 		p.g.queue.load(p.to) >= p.g.queue.share() || !p.g.afford(p.to, size) {
 		p.g.stats.DropPush++
 		return false

@@ -14,16 +14,17 @@ func (d *Desk) SkipHistory(until time.Duration) { d.skipped, d.skipUntil = 0, un
 // Skipping reports whether that is still going on.
 func (d *Desk) Skipping(now time.Duration) bool { return now < d.skipUntil }
 
-// Skip takes a page as history. When the pages have gone round, from id 0 to the
-// highest, skipping ends.
-func (d *Desk) Skip(now time.Duration, page versions.Digest, first, last uint64) {
+// Skip takes a page of a member as history; via stands for it, as for AddFrom of a
+// versions.Table. When the pages have gone round, from id 0 to the highest, skipping
+// ends.
+func (d *Desk) Skip(now time.Duration, page versions.Digest, first, last, via uint64) {
 	for {
 		origin, floor, theirs, more := page.Next(d.theirs)
 		d.theirs = theirs
 		if !more {
 			break
 		}
-		o, evicted, ok := d.origins.Add(origin, now, time.Hour)
+		o, evicted, ok := d.origins.AddFrom(origin, via, now, time.Hour)
 		if !ok {
 			continue
 		}

@@ -19,7 +19,7 @@ type Origin struct {
 	Given  uint32 // last counter that was delivered in order, where order is kept
 
 	touched time.Duration
-	via     uint64 // the member that told of it first, 0 for none
+	via     uint64 // stands for the member that told of it first, 0 for none
 
 	epoch int64     // number of the current epoch of young messages
 	young [2]uint32 // lowest counter received in it and in the one before; 0 if none
@@ -168,7 +168,7 @@ func (t *Table) Add(id uint64, now, idle time.Duration) (o *Origin, evicted uint
 	return t.AddFrom(id, 0, now, idle)
 }
 
-// AddFrom is Add of an origin that the member via told of, 0 for none. If no origin
+// AddFrom is Add of an origin that a member told of, for which via stands, 0 for none. If no origin
 // is idle enough, and via told of fewer than another member did, one of that
 // member's makes room.
 func (t *Table) AddFrom(id, via uint64, now, idle time.Duration) (o *Origin, evicted uint64, ok bool) {

@@ -13,6 +13,7 @@
 package view
 
 import (
+	"encoding/binary"
 	"math/bits"
 	"math/rand/v2"
 	"net/netip"
@@ -74,6 +75,13 @@ func (m *Member) Pos() uint32 { return Pos(m.ID) }
 
 // Suspect reports whether m is taken for absent at now.
 func (m *Member) Suspect(now time.Duration) bool { return m.SuspectUntil > now }
+
+// Fold returns a number, never 0, that stands for an address: that of another one
+// may be the same, but hardly is.
+func Fold(a netip.AddrPort) uint64 {
+	b := a.Addr().As16()
+	return (binary.BigEndian.Uint64(b[:8])*31^binary.BigEndian.Uint64(b[8:]))*31 ^ uint64(a.Port()) | 1<<63
+}
 
 // Pos returns the position of an id on the ring.
 func Pos(id uint64) uint32 { return uint32(id >> 32) }
