@@ -330,7 +330,11 @@ func (g *GossipService) handleData(now time.Duration, in *envelopeIn, seq uint32
 	if o.Since == 0 {
 		o.Since = d.Counter
 	}
-	e := g.log.Put(d.Origin, d.Counter, d.Payload, now)
+	born := now - d.Age() // so that what is old does not drive out what is new
+	if g.config.Ordered { // it must stay until it is its turn
+		born = now
+	}
+	e := g.log.Put(d.Origin, d.Counter, d.Payload, born)
 	g.isNews(now, e, d.Flags&wire.FlagPull != 0)
 	if g.config.Ordered {
 		g.deliverInOrder(o, 0)

@@ -261,6 +261,7 @@ type upkeep struct {
 	pace.Plan
 	news, healed repair.News   // to be offered
 	turn         int           // of the exchange
+	recent       bool          // of the comparison: the last was of what was seen lately
 	round        int           // of a node that is alone
 	probes       int           // Hellos to doubtful addresses that are left
 	grewAt       time.Duration // when hearsay last brought a member
@@ -348,10 +349,17 @@ func (g *GossipService) anybody(now time.Duration) *view.Member {
 	return g.members[0]
 }
 
-// compare tells m the next page of what was seen here.
+// compare tells m the next page of what was seen here, or, every other time, if that
+// takes more than one page, of what was seen lately.
 func (g *GossipService) compare(now time.Duration, m *view.Member) {
 	if g.repair.Skipping(now) {
 		return // it would bring what is to be skipped
+	}
+	if g.upkeep.recent = !g.upkeep.recent; g.upkeep.recent {
+		if digest := g.repair.Recent(now, g.room-wire.StatusOverhead); digest.Len() > 0 {
+			g.emitOffer(m.Addr, digest)
+			return
+		}
 	}
 	digest, first, last := g.repair.Page(now, g.room-wire.StatusOverhead)
 	g.emitStatus(m.Addr, wire.Status{Mode: wire.Full, First: first, Last: last, Digest: digest}, g.config.RetryAttempts)

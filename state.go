@@ -172,7 +172,9 @@ func (g *GossipService) handleWelcome(now time.Duration, in *envelopeIn, w wire.
 		m.Proven = true
 		m.Said(w.From.Addr)
 		g.roster.SendsFrom(m, in.from)
-		g.measure(now, m, e)
+		if e.attempts > 1 { // a probe may have waited for the way there to open again
+			g.measure(now, m, e)
+		}
 	}
 	if reachable(w.Observed) {
 		g.observed = w.Observed
@@ -391,7 +393,7 @@ func (g *GossipService) handleStatus(now time.Duration, in *envelopeIn, seq uint
 	}
 	room := g.room - wire.StatusOverhead
 	push := &g.push
-	*push = pusher{g: g, to: in.from, budget: pushBudget}
+	*push = pusher{g: g, now: now, to: in.from, budget: pushBudget}
 	var wanted versions.Digest
 	switch s.Mode {
 	case wire.Full:
@@ -402,7 +404,7 @@ func (g *GossipService) handleStatus(now time.Duration, in *envelopeIn, seq uint
 		}
 		wanted = g.repair.Compare(now, s.Digest, s.First, s.Last, room, push)
 	case wire.Offer:
-		wanted = g.repair.Want(s.Digest, room)
+		wanted = g.repair.Want(now, s.Digest, room)
 	case wire.Request:
 		g.repair.Serve(s.Digest, push)
 	}
@@ -415,6 +417,7 @@ func (g *GossipService) handleStatus(now time.Duration, in *envelopeIn, seq uint
 // bytes is used up, and leaves half of the data queue to others.
 type pusher struct {
 	g      *GossipService
+	now    time.Duration
 	to     netip.AddrPort
 	budget int
 }
@@ -427,7 +430,7 @@ func (p *pusher) Push(e *datalog.Entry) bool {
 		return false
 	}
 	p.budget -= size
-	if p.g.queue.emitData(p.to, e, wire.FlagPull, 0, view.Arc{}, 1) == nil {
+	if p.g.queue.emitData(p.to, e, wire.FlagPull, wire.AgeCode(p.now-e.Born), view.Arc{}, 1) == nil {
 		p.g.stats.DropPush++
 	}
 	return true

@@ -21,7 +21,7 @@ type Entry struct {
 	Origin  uint64
 	Counter uint32
 	Payload []byte
-	Born    time.Duration
+	Born    time.Duration // when it was said, as far as that is known, or arrived
 
 	Handled bool   // Lo and Hi are set
 	Lo, Hi  uint32 // the arc of the ring that was handled for it
@@ -29,21 +29,21 @@ type Entry struct {
 
 	retained     bool
 	refs         int32  // references out; the log's own is retained
-	older, newer *Entry // by arrival, while retained
+	older, newer *Entry // by Born, while retained
 	prev, next   *Entry // by counter within the origin, while retained; next links free entries
 }
 
 // size is what the entry is charged.
 func (e *Entry) size() int { return Overhead + len(e.Payload) }
 
-// Log retains the messages that arrived last.
+// Log retains the latest messages.
 //
 //	chains[A]   first → 3 ⇄ 4 ⇄ 7 ← last     by counter
 //	chains[B]   first → 1 ⇄ 2 ← last
-//	arrival    oldest → B1 ⇄ A3 ⇄ A7 ⇄ B2 ⇄ A4 ← newest
+//	age        oldest → B1 ⇄ A3 ⇄ A7 ⇄ B2 ⇄ A4 ← newest
 //
 // Bound: the sizes of the retained messages, Overhead included, add up to at most
-// limit; the oldest by arrival makes room. A payload's buffer is rounded up, so
+// limit; the oldest makes room. A payload's buffer is rounded up, so
 // the memory behind it may be up to twice its size, and messages evicted while
 // someone holds them live on until released. Entries free for reuse are bounded by
 // their pool.
@@ -86,28 +86,38 @@ func (l *Log) Evicted() uint64 { return l.evicted }
 // fits. One that is retained already stays as it is. One that could never fit is
 // not retained, only returned. The entry returned carries a reference that the
 // caller must Release.
-func (l *Log) Put(origin uint64, counter uint32, payload []byte, now time.Duration) *Entry {
+//
+// A message may have been born before others that are here, but its place among
+// them is looked for among the mostPassed oldest and newest only: beyond these it
+// counts as about as old as they are.
+func (l *Log) Put(origin uint64, counter uint32, payload []byte, born time.Duration) *Entry {
 	if e := l.Get(origin, counter); e != nil {
 		return l.Retain(e)
 	}
 	size := Overhead + len(payload)
-	if size > l.limit {
-		return l.Detached(origin, counter, payload, now)
+	if size > l.limit || l.bytes+size > l.limit && born < l.oldest.Born {
+		return l.Detached(origin, counter, payload, born)
 	}
 	for l.bytes+size > l.limit {
 		l.forget(l.oldest)
 		l.evicted++
 	}
-	e := l.Detached(origin, counter, payload, now)
+	e := l.Detached(origin, counter, payload, born)
 	l.link(e)
 	return e
 }
 
+// Newest returns the newest message retained, nil if there is none.
+func (l *Log) Newest() *Entry { return l.newest }
+
+// Older returns the message retained that is next older, nil if there is none.
+func (l *Log) Older(e *Entry) *Entry { return e.older }
+
 // Detached returns a message that is not retained and so cannot be found, with a
 // copy of payload and a reference that the caller must Release.
-func (l *Log) Detached(origin uint64, counter uint32, payload []byte, now time.Duration) *Entry {
+func (l *Log) Detached(origin uint64, counter uint32, payload []byte, born time.Duration) *Entry {
 	e := l.pool.get(len(payload))
-	e.Origin, e.Counter, e.Born = origin, counter, now
+	e.Origin, e.Counter, e.Born = origin, counter, born
 	e.Payload = append(e.Payload, payload...)
 	e.refs = 1
 	return e
@@ -202,12 +212,37 @@ func (l *Log) link(e *Entry) {
 	}
 	l.chains[e.Origin] = c
 
-	if e.older = l.newest; e.older != nil {
-		e.older.newer = e
+	e.older = l.before(e.Born)
+	if e.older != nil {
+		e.newer, e.older.newer = e.older.newer, e
 	} else {
-		l.oldest = e
+		e.newer, l.oldest = l.oldest, e
 	}
-	l.newest = e
+	if e.newer != nil {
+		e.newer.older = e
+	} else {
+		l.newest = e
+	}
+}
+
+// mostPassed bounds how many messages are passed, from either end, on the way to the
+// place of a new one.
+const mostPassed = 256
+
+// before returns the message after which one that was born then has its place, nil
+// if that is the oldest.
+func (l *Log) before(born time.Duration) *Entry {
+	older, newer := l.oldest, l.newest
+	for range mostPassed {
+		switch {
+		case newer == nil || newer.Born <= born:
+			return newer
+		case older.Born > born:
+			return older.older
+		}
+		older, newer = older.newer, newer.older
+	}
+	return newer
 }
 
 // forget undoes link.

@@ -39,7 +39,7 @@ func works() map[string]func() {
 	to := &count{}
 	far := roomy() // knows none of it, and where the end of a long past lies
 	long := digestOf(record{5, 5000, nil}, record{6, 9, []versions.Run{run(11, 12)}})
-	wanted := b.desk.Want(page, anyRoom)
+	wanted := b.desk.Want(0, page, anyRoom)
 	request := digestOf(read(wanted)...)
 	now := old
 	return map[string]func(){
@@ -48,7 +48,7 @@ func works() map[string]func() {
 		"Compare with one unknown": func() {
 			far.desk.Compare(old, long, 0, lastOrigin, pageRoom, to)
 		},
-		"Want":  func() { b.desk.Want(page, pageRoom) },
+		"Want":  func() { b.desk.Want(0, page, pageRoom) },
 		"Serve": func() { a.desk.Serve(request, to) },
 		"Offer": func() {
 			for c := range uint32(mostNews + 10) {

@@ -3,6 +3,7 @@ package repair
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"example.com/gossip/internal/versions"
 )
@@ -37,6 +38,23 @@ func (n *News) Empty() bool { return len(n.items) == 0 }
 
 // Clear empties the list.
 func (n *News) Clear() { n.items, n.oldest = n.items[:0], 0 }
+
+// recentFor is how old a message is at most that Recent offers.
+const recentFor = 15 * time.Second
+
+// Recent returns, in room bytes, the latest messages that are not on their way any
+// more, to be offered; nothing if the last page spoke of all origins anyway. Where
+// there are many origins, of which most were silent for long, pages take too long to
+// come round to what matters.
+func (d *Desk) Recent(now time.Duration, room int) versions.Digest {
+	e, left := d.log.Newest(), mostNews
+	for ; e != nil && left > 0 && !d.whole && now-e.Born < recentFor; e = d.log.Older(e) {
+		if left--; now-e.Born >= 2*Young {
+			d.recent.Add(e.Origin, e.Counter)
+		}
+	}
+	return d.Offer(&d.recent, room)
+}
 
 // Offer returns what is on the list, as far as it fits in room bytes, and
 // empties the list.

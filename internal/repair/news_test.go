@@ -149,7 +149,7 @@ func TestOfferIsTakenUp(t *testing.T) {
 		a.take(0, m, false)
 		n.Add(m.origin, m.counter)
 	}
-	wanted := b.desk.Want(carry(t, a.desk.Offer(&n, 485), 0, lastOrigin, 485), 485)
+	wanted := b.desk.Want(0, carry(t, a.desk.Offer(&n, 485), 0, lastOrigin, 485), 485)
 	to := bottomless()
 	a.desk.Serve(carry(t, wanted, 0, lastOrigin, 485), to)
 	if want := []message{{5, 3}, {5, 5}, {9, 1}}; !slices.Equal(to.got, want) {

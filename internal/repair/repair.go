@@ -35,11 +35,14 @@ type Desk struct {
 	origins *versions.Table
 	cursor  uint64 // the id at which the next page begins
 
+	whole bool // the last page spoke of all origins
+
 	skipUntil time.Duration // when skipping history ends
 	skipped   uint64        // up to which id pages were taken for that
 
 	// Space to work in. A digest that is returned is valid until the next call.
 	digest  versions.Digest
+	recent  News
 	runs    []versions.Run
 	theirs  []versions.Run
 	unknown versions.Window // of an origin that is not known
@@ -57,6 +60,7 @@ func (d *Desk) Page(now time.Duration, room int) (digest versions.Digest, first,
 	first = d.cursor
 	last = d.digest.AddPage(d.origins, first, room, now, Epoch)
 	d.cursor = last + 1 // behind the highest id comes 0
+	d.whole = first == 0 && d.cursor == 0
 	return d.digest, first, last
 }
 
@@ -86,14 +90,19 @@ func (d *Desk) Compare(now time.Duration, page versions.Digest, first, last uint
 	return d.digest
 }
 
-// Want returns, in room bytes, which of the messages offered this node lacks.
-func (d *Desk) Want(offer versions.Digest, room int) versions.Digest {
+// Want returns, in room bytes, which of the messages offered this node lacks. While it
+// skips history, which an offer may be, only those of origins that it has come to
+// count.
+func (d *Desk) Want(now time.Duration, offer versions.Digest, room int) versions.Digest {
 	d.digest.Reset()
 	for {
 		origin, _, theirs, more := offer.Next(d.theirs)
 		d.theirs = theirs
 		if !more {
 			return d.digest
+		}
+		if d.Skipping(now) && d.origins.Get(origin) == nil {
+			continue
 		}
 		d.want(origin, 0, theirs, room)
 	}

@@ -12,7 +12,7 @@ import (
 func asked(t *testing.T, n *node, room int, offer ...record) []record {
 	t.Helper()
 	digest := carry(t, digestOf(offer...), 0, lastOrigin, anyRoom)
-	return read(carry(t, n.desk.Want(digest, room), 1, lastOrigin, room))
+	return read(carry(t, n.desk.Want(0, digest, room), 1, lastOrigin, room))
 }
 
 // served is what a node pushes when it is asked for the records.
@@ -93,7 +93,7 @@ func TestWantAgainstASimpleMind(t *testing.T) {
 		}
 		l := &link{t: t, seed: seed, room: r.IntN(400)}
 		digest := carry(t, digestOf(offer...), 0, lastOrigin, anyRoom)
-		l.checkWanted(carry(t, n.desk.Want(digest, l.room), 1, lastOrigin, l.room), wanting(n, offer, false))
+		l.checkWanted(carry(t, n.desk.Want(0, digest, l.room), 1, lastOrigin, l.room), wanting(n, offer, false))
 	}
 }
 

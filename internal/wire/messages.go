@@ -1,6 +1,11 @@
 package wire
 
-import "example.com/gossip/internal/versions"
+import (
+	"math/bits"
+	"time"
+
+	"example.com/gossip/internal/versions"
+)
 
 // Ack names the envelopes of the recipient that have arrived.
 //
@@ -65,6 +70,27 @@ type Data struct {
 	Hops    uint8
 	Lo, Hi  uint32
 	Payload []byte // at most 65535 bytes
+}
+
+// The age of a message that is sent by repair is in Hops, which it has no use for: in
+// seconds, plus 8, as a number of 4 bits times a power of two.
+
+// AgeCode returns how an age is written, rounded by up to a sixteenth.
+func AgeCode(age time.Duration) uint8 {
+	v := uint64(max(age, 0)/time.Second) + 8
+	shift := bits.Len64(v) - 4
+	v += 1 << shift >> 1
+	shift = bits.Len64(v) - 4
+	return uint8(min(shift<<3|int(v>>shift&7), 255))
+}
+
+// Age returns how long ago the message was said, 0 unless it is sent by repair.
+func (m *Data) Age() time.Duration {
+	if m.Flags&FlagPull == 0 {
+		return 0
+	}
+	v := uint64(8|m.Hops&7)<<(m.Hops>>3) - 8
+	return time.Duration(min(v, 1<<33)) * time.Second
 }
 
 // SetRecipient makes a Direct message one for a node with this id only.
