@@ -282,7 +282,7 @@ func newService(s socket, receiver DataReceiver, config Config, clock func() tim
 // beSomebody gives the node a new identity, to which nothing happened yet.
 func (g *GossipService) beSomebody() {
 	g.id = NodeID(g.rng.Uint64() | 1)
-	g.counter, g.directs, g.left, g.founder = 0, 0, false, false
+	g.counter, g.directs, g.unheard, g.left, g.founder = 0, 0, 0, false, false
 	g.direct.Reset(0, g.origins.Pool())
 	g.roster.Reset(uint64(g.id))
 	g.origins.Keep(uint64(g.id))

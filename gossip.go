@@ -228,6 +228,19 @@ func (g *GossipService) nameRecipient(e *envelopeOut) {
 	}
 }
 
+// sayAgain spreads what was said when the cluster was not found yet, before what
+// others send takes its place in the log.
+func (g *GossipService) sayAgain(now time.Duration) {
+	for e := g.log.From(uint64(g.id), g.unheard); e != nil; e = g.log.Next(e) {
+		if g.queue.spare() < g.copies(Broadcast) {
+			g.unheard = e.Counter // goes on at the next Tick
+			return
+		}
+		g.publish(now, e, Broadcast)
+	}
+	g.unheard = 0
+}
+
 // passOn sends a rumor to random members but the one it came from.
 func (g *GossipService) passOn(now time.Duration, e *datalog.Entry, from netip.AddrPort, hops uint8) {
 	if hops >= mostHops {
@@ -285,6 +298,9 @@ func (g *GossipService) number(now time.Duration, payload []byte, s Spread) (*da
 		g.log.Drop(evicted)
 	}
 	g.counter++
+	if g.roster.Len() == 0 && g.state != StateConnected && g.unheard == 0 {
+		g.unheard = g.counter
+	}
 	o.Since = 1
 	o.Seen.Add(g.counter, pool)
 	o.MarkYoung(g.counter, now, repair.Epoch)
@@ -301,7 +317,9 @@ func (g *GossipService) handleData(now time.Duration, in *envelopeIn, seq uint32
 		return
 	}
 	if d.Origin == uint64(g.id) {
-		g.acknowledgeData(now, in, seq, &d)
+		if d.Flags&wire.FlagArc == 0 { // else its sender gives the arc to somebody else
+			g.acknowledgeData(now, in, seq, &d)
+		}
 		g.stats.Duplicate++
 		g.jump(in, d.Counter)
 		return
@@ -432,7 +450,7 @@ func (g *GossipService) newOrigin(now time.Duration, in *envelopeIn, id uint64) 
 // askForMissing asks a random member for what has been missing for a while: the
 // pages may take long to come round to it.
 func (g *GossipService) askForMissing(now time.Duration) {
-	missing := g.repair.Missing(now, askAfter, g.room-wire.StatusOverhead)
+	missing := g.repair.Missing(g.awake, askAfter, g.room-wire.StatusOverhead)
 	if missing.Len() == 0 {
 		return
 	}

@@ -273,6 +273,9 @@ type upkeep struct {
 // keepUp does the duties whose time has come.
 func (g *GossipService) keepUp(now time.Duration) {
 	u, c := &g.upkeep, &g.config
+	if g.unheard > 0 && g.roster.Len() > 0 {
+		g.sayAgain(now)
+	}
 	fast := now-g.newsAt < newsLasts
 	pause, most := c.TickInterval, exchanged
 	if now-u.grewAt < growing {
@@ -284,8 +287,10 @@ func (g *GossipService) keepUp(now time.Duration) {
 			g.body = nil
 		}
 		u.probes = mostProbes
+		g.awake += min(now-g.lookedAt, 2*c.TickInterval)
+		g.lookedAt = now
 		g.askForMissing(now)
-		g.giveUpStuck(now)
+		g.giveUpStuck()
 		u.turn++
 		if m := g.roster.Partner(u.turn, g.rng); m != nil {
 			g.exchange(m, most)
@@ -454,7 +459,7 @@ func (g *GossipService) giveUp(o *versions.Origin, floor uint32) {
 }
 
 // giveUpStuck gives up what has been missing for long: nobody retains it.
-func (g *GossipService) giveUpStuck(now time.Duration) {
+func (g *GossipService) giveUpStuck() {
 	if g.state != StateConnected {
 		return
 	}
@@ -462,7 +467,7 @@ func (g *GossipService) giveUpStuck(now time.Duration) {
 	if g.config.Ordered {
 		patience = g.config.OrderedWait
 	}
-	for o := range g.repair.Stuck(now, patience) {
+	for o := range g.repair.Stuck(g.awake, patience) {
 		g.giveUp(o, o.StuckUpTo())
 	}
 }

@@ -85,6 +85,9 @@ type GossipService struct {
 	in        envelopeIn // being handled; with no source, none is
 	warnAt    time.Duration
 	newsAt    time.Duration // when a message was last new here, or there
+	lookedAt  time.Duration // when gaps were last looked at
+	awake     time.Duration // time in which the loop turned: a gap ages by this
+	unheard   uint32        // first of the messages that were said before the cluster was found; 0: none
 	body      []byte        // space to work in, as are the following
 	members   []*view.Member
 	delegates []view.Delegate
