@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"net/netip"
+	"runtime"
 	"testing"
 	"time"
 
@@ -228,4 +229,60 @@ func TestARefusedSendDataAllocatesNothing(t *testing.T) {
 			t.Fatalf("with the queue full SendData returned %v", err)
 		}
 	})
+}
+
+// All of the way, through real sockets: said by one node, received by another, and
+// acknowledged.
+func TestOnRealSocketsNothingIsAllocated(t *testing.T) {
+	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" && runtime.GOARCH != "arm64" {
+		t.Skip("this system reads through functions that allocate")
+	}
+	for name, keys := range map[string][][]byte{"in clear": nil, "sealed": {testKey('k')}} {
+		t.Run(name, func(t *testing.T) {
+			received := 0
+			var nodes [2]*GossipService
+			for i := range nodes {
+				n, err := New(mustParseAddress(t, "127.0.0.1:0"), func(NodeID, []byte) { received++ }, Config{Keys: keys, DataLogSize: 8 << 10})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer n.Close()
+				nodes[i] = n
+			}
+			turn := func() {
+				for _, n := range nodes {
+					n.Tick()
+					n.Send()
+					n.Receive(0)
+				}
+			}
+			nodes[0].Join()
+			nodes[1].Join(nodes[0].Address())
+			deadline := time.Now().Add(10 * time.Second)
+			for nodes[0].Stats().Members+nodes[1].Stats().Members < 2 && time.Now().Before(deadline) {
+				turn()
+			}
+			payload, said := make([]byte, payloadSize), 0
+			step := func() {
+				for range 50 {
+					if err := nodes[0].SendData(payload); err != nil {
+						t.Fatal(err)
+					}
+				}
+				said += 50
+				for (received < said || nodes[0].Stats().QueuedData > 0) && time.Now().Before(deadline) {
+					turn()
+				}
+			}
+			for range 30 {
+				step()
+			}
+			if n := testing.AllocsPerRun(50, step); n != 0 {
+				t.Errorf("50 messages allocate %v times", n)
+			}
+			if received != said {
+				t.Errorf("of %d messages %d were received", said, received)
+			}
+		})
+	}
 }
