@@ -25,6 +25,7 @@ type envelopeIn struct {
 	member *view.Member // at from; nil: a stranger
 	proved bool         // it came with a token
 	credit int          // bytes of answer that are left to a source not proven
+	push   int          // bytes of repairs that are left to the datagram
 }
 
 // proven reports whether the source has shown that it is where it seems to be.

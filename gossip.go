@@ -176,7 +176,8 @@ const (
 	// mostHops bounds how far a copy goes, whatever the views of the nodes say.
 	mostHops = 64
 
-	// pushBudget bounds the bytes of Data in answer to one Status.
+	// pushBudget bounds the bytes of Data in answer to one datagram. They end with the
+	// message that exceeds it, so that there is none that never comes.
 	pushBudget = 16 << 10
 
 	// mostNew bounds the new members that one list brings to a full view.

@@ -28,7 +28,7 @@ func (g *GossipService) handle(now time.Duration, from netip.AddrPort, b []byte)
 		return
 	}
 	in := &g.in
-	*in = envelopeIn{from: from, credit: amplification * len(b)}
+	*in = envelopeIn{from: from, credit: amplification * len(b), push: pushBudget}
 	b, ok := g.open(b)
 	if !ok {
 		return

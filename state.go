@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"strconv"
 	"time"
 
@@ -393,7 +392,7 @@ func (g *GossipService) handleStatus(now time.Duration, in *envelopeIn, seq uint
 	}
 	room := g.room - wire.StatusOverhead
 	push := &g.push
-	*push = pusher{g: g, now: now, to: in.from, budget: pushBudget}
+	*push = pusher{g: g, now: now, in: in}
 	var wanted versions.Digest
 	switch s.Mode {
 	case wire.Full:
@@ -413,24 +412,23 @@ func (g *GossipService) handleStatus(now time.Duration, in *envelopeIn, seq uint
 	}
 }
 
-// pusher sends repairs to the node that is being answered, until a budget of
-// bytes is used up, and leaves half of the data queue to others.
+// pusher sends repairs to the node that is being answered, until the budget of
+// its datagram is used up, and leaves half of the data queue to others.
 type pusher struct {
-	g      *GossipService
-	now    time.Duration
-	to     netip.AddrPort
-	budget int
+	g   *GossipService
+	now time.Duration
+	in  *envelopeIn
 }
 
 func (p *pusher) Push(e *datalog.Entry) bool {
 	size := wire.DataSize(0, len(e.Payload))
-	if p.budget <= 0 || p.g.queue.spare() <= p.g.config.MaxOutputMessages/2 ||
-		p.g.queue.load(p.to) >= p.g.queue.share() || !p.g.afford(p.to, size) {
+	if p.in.push <= 0 || p.g.queue.spare() <= p.g.config.MaxOutputMessages/2 ||
+		p.g.queue.load(p.in.from) >= p.g.queue.share() || !p.g.afford(p.in.from, size) {
 		p.g.stats.DropPush++
 		return false
 	}
-	p.budget -= size
-	if p.g.queue.emitData(p.to, e, wire.FlagPull, wire.AgeCode(p.now-e.Born), view.Arc{}, 1) == nil {
+	p.in.push -= size
+	if p.g.queue.emitData(p.in.from, e, wire.FlagPull, wire.AgeCode(p.now-e.Born), view.Arc{}, 1) == nil {
 		p.g.stats.DropPush++
 	}
 	return true
