@@ -184,8 +184,7 @@ func livesAtOneAddress(c *simCluster, lives, origins int, each time.Duration) {
 	for life := range lives {
 		n.reborn(others[life%last])
 		other := others[c.net.Rand().IntN(last)]
-		c.await(time.Second, "a new life is CONNECTED", func() bool { return n.State() == StateConnected })
-		c.everybodyGot(2*time.Minute, map[string]*simNode{n.say(): n, other.say(): other})
+		c.everybodyGot(time.Minute, map[string]*simNode{n.say(): n, other.say(): other})
 		c.net.Run(each)
 		for _, x := range others {
 			s := x.Stats()
