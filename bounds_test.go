@@ -232,7 +232,7 @@ func (s *loaded) causes(from netip.AddrPort, b []byte, n int, most effect) {
 		{"control messages to others", is.others - was.others, most.others, doubtsMost},
 		{"Data", is.data - was.data, most.data, dataMost},
 		{"acknowledgements", is.acks - was.acks, most.acks, mostAcks},
-		{"bytes, with all attempts,", is.bytes - was.bytes, most.bytes, 1 << 40},
+		{"bytes, with all attempts,", is.bytes - was.bytes, most.bytes, 1<<31 - 1},
 	} {
 		s.want(x.is <= min(n*x.each, x.all), "%d messages caused %d %s, not %d each and %d in all at most", n, x.is, x.what, x.each, x.all)
 	}
