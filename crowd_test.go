@@ -302,3 +302,21 @@ func TestAListBringsFewNewMembersToAFullView(t *testing.T) {
 	s.hear(peerAddr(10), list(2000, 3000))
 	s.want(s.Stats().DropMember-before >= 3000-mostNew, "of 3000 only %d were refused", s.Stats().DropMember-before)
 }
+
+func TestRepairsLeaveHalfOfTheQueueToOthers(t *testing.T) {
+	s := newSoloist(t, Config{})
+	s.seedWith(10, 20, 30, 40)
+	for c := range uint32(900) {
+		s.hear(peerAddr(10), s.data(wire.Data{Origin: 5, Counter: c + 1, Flags: wire.FlagPull}))
+	}
+	s.run(5 * time.Second)
+	m := wire.Status{Mode: wire.Request, Last: 1<<64 - 1}
+	m.Digest.Add(5, 0, []versions.Run{{First: 1, Last: 900}}, 1000)
+	for _, i := range []int{10, 20, 30, 40} {
+		for range 3 {
+			s.hear(peerAddr(i), s.status(m))
+		}
+		s.want(s.queue.data <= s.config.MaxOutputMessages/2, "there are %d repairs in a queue for %d", s.queue.data, s.config.MaxOutputMessages)
+	}
+	s.want(s.queue.data == s.config.MaxOutputMessages/2, "only %d repairs were asked for", s.queue.data)
+}
