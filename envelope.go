@@ -333,18 +333,23 @@ func (g *GossipService) timeout(to netip.AddrPort) time.Duration {
 	return g.config.RetryInterval
 }
 
-// forward divides an arc of the ring among about k members.
+// forward divides an arc of the ring among about k members. For one that is silent no
+// more is queued while something is: repair will bring it. But if the node speaks so
+// fast that the log would have lost it by then, its own messages are queued, until
+// SendData refuses: whoever heeds that loses nothing by a member that stands still
+// for a moment.
 func (g *GossipService) forward(now time.Duration, e *datalog.Entry, arc view.Arc, k int, flags, hops uint8) {
 	if hops >= mostHops {
 		return
 	}
+	pressing := e.Origin == uint64(g.id) && g.log.Brief(now, askAfter)
 	g.delegates = g.roster.Split(g.delegates[:0], arc, k, now)
 	for _, d := range g.delegates {
 		attempts := g.config.RetryAttempts
 		if d.Suspect(now) {
 			attempts = 1
 		}
-		if d.Tried && (!d.Proven || g.queue.load(d.Addr) > 0) {
+		if d.Tried && (!d.Proven || !pressing && g.queue.load(d.Addr) > 0) {
 			g.stats.DropRelay++ // the queue is not for who may be dead; repair is
 			continue
 		}

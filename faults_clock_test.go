@@ -278,3 +278,44 @@ func TestAReceiverThatTakesASecondMakesItsNodeSlowAndNothingElse(t *testing.T) {
 		}
 	}
 }
+
+// A stream that is much longer than the log, to members that stand still now and
+// then: who heeds ErrQueueFull loses nothing.
+func TestSimAStreamWaitsForWhoStandsStill(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(3) {
+		fast := lan(seed)
+		fast.LatencyMin, fast.LatencyMax = 50*time.Microsecond, 100*time.Microsecond
+		c := newSimCluster(t, 16, fast, Config{})
+		c.form()
+		c.net.Run(5 * time.Second)
+		const messages = 8000
+		said := 0
+		for _, n := range c.nodes[1:] {
+			n.end.SetInbox(4096)
+		}
+		for start := c.net.Now(); said < messages; c.net.Run(time.Millisecond) {
+			for said < messages && c.nodes[0].SendData(fmt.Appendf(nil, "%060d", said)) == nil {
+				said++
+			}
+			c.nodes[0].wakeAt(c.net.Now())
+			if c.net.Rand().IntN(20) == 0 {
+				n := c.nodes[1+c.net.Rand().IntN(15)]
+				n.end.Freeze()
+				c.net.After(time.Duration(50+c.net.Rand().IntN(250))*time.Millisecond, func() {
+					n.end.Thaw()
+					n.wakeAt(c.net.Now())
+				})
+			}
+			if c.net.Now()-start > time.Minute {
+				t.Fatalf("seed %d: in a minute only %d messages were taken: %+v", seed, said, c.nodes[0].Stats())
+			}
+		}
+		c.net.Run(20 * time.Second)
+		for _, n := range c.nodes[1:] {
+			if st := n.Stats(); len(n.got) != messages || st.GaveUpUnseen > 0 {
+				t.Errorf("seed %d: of %d messages %v got %d and gave up %d", seed, messages, n.addr, len(n.got), st.GaveUpUnseen)
+			}
+		}
+	}
+}

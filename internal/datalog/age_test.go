@@ -23,10 +23,10 @@ func (l *Log) ages(t *testing.T) (all []time.Duration) {
 }
 
 func TestWhatIsOldMakesRoomFirstWheneverItCame(t *testing.T) {
-	for seed := range uint64(50) {
+	for seed := range uint64(5) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		l := New(100 * Overhead)
-		for i := range 1000 {
+		for i := range 500 {
 			born := time.Duration(r.IntN(1000)) * time.Second
 			before := l.ages(t)
 			e := l.Put(1, uint32(i+1), nil, born)
@@ -54,4 +54,21 @@ func TestThePlaceOfAMessageIsNotLookedForForEver(t *testing.T) {
 		t.Errorf("it was looked for down to the one of %v", got)
 	}
 	l.Release(e)
+}
+
+func TestALogIsBriefWhileWhatItEvictsIsYoung(t *testing.T) {
+	l := New(10 * Overhead)
+	put := func(from, to int, at time.Duration) {
+		for c := from; c < to; c++ {
+			l.Release(l.Put(1, uint32(c), nil, at))
+		}
+	}
+	put(1, 11, time.Second)
+	if l.Brief(time.Second, time.Minute) {
+		t.Error("a log that evicts nothing is brief")
+	}
+	put(11, 12, 2*time.Second)
+	if !l.Brief(3*time.Second, time.Minute) || l.Brief(62*time.Second, time.Minute) {
+		t.Error("a log is brief while the oldest message is younger than a minute, and not after")
+	}
 }

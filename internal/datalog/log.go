@@ -107,6 +107,11 @@ func (l *Log) Put(origin uint64, counter uint32, payload []byte, born time.Durat
 	return e
 }
 
+// Brief reports whether messages are evicted before they are as old as age.
+func (l *Log) Brief(now, age time.Duration) bool {
+	return l.evicted > 0 && l.oldest != nil && now-l.oldest.Born < age
+}
+
 // Newest returns the newest message retained, nil if there is none.
 func (l *Log) Newest() *Entry { return l.newest }
 
