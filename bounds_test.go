@@ -200,6 +200,7 @@ var bounds = []struct {
 var repairs = effect{answers: 2, acks: 1, data: repairsMost / wire.DataSize(0, 0), bytes: repairsMost + helloMost}
 
 func TestWhatOneDatagramCausesAtMost(t *testing.T) {
+	t.Parallel()
 	for _, size := range []int{512, 1400, wire.MaxDatagram} {
 		for _, sealed := range []bool{false, true} {
 			for _, c := range bounds {
@@ -249,6 +250,7 @@ func (s *loaded) causes(from netip.AddrPort, b []byte, n int, most effect) {
 
 // What who leaves had to cover goes to others: that is moved, not added.
 func TestAGoodbyeAddsNothingToTheQueue(t *testing.T) {
+	t.Parallel()
 	s := newLoaded(t, 512, false)
 	for range 60 {
 		s.want(s.SendData(make([]byte, 100)) == nil, "SendData failed")
@@ -267,6 +269,7 @@ func TestAGoodbyeAddsNothingToTheQueue(t *testing.T) {
 // The arc of a silent member goes to another, and from there to the next: that must
 // come to an end.
 func TestWhatNobodyAnswersIsSentToEachMemberAFewTimes(t *testing.T) {
+	t.Parallel()
 	s := newLoaded(t, 512, false)
 	clear(s.polite)
 	s.hear(stranger, wide(wire.FlagArc, 100)(s, stranger, 0))

@@ -93,6 +93,7 @@ func churn(t testing.TB, seed uint64, nodes int, long time.Duration) (checked in
 var churnFor = flag.Duration("churn", 3*time.Minute, "how long nodes come and go in TestSimChurn, in virtual `time`")
 
 func TestSimChurn(t *testing.T) {
+	heavy(t)
 	t.Parallel()
 	t.Logf("%d deliveries", churn(t, 1, 100, *churnFor))
 }
@@ -120,6 +121,7 @@ func (s idler) Send(b []byte, to netip.AddrPort) error {
 }
 
 func TestSimNodesThatAcknowledgeButPassNothingOn(t *testing.T) {
+	heavy(t)
 	t.Parallel()
 	c := spreadCase{nodes: 500, messages: 10, idlers: 0.05}
 	r := c.run(t, 1)
@@ -130,6 +132,7 @@ func TestSimNodesThatAcknowledgeButPassNothingOn(t *testing.T) {
 }
 
 func TestSimHalvesOf256HealAtOnce(t *testing.T) {
+	heavy(t)
 	for seed := range uint64(3) {
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
 			t.Parallel()

@@ -39,6 +39,15 @@ type simNode struct {
 	hook      func(origin NodeID, payload []byte)
 }
 
+// heavy skips a long simulation under the race detector, which makes it ten times as
+// long and finds nothing in it: one goroutine does all. Without it CI runs them all.
+func heavy(t *testing.T) {
+	t.Helper()
+	if underRace {
+		t.Skip("a long simulation on one goroutine, which is run without the race detector")
+	}
+}
+
 func newSimCluster(t testing.TB, n int, net simnet.Config, config Config) *simCluster {
 	t.Helper()
 	c := &simCluster{t: t, seed: net.Seed, net: simnet.New(net)}

@@ -37,6 +37,7 @@ func coldStart(t testing.TB, seed uint64, n, limit int) (c *simCluster, ticks in
 }
 
 func TestSimColdStart(t *testing.T) {
+	heavy(t)
 	t.Parallel()
 	coldStart(t, 1, 500, 12)
 }

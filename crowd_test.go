@@ -54,6 +54,7 @@ func (c *simCluster) quickToAll(nodes ...*simNode) {
 }
 
 func TestAClusterLargerThanItsViewsTakesInEverybody(t *testing.T) {
+	heavy(t)
 	t.Parallel()
 	c := crowded(t, 1, 120, 24)
 	c.net.Run(15 * time.Second)
@@ -232,6 +233,7 @@ func TestAMissedMessageIsFoundAmongThousandsOfOrigins(t *testing.T) {
 }
 
 func TestWhoChangesItsIDDoesNotPushOutOriginsOfOthers(t *testing.T) {
+	heavy(t)
 	s := newSoloist(t, Config{})
 	s.seedWith(10, 20)
 	for o := range uint64(5) {

@@ -83,6 +83,7 @@ func (c *simCluster) accounted(said, from, to map[string]*simNode) {
 // A node whose clock goes back takes it that no time passes until the clock is
 // where it was.
 func TestAClockThatJumpsLosesNothingUncounted(t *testing.T) {
+	heavy(t)
 	t.Parallel()
 	for _, jump := range []time.Duration{time.Hour, -10 * time.Second, -time.Minute} {
 		for seed := range uint64(6) {
@@ -158,6 +159,7 @@ func (n *simNode) stall(d time.Duration, said map[string]*simNode) {
 }
 
 func TestALoopThatStallsAgainAndAgainIsAMemberWheneverItIsHeard(t *testing.T) {
+	heavy(t)
 	t.Parallel()
 	for _, inbox := range []int{1024, 16, 0} { // of which the last drops all
 		for seed := range uint64(3) {
@@ -189,6 +191,7 @@ func TestALoopThatStallsAgainAndAgainIsAMemberWheneverItIsHeard(t *testing.T) {
 }
 
 func TestAProcessThatIsStoppedFor30SecondsGoesOn(t *testing.T) {
+	heavy(t)
 	t.Parallel()
 	for _, inbox := range []int{1024, 64} {
 		for seed := range uint64(3) {
@@ -249,6 +252,7 @@ func (s *slow) Send(b []byte, to netip.AddrPort) error {
 }
 
 func TestAReceiverThatTakesASecondMakesItsNodeSlowAndNothingElse(t *testing.T) {
+	heavy(t)
 	t.Parallel()
 	for _, size := range []int{8, 24} {
 		for seed := range uint64(2) {
@@ -282,6 +286,7 @@ func TestAReceiverThatTakesASecondMakesItsNodeSlowAndNothingElse(t *testing.T) {
 // A stream that is much longer than the log, to members that stand still now and
 // then: who heeds ErrQueueFull loses nothing.
 func TestSimAStreamWaitsForWhoStandsStill(t *testing.T) {
+	heavy(t)
 	t.Parallel()
 	for seed := range uint64(3) {
 		fast := lan(seed)

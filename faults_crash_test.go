@@ -60,6 +60,7 @@ func (c *simCluster) resurrect() {
 }
 
 func TestTwoFifthsOf64DieAtOnceAndComeBack(t *testing.T) {
+	heavy(t)
 	t.Parallel()
 	for seed := range uint64(2) {
 		c, said := gather(t, spreadCase{nodes: 64}, seed), map[string]*simNode{}
@@ -83,6 +84,7 @@ func TestTwoFifthsOf64DieAtOnceAndComeBack(t *testing.T) {
 }
 
 func TestTwoFifthsOf128DieAtOnceAndComeBack(t *testing.T) {
+	heavy(t)
 	t.Parallel()
 	for seed := range uint64(2) {
 		c, said := gather(t, spreadCase{nodes: 128}, seed), map[string]*simNode{}
@@ -111,6 +113,7 @@ func TestTwoFifthsOf128DieAtOnceAndComeBack(t *testing.T) {
 // their own at first. Either all are told of them, as by a name that resolves
 // anew, or one is.
 func TestSeedsAreReplacedByOthersElsewhere(t *testing.T) {
+	heavy(t)
 	t.Parallel()
 	for seed := range uint64(6) {
 		c := newSimCluster(t, 12, lan(seed), Config{})
@@ -204,6 +207,7 @@ func livesAtOneAddress(c *simCluster, lives, origins int, each time.Duration) {
 }
 
 func TestAThousandLivesAtOneAddress(t *testing.T) {
+	heavy(t)
 	t.Parallel()
 	for seed := range uint64(2) {
 		c := newSimCluster(t, 5, lan(seed), Config{DataLogSize: 64 << 10})
@@ -214,6 +218,7 @@ func TestAThousandLivesAtOneAddress(t *testing.T) {
 
 // With a table of 64 origins each makes room an hour after it fell silent.
 func TestLivesAtOneAddressMakeRoomForLaterOnes(t *testing.T) {
+	heavy(t)
 	t.Parallel()
 	for seed := range uint64(3) {
 		c := newSimCluster(t, 4, lan(seed), Config{DataLogSize: 8 << 10, TickInterval: 10 * time.Second})

@@ -13,6 +13,7 @@ import (
 // A loop that stood still has not waited: what was missing when it stopped may lie
 // in its socket, and has not been asked for since.
 func TestAStoppedProcessDoesNotGiveUpWhatWaitsInItsSocket(t *testing.T) {
+	t.Parallel()
 	for _, config := range []Config{{}, {Ordered: true}} {
 		s := newSoloist(t, config)
 		s.seedWith(10, 20)
@@ -33,6 +34,8 @@ func TestAStoppedProcessDoesNotGiveUpWhatWaitsInItsSocket(t *testing.T) {
 // The same among nodes that retain everything: when all their clocks jump by an
 // hour nothing need be given up.
 func TestAClockThatJumpsGivesUpNothingThatOthersRetain(t *testing.T) {
+	heavy(t)
+	t.Parallel()
 	for seed := range uint64(10) {
 		c := newSimCluster(t, 16, rough(seed), Config{})
 		c.form()
@@ -48,6 +51,7 @@ func TestAClockThatJumpsGivesUpNothingThatOthersRetain(t *testing.T) {
 // Who has just joined may be given as much history as its log holds, before
 // anybody has asked for what it said itself.
 func TestTheFirstWordsOfANewLifeOutliveTheHistoryItIsGiven(t *testing.T) {
+	t.Parallel()
 	s := newSoloist(t, Config{DataLogSize: 16 << 10})
 	seed, id := peerAddr(10), s.peerID(10)
 	s.mustJoin(seed.String())
@@ -73,6 +77,8 @@ func TestTheFirstWordsOfANewLifeOutliveTheHistoryItIsGiven(t *testing.T) {
 }
 
 func TestTheFirstWordsOfNewLivesReachEverybody(t *testing.T) {
+	heavy(t)
+	t.Parallel()
 	lost := 0
 	for seed := range uint64(150) {
 		c := newSimCluster(t, 5, lan(seed), Config{DataLogSize: 16 << 10})
@@ -102,6 +108,7 @@ func TestTheFirstWordsOfNewLivesReachEverybody(t *testing.T) {
 // to the new one, which has said the message itself: it must not acknowledge that
 // and do nothing.
 func TestAnOriginThatIsHandedItsOwnMessageDoesNotSwallowItsArc(t *testing.T) {
+	t.Parallel()
 	s := newSoloist(t, Config{})
 	s.seedWith(around(16)...)
 	s.want(s.SendData([]byte("x")) == nil, "SendData failed")
@@ -116,6 +123,8 @@ func TestAnOriginThatIsHandedItsOwnMessageDoesNotSwallowItsArc(t *testing.T) {
 }
 
 func TestMessagesOfNewLivesDoNotWaitForRepair(t *testing.T) {
+	heavy(t)
+	t.Parallel()
 	late := ""
 	for seed := range uint64(200) {
 		c := newSimCluster(t, 5, lan(seed), Config{TickInterval: time.Minute})

@@ -50,6 +50,7 @@ func (c *simCluster) oneWay(from, to []*simNode) {
 // A third of the nodes is not heard by another third, which it hears; the rest
 // hear and are heard by all.
 func TestThoseWhoAreNotHeardSpeakThroughOthers(t *testing.T) {
+	heavy(t)
 	t.Parallel()
 	for _, size := range []int{3, 7, 18} {
 		for seed := range uint64(3) {
@@ -98,6 +99,7 @@ func TestOfTwoNodesOneIsNotHeardForAMinute(t *testing.T) {
 }
 
 func TestANodeThatLosesHalfOfWhatItSendsOrHearsStaysAMember(t *testing.T) {
+	heavy(t)
 	t.Parallel()
 	for seed := range uint64(4) {
 		c := newSimCluster(t, 12, lan(seed), Config{})
@@ -180,6 +182,7 @@ func unsendable(t *testing.T, size int, seed uint64, cannot []int) (took []time.
 // In one hop nobody depends on another one. In two, those few behind the silent
 // one on the ring wait until their part of it is given to somebody else.
 func TestARecipientThatCannotBeSentToHoldsUpNobodyElse(t *testing.T) {
+	heavy(t)
 	t.Parallel()
 	for _, x := range []struct {
 		size, senders int           // of these some cannot send
@@ -232,6 +235,7 @@ func (m *moody) Receive(b []byte, maxWait time.Duration) (int, netip.AddrPort, e
 }
 
 func TestReadErrorsCostNothingButTime(t *testing.T) {
+	heavy(t)
 	t.Parallel()
 	for seed := range uint64(4) {
 		c := newSimCluster(t, 16, lan(seed), Config{})

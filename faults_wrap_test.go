@@ -112,6 +112,7 @@ func TestANodeThatHasUsedAllItsNumbersGoesOnAsANewOne(t *testing.T) {
 }
 
 func TestDirectMessagesUseUpTheirNumbers(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(4) {
 		c := newSimCluster(t, 4, lan(seed), Config{})
 		c.form()
@@ -139,6 +140,8 @@ func TestDirectMessagesUseUpTheirNumbers(t *testing.T) {
 
 // What a peer says of an origin may reach up to the last number there is.
 func TestAnOriginIsFollowedToItsLastNumber(t *testing.T) {
+	heavy(t)
+	t.Parallel()
 	for _, ordered := range []bool{false, true} {
 		s := newSoloist(t, Config{Ordered: ordered})
 		s.seedWith(10, 20)
@@ -176,6 +179,7 @@ func TestAnOriginIsFollowedToItsLastNumber(t *testing.T) {
 // Who makes a node use up its numbers, by speaking in its name, makes it speak up
 // and not begin again at 0.
 func TestANodeThatIsDrivenToItsLastNumberSaysSo(t *testing.T) {
+	t.Parallel()
 	s := newSoloist(t, Config{})
 	s.seedWith(10, 20)
 	s.want(s.SendData([]byte("first words")) == nil, "SendData failed")
@@ -195,6 +199,7 @@ const (
 // What a node does in its youth it does in old age, and also if its clock is far on
 // when it is made.
 func TestAServiceRunsFor292YearsButAnHour(t *testing.T) {
+	heavy(t)
 	t.Parallel()
 	for _, x := range []struct{ born, ages time.Duration }{{0, 280 * year}, {280 * year, 0}, {0, endOfTime - time.Hour}, {290 * year, year}} {
 		for seed := range uint64(2) {

@@ -322,6 +322,8 @@ var floods = []struct {
 
 // The bounds are small, so that a burst exceeds them if nothing holds it back.
 func TestAFloodOfOneMemberDrownsNobody(t *testing.T) {
+	heavy(t)
+	t.Parallel()
 	for _, flood := range floods {
 		t.Run(flood.what, func(t *testing.T) {
 			f := newFlooded(t, Config{MaxMembers: 64, MaxOutputMessages: 128})
@@ -331,6 +333,7 @@ func TestAFloodOfOneMemberDrownsNobody(t *testing.T) {
 }
 
 func TestAFloodOfInventedMembersDrivesNobodyOutOfAFullView(t *testing.T) {
+	t.Parallel()
 	f := newFlooded(t, Config{MaxMembers: 64}, around(60)...)
 	members := f.roster.Len()
 	f.stay = nil // up to a quarter of them may go, whoever that is

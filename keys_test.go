@@ -22,6 +22,7 @@ func testKey(of byte) []byte { return bytes.Repeat([]byte{of}, 32) }
 var inClear []byte
 
 func TestASealedClusterSaysNothingInClear(t *testing.T) {
+	t.Parallel()
 	c := newSimCluster(t, 16, rough(1), Config{Keys: [][]byte{testKey('k')}, Cluster: "secret"})
 	c.net.SetTap(func(e simnet.Event) {
 		h, _ := wire.ParseHeader(e.Payload)
@@ -93,6 +94,7 @@ func changeOfKeys(t *testing.T, seed uint64, steps [][][]byte) {
 }
 
 func TestSimChangesOfKeysLoseNothing(t *testing.T) {
+	heavy(t)
 	a, b := testKey('a'), testKey('b')
 	for name, steps := range map[string][][][]byte{
 		"a new key for an old one": {{a}, {a, b}, {b, a}, {b}},
@@ -109,6 +111,7 @@ func TestSimChangesOfKeysLoseNothing(t *testing.T) {
 }
 
 func TestAChangeWithoutTheStepsBetweenIsNoticed(t *testing.T) {
+	t.Parallel()
 	c := newSimCluster(t, 4, lan(1), Config{Keys: [][]byte{testKey('a')}})
 	c.form()
 	if err := c.nodes[1].SetKeys(testKey('b')); err != nil {
@@ -269,6 +272,7 @@ func TestSealingAllocatesNothing(t *testing.T) {
 }
 
 func TestMaxPayloadIsExactWithKeys(t *testing.T) {
+	t.Parallel()
 	for _, size := range []int{200, 512, 1400, wire.MaxDatagram} {
 		c := newSimCluster(t, 12, lan(uint64(size)), Config{Keys: [][]byte{testKey('k')}, MaxMessageSize: size})
 		most := 0

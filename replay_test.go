@@ -59,6 +59,7 @@ func record(t *testing.T, c *simCluster) (all []captured, gone *simNode, direct 
 // Whatever was recorded, of every type of message, is sent to every node, from
 // where it came and from elsewhere, at once, in a minute and in two hours.
 func TestSimReplayChangesNothing(t *testing.T) {
+	t.Parallel()
 	c := newSimCluster(t, 8, lan(1), Config{Keys: [][]byte{testKey('k')}})
 	all, gone, direct := record(t, c)
 	kinds := map[wire.Type]bool{}

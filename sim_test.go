@@ -43,6 +43,9 @@ func (c *simCluster) everybodyGot(limit time.Duration, said map[string]*simNode)
 func TestEveryMessageReachesEveryNodeOnceThroughARoughNetwork(t *testing.T) {
 	for seed := range uint64(20) {
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
+			if seed > 1 {
+				heavy(t)
+			}
 			t.Parallel()
 			c := newSimCluster(t, 64, rough(seed), Config{})
 			c.form()

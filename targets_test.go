@@ -51,6 +51,9 @@ func TestSimSpread(t *testing.T) {
 			continue
 		}
 		t.Run(row.name, func(t *testing.T) {
+			if row.nodes > 64 {
+				heavy(t)
+			}
 			t.Parallel()
 			r := row.run(t, 1)
 			for _, miss := range row.misses(r) {
