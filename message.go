@@ -411,38 +411,6 @@ func (g *GossipService) heal(now time.Duration) {
 	}
 }
 
-// emitMembers sends what is on the list and as many of the members as fit beside
-// it, and returns how many it took.
-func (g *GossipService) emitMembers(to netip.AddrPort, members []*view.Member) (taken int, e *envelopeOut) {
-	for _, m := range members {
-		if m.Addr != to && !g.list.Add(wire.Member{ID: m.ID, Addr: m.Addr}, g.room) {
-			break
-		}
-		taken++
-	}
-	if taken == 0 || g.list.Len() == 0 {
-		return taken, nil
-	}
-	g.body = g.list.AppendTo(g.body[:0])
-	return taken, g.emit(to, wire.TypeMemberList, g.config.RetryAttempts, true)
-}
-
-// emitPage sends a newcomer that many of the members, from an id on and round
-// the ring: first those behind itself. Its Ack asks for more.
-func (g *GossipService) emitPage(to netip.AddrPort, from uint64, left int) {
-	size := g.roster.Len()
-	first := g.roster.Search(from)
-	g.members = g.members[:0]
-	for i := range min(left, size, g.room/wire.MinMemberSize) {
-		g.members = append(g.members, g.roster.At((first+i)%size))
-	}
-	g.list.Reset(false)
-	taken, e := g.emitMembers(to, g.members)
-	if e != nil && taken < left {
-		e.page, e.left = g.roster.At((first+taken)%size).ID, left-taken
-	}
-}
-
 // emitStatus sends a Status. Only a full one is acknowledged.
 func (g *GossipService) emitStatus(to netip.AddrPort, s wire.Status, attempts int) {
 	g.body = s.AppendTo(g.body[:0])
