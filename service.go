@@ -353,8 +353,8 @@ func (g *GossipService) SetKeys(keys ...[]byte) error {
 	return g.useKeys(keys)
 }
 
-// Leave says goodbye to all members and forgets them: nothing goes out after it
-// but the goodbye, which the next Send sends, and what comes in is dropped. What
+// Leave says goodbye to all members and forgets them, and the seeds: nothing goes out
+// after it but the goodbye, which the next Send sends, and what comes in is dropped. What
 // was queued is dropped too. The node is DISCONNECTED; Join makes it a new one.
 // Errors: ErrState before Join; ErrClosed. It is legal inside a callback.
 func (g *GossipService) Leave() error {

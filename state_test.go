@@ -200,6 +200,18 @@ func TestStateChangesAreToldInOrder(t *testing.T) {
 	s.want(fmt.Sprint(s.states) == fmt.Sprint(want), "the states were %v instead of %v", s.states, want)
 }
 
+func TestANodeThatLeftForgetsItsSeeds(t *testing.T) {
+	s := newSoloist(t, Config{MaxMembers: 9})
+	for i := range 30 { // more than it keeps, in all its lives
+		seed := peerAddr(i)
+		s.mustJoin(seed.String())
+		for _, m := range only(s.run(10*time.Second), wire.TypeHello, anybody) {
+			s.want(m.to == seed, "a node that joined %v asks %v, of a life before", seed, m.to)
+		}
+		s.want(s.Leave() == nil, "Leave failed")
+	}
+}
+
 func TestAnUnknownTypeAndAForeignTagEndTheDatagram(t *testing.T) {
 	s := newSoloist(t, Config{})
 	s.seedWith(10)

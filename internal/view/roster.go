@@ -31,7 +31,7 @@ const (
 )
 
 // Roster is the View together with everybody who may come, or come back, into
-// it: the seeds, which stand for ever, and the lost, which are probed until they
+// it: the seeds, which stand until Reset, and the lost, which are probed until they
 // answer. There are at most limit seeds and, beside these, at most limit lost, of
 // which the oldest are forgotten, and at most 4*limit ids that left lately. A
 // Roster is for one goroutine at a time.
@@ -62,13 +62,10 @@ func NewRoster(self uint64, limit, passes int) *Roster {
 	return &Roster{View: New(self, limit), passes: passes, lastLost: never, gone: map[uint64]time.Duration{}}
 }
 
-// Reset forgets everybody but the seeds and gives the node a new identity.
+// Reset forgets everybody, the seeds too, and gives the node a new identity.
 func (r *Roster) Reset(self uint64) {
 	r.View.Reset(self)
-	r.contacts = slices.DeleteFunc(r.contacts, func(c contact) bool { return !c.seed })
-	for i := range r.contacts {
-		r.contacts[i].id = 0
-	}
+	r.contacts, r.seeds = r.contacts[:0], 0
 	r.lastLost = never
 	clear(r.gone)
 	clear(r.news)
