@@ -10,13 +10,14 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
 
 	"example.com/gossip"
+	"example.com/gossip/examples/internal/cli"
 )
 
 func main() {
@@ -25,61 +26,84 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
+// run returns the exit code: 2 if the command line is wrong, 1 if the node fails.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	o, err := parse(args, stdout)
+	if err == nil {
+		err = live(ctx, o, stdout, stderr)
+	}
+	return cli.Exit("node", err, stderr)
+}
+
 // options are what the command line says.
 type options struct {
 	listen  gossip.Address
-	seeds   []gossip.Address
+	seeds   cli.Seeds
+	wait    time.Duration
 	cluster string
 	say     string
 	every   time.Duration
 }
 
-// run returns the exit code: 2 if the command line is wrong, 1 if the node fails.
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	fail := func(code int, problem any) int {
-		fmt.Fprintln(stderr, "node:", problem)
-		return code
+func parse(args []string, help io.Writer) (o options, err error) {
+	if o.listen, err = gossip.ParseAddress("127.0.0.1:0"); err != nil {
+		return o, err
 	}
-	o, err := parse(args, stdout)
-	if errors.Is(err, flag.ErrHelp) {
-		return 0
-	} else if err != nil {
-		return fail(2, err)
+	flags := flag.NewFlagSet("node", flag.ContinueOnError)
+	flags.TextVar(&o.listen, "listen", o.listen, "`address` to listen on; port 0 lets the system choose one")
+	flags.Var(&o.seeds, "seed", "`address` of a node that is there, 127.0.0.1:7070 or /ip4/127.0.0.1/udp/7070 or node.example:7070; several are separated by commas, or each has a flag")
+	flags.DurationVar(&o.wait, "wait", 10*time.Second, "how long a seed may take to answer; 0 for ever")
+	flags.StringVar(&o.cluster, "cluster", "", "`name` of the cluster; nodes of others are ignored")
+	flags.StringVar(&o.say, "say", "", "`line` to say to all; none if empty")
+	flags.DurationVar(&o.every, "every", 5*time.Second, "how often to say it")
+	if err := cli.Parse(flags, args, help); err != nil {
+		return o, err
 	}
+	switch {
+	case len(o.seeds) == 0:
+		return o, cli.Usage("-seed is missing: the address of a node to join, e.g. -seed 127.0.0.1:7070")
+	case o.every <= 0:
+		return o, cli.Usage("-every %v is not a time to wait", o.every)
+	case o.wait < 0:
+		return o, cli.Usage("-wait %v is not a time to wait", o.wait)
+	}
+	return o, nil
+}
 
+// live makes the node, joins the seeds and turns the loop until ctx ends.
+func live(ctx context.Context, o options, stdout, stderr io.Writer) error {
 	receiver := func(origin gossip.NodeID, payload []byte) {
 		fmt.Fprintf(stdout, "%v says %q\n", origin, payload)
 	}
-	node, err := gossip.New(o.listen, receiver, gossip.Config{
+	node, err := cli.NewNode(o.listen, receiver, gossip.Config{
 		Cluster: o.cluster,
 		OnStateChange: func(old, now gossip.State) {
 			if now != gossip.StateDestroyed { // which is Close, in the end
 				fmt.Fprintf(stderr, "node: %v, was %v\n", now, old)
 			}
-			if now == gossip.StateDisconnected && ctx.Err() == nil {
-				fmt.Fprintf(stderr, "node: nobody answers at %v; trying on\n", o.seeds)
-			}
 		},
 	})
-	switch {
-	case errors.Is(err, gossip.ErrConfig), errors.Is(err, gossip.ErrAddress):
-		return fail(2, err)
-	case err != nil:
-		return fail(1, fmt.Sprintf("cannot listen there, choose another address by -listen: %v", err))
+	if err != nil {
+		return err
 	}
 	defer node.Close()
-
 	if len(o.say) > node.MaxPayload() {
-		return fail(2, fmt.Sprintf("-say takes at most %d bytes", node.MaxPayload()))
+		return cli.Usage("-say takes at most %d bytes", node.MaxPayload())
 	}
-	if err := node.Join(o.seeds...); err != nil {
-		return fail(2, err)
+	seeds, err := o.seeds.Resolve(ctx, net.DefaultResolver.LookupNetIP)
+	if err != nil {
+		return err
+	}
+	if err := node.Join(seeds...); err != nil {
+		return err
 	}
 	fmt.Fprintf(stdout, "%v listens on %v\n", node.ID(), node.Address())
+	ctx, stop := cli.Within(ctx, o.wait, node, o.seeds)
+	defer stop()
 	if err := loop(ctx, node, o, stderr); err != nil {
-		return fail(1, err)
+		return err
 	}
-	return 0
+	return cli.Cause(ctx)
 }
 
 // loop drives the node until ctx ends, and says goodbye. Node.Run does the same
@@ -117,41 +141,4 @@ func loop(ctx context.Context, node *gossip.GossipService, o options, stderr io.
 		sent, err = node.Send() // the goodbyes
 	}
 	return err
-}
-
-func parse(args []string, help io.Writer) (o options, err error) {
-	if o.listen, err = gossip.ParseAddress("127.0.0.1:0"); err != nil {
-		return o, err
-	}
-	flags := flag.NewFlagSet("node", flag.ContinueOnError)
-	flags.SetOutput(io.Discard) // run says what is wrong, in one line
-	flags.TextVar(&o.listen, "listen", o.listen, "`address` to listen on; port 0 lets the system choose one")
-	flags.Func("seed", "`address` of a node that is there, 127.0.0.1:7070 or /ip4/127.0.0.1/udp/7070; several are separated by commas, or each has a flag", func(s string) error {
-		for text := range strings.SplitSeq(s, ",") {
-			var seed gossip.Address
-			if err := seed.UnmarshalText([]byte(text)); err != nil {
-				return err
-			}
-			o.seeds = append(o.seeds, seed)
-		}
-		return nil
-	})
-	flags.StringVar(&o.cluster, "cluster", "", "`name` of the cluster; nodes of others are ignored")
-	flags.StringVar(&o.say, "say", "", "`line` to say to all; none if empty")
-	flags.DurationVar(&o.every, "every", 5*time.Second, "how often to say it")
-	switch err := flags.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		flags.SetOutput(help)
-		flags.Usage()
-		return o, err
-	case err != nil:
-		return o, err
-	case flags.NArg() > 0:
-		return o, fmt.Errorf("%q is not a flag", flags.Arg(0))
-	case len(o.seeds) == 0:
-		return o, errors.New("-seed is missing: the address of a node to join, e.g. -seed 127.0.0.1:7070")
-	case o.every <= 0:
-		return o, fmt.Errorf("-every %v is not a time to wait", o.every)
-	}
-	return o, nil
 }

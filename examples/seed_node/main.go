@@ -6,16 +6,17 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
+	"time"
 
 	"example.com/gossip"
+	"example.com/gossip/examples/internal/cli"
 )
 
 func main() {
@@ -26,69 +27,61 @@ func main() {
 
 // run returns the exit code: 2 if the command line is wrong, 1 if the node fails.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	return cli.Exit("seed_node", seed(ctx, args, stdout, stderr), stderr)
+}
+
+func seed(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	listen, err := gossip.ParseAddress("127.0.0.1:7070")
+	if err != nil {
+		return err
+	}
 	var (
-		listen  gossip.Address
-		seeds   []gossip.Address
+		others  cli.Seeds
+		wait    time.Duration
 		cluster string
 	)
-	fail := func(code int, problem any) int {
-		fmt.Fprintln(stderr, "seed_node:", problem)
-		return code
-	}
-	standard, err := gossip.ParseAddress("127.0.0.1:7070")
-	if err != nil {
-		return fail(1, err)
-	}
 	flags := flag.NewFlagSet("seed_node", flag.ContinueOnError)
-	flags.SetOutput(io.Discard) // fail says what is wrong, in one line
-	flags.TextVar(&listen, "listen", standard, "`address` to listen on; with 0.0.0.0 or [::], on all of the machine's")
-	flags.Func("seed", "`addresses` of other seeds, separated by commas", func(s string) error {
-		for text := range strings.SplitSeq(s, ",") {
-			var seed gossip.Address
-			if err := seed.UnmarshalText([]byte(text)); err != nil {
-				return err
-			}
-			seeds = append(seeds, seed)
-		}
-		return nil
-	})
+	flags.TextVar(&listen, "listen", listen, "`address` to listen on; with 0.0.0.0 or [::], on all of the machine's")
+	flags.Var(&others, "seed", "`addresses` of other seeds, separated by commas")
+	flags.DurationVar(&wait, "wait", 0, "how long another seed may take to answer; 0 for ever")
 	flags.StringVar(&cluster, "cluster", "", "`name` of the cluster; nodes of others are ignored")
-	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
-		flags.SetOutput(stdout)
-		flags.Usage()
-		return 0
-	} else if err != nil {
-		return fail(2, err)
+	if err := cli.Parse(flags, args, stdout); err != nil {
+		return err
 	}
-	if flags.NArg() > 0 {
-		return fail(2, fmt.Sprintf("%q is not a flag", flags.Arg(0)))
+	if wait < 0 {
+		return cli.Usage("-wait %v is not a time to wait", wait)
 	}
 
 	receiver := func(origin gossip.NodeID, payload []byte) {
 		fmt.Fprintf(stdout, "%v says %q\n", origin, payload)
 	}
-	node, err := gossip.New(listen, receiver, gossip.Config{
+	node, err := cli.NewNode(listen, receiver, gossip.Config{
 		Cluster: cluster,
 		OnStateChange: func(old, now gossip.State) {
 			if now != gossip.StateDestroyed { // which is Close, in the end
 				fmt.Fprintf(stderr, "seed_node: %v, was %v\n", now, old)
 			}
+			if now == gossip.StateDisconnected && ctx.Err() == nil {
+				fmt.Fprintf(stderr, "seed_node: nobody answers at %v; trying on\n", &others)
+			}
 		},
 	})
-	switch {
-	case errors.Is(err, gossip.ErrConfig), errors.Is(err, gossip.ErrAddress):
-		return fail(2, err)
-	case err != nil:
-		return fail(1, fmt.Sprintf("cannot listen there, choose another address by -listen: %v", err))
+	if err != nil {
+		return err
 	}
 	defer node.Close()
-
+	seeds, err := others.Resolve(ctx, net.DefaultResolver.LookupNetIP)
+	if err != nil {
+		return err
+	}
 	if err := node.Join(seeds...); err != nil {
-		return fail(2, err)
+		return err
 	}
 	fmt.Fprintf(stdout, "%v listens on %v\n", node.ID(), node.Address())
+	ctx, stop := cli.Within(ctx, wait, node, others)
+	defer stop()
 	if err := node.Run(ctx); err != nil { // says Leave when ctx ends
-		return fail(1, err)
+		return err
 	}
-	return 0
+	return cli.Cause(ctx)
 }

@@ -2,15 +2,14 @@ package main
 
 import (
 	"context"
-	"net"
+	"io"
 	"strings"
 	"testing"
 	"time"
 
 	"example.com/gossip"
+	"example.com/gossip/examples/internal/clitest"
 )
-
-const patience = time.Minute
 
 // lines is where a program prints; each line can be waited for.
 type lines chan string
@@ -26,7 +25,7 @@ func (l lines) next(t *testing.T) string {
 	select {
 	case line := <-l:
 		return line
-	case <-time.After(patience):
+	case <-time.After(clitest.Patience):
 		t.Fatal("the seed prints nothing more")
 		return ""
 	}
@@ -84,10 +83,10 @@ func TestASeedPrintsWhatItHears(t *testing.T) {
 		if c != 0 {
 			t.Errorf("the seed ended with code %d", c)
 		}
-	case <-time.After(patience):
+	case <-time.After(clitest.Patience):
 		t.Fatal("the seed does not end")
 	}
-	gone := time.After(patience)
+	gone := time.After(clitest.Patience)
 	look := time.NewTicker(5 * time.Millisecond)
 	defer look.Stop()
 	for len(node.Members()) > 0 {
@@ -102,37 +101,35 @@ func TestASeedPrintsWhatItHears(t *testing.T) {
 	}
 }
 
+func TestASeedWaitsForOtherSeedsAsLongAsItIsTold(t *testing.T) {
+	silent := clitest.TakenAddress(t)
+	p := clitest.Start(t, func(ctx context.Context, stdout, stderr io.Writer) int {
+		return run(ctx, []string{"-listen", "127.0.0.1:0", "-seed", silent}, stdout, stderr)
+	})
+	p.Stderr.Find(t, `seed_node: nobody answers at `+silent+`; trying on\n`)
+	if code := p.Interrupt(); code != 0 {
+		t.Errorf("a seed on its own ended with code %d\n%s", code, &p.Stderr)
+	}
+	p = clitest.Start(t, func(ctx context.Context, stdout, stderr io.Writer) int {
+		return run(ctx, []string{"-listen", "127.0.0.1:0", "-seed", silent, "-wait", "100ms"}, stdout, stderr)
+	})
+	if code := p.Wait(); code != 1 {
+		t.Errorf("a seed that was to wait for 100 ms ended with code %d\n%s", code, &p.Stderr)
+	}
+	p.Stderr.Find(t, `seed_node: nobody answers at `+silent+` in 100ms: look .*\n`)
+}
+
 func TestMistakesAreToldInOneLine(t *testing.T) {
-	taken, err := net.ListenPacket("udp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer taken.Close()
-	for _, c := range []struct {
-		args  []string
-		code  int
-		names string
-	}{
-		{[]string{"-listen", taken.LocalAddr().String()}, 1, taken.LocalAddr().String()},
-		{[]string{"-listen", "localhost:7070"}, 2, "resolve the host name"},
-		{[]string{"-listen", ""}, 2, "self"},
-		{[]string{"-listen", "127.0.0.1:0", "-seed", "127.0.0.1"}, 2, "port is missing"},
-		{[]string{"-listen", "127.0.0.1:0", "-seed", "0.0.0.0:1"}, 2, "0.0.0.0:1"},
-		{[]string{"-listen", "127.0.0.1:0", "-cluster", "\xff"}, 2, "Cluster"},
-		{[]string{"-loud"}, 2, "-loud"},
-		{[]string{"127.0.0.1:7070"}, 2, `"127.0.0.1:7070"`},
-	} {
-		var stdout, stderr strings.Builder
-		code := run(context.Background(), c.args, &stdout, &stderr)
-		if code != c.code || !strings.Contains(stderr.String(), c.names) {
-			t.Errorf("with %q the program ended with code %d instead of %d, saying\n%s", c.args, code, c.code, &stderr)
-		}
-		if s := stderr.String(); strings.Count(s, "\n") != 1 || !strings.HasPrefix(s, "seed_node: ") || stdout.Len() > 0 {
-			t.Errorf("with %q the program should say one line, not\n%s%s", c.args, &stdout, &stderr)
-		}
-	}
-	var help, stderr strings.Builder
-	if code := run(context.Background(), []string{"-h"}, &help, &stderr); code != 0 || !strings.Contains(help.String(), "-listen") || stderr.Len() > 0 {
-		t.Errorf("-h ended with code %d and printed\n%s%s", code, &help, &stderr)
-	}
+	taken := clitest.TakenAddress(t)
+	clitest.Mistakes(t, "seed_node", run,
+		clitest.Ends(1, "cannot listen on "+taken, "-listen", taken),
+		clitest.Ends(2, "resolve the host name", "-listen", "localhost:7070"),
+		clitest.Ends(2, "self", "-listen", ""),
+		clitest.Ends(2, "port", "-listen", "127.0.0.1:0", "-seed", "127.0.0.1"),
+		clitest.Ends(2, "0.0.0.0:1", "-listen", "127.0.0.1:0", "-seed", "0.0.0.0:1"),
+		clitest.Ends(2, "Cluster", "-listen", "127.0.0.1:0", "-cluster", "\xff"),
+		clitest.Ends(2, "-wait -1s", "-wait", "-1s"),
+		clitest.Ends(2, "-loud", "-loud"),
+		clitest.Ends(2, `"127.0.0.1:7070"`, "127.0.0.1:7070"),
+	)
 }

@@ -1,0 +1,92 @@
+// Package cli is what the example programs have in common: how they read a command
+// line and answer a wrong one, how they name seeds, and how they read keys. A
+// program of its own can do with less.
+package cli
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"time"
+
+	"example.com/gossip"
+)
+
+// usage is an error in the command line.
+type usage struct{ error }
+
+func (u usage) Unwrap() error { return u.error }
+
+// Usage returns an error in the command line: Exit makes it a 2.
+func Usage(format string, args ...any) error { return usage{fmt.Errorf(format, args...)} }
+
+// Parse reads a command line that has flags only. For -h it prints the usage to
+// help and returns flag.ErrHelp; every other error is one of Usage.
+func Parse(flags *flag.FlagSet, args []string, help io.Writer) error {
+	flags.SetOutput(io.Discard) // Exit says what is wrong, in one line
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		flags.SetOutput(help)
+		flags.Usage()
+		return err
+	case err != nil:
+		return Usage("%w; -h lists the flags", err)
+	case flags.NArg() > 0:
+		return Usage("%q is not a flag; -h lists them", flags.Arg(0))
+	}
+	return nil
+}
+
+// Exit says in one line what ended a program, if that is an error, and returns its
+// exit code: 0 without one and after -h, 2 for a wrong command line, else 1.
+func Exit(program string, err error, stderr io.Writer) int {
+	var wrong usage
+	switch {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+		return 0
+	case errors.As(err, &wrong), errors.Is(err, gossip.ErrConfig), errors.Is(err, gossip.ErrAddress):
+		fmt.Fprintf(stderr, "%s: %v\n", program, err)
+		return 2
+	default:
+		fmt.Fprintf(stderr, "%s: %v\n", program, err)
+		return 1
+	}
+}
+
+// NewNode is gossip.New for a program whose flag -listen says where.
+func NewNode(listen gossip.Address, receiver func(gossip.NodeID, []byte), config gossip.Config) (*gossip.GossipService, error) {
+	node, err := gossip.New(listen, receiver, config)
+	if err != nil && !errors.Is(err, gossip.ErrConfig) && !errors.Is(err, gossip.ErrAddress) {
+		err = fmt.Errorf("cannot listen on %v, choose another address by -listen: %w", listen, err)
+	}
+	return node, err
+}
+
+// Within returns a context that ends, beside with ctx, when the node is not
+// CONNECTED after wait, for which Cause then tells what to do. A wait of 0 has no end.
+func Within(ctx context.Context, wait time.Duration, node *gossip.GossipService, seeds Seeds) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	if wait == 0 {
+		return ctx, func() { cancel(nil) }
+	}
+	timer := time.AfterFunc(wait, func() {
+		if node.State() != gossip.StateConnected {
+			cancel(fmt.Errorf("%w at %s in %v: look whether a node runs there, in the same cluster and with the same keys, and whether UDP gets through", ErrNobody, &seeds, wait))
+		}
+	})
+	return ctx, func() { timer.Stop(); cancel(nil) }
+}
+
+// ErrNobody means that no seed answered in time.
+var ErrNobody = errors.New("nobody answers")
+
+// Cause returns the error that ended a context of Within, nil if it was the end of
+// the context before it: somebody interrupted the program.
+func Cause(ctx context.Context) error {
+	if err := context.Cause(ctx); errors.Is(err, ErrNobody) {
+		return err
+	}
+	return nil
+}

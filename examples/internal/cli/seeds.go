@@ -1,0 +1,131 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"example.com/gossip"
+)
+
+// mostSeeds bounds the addresses that names stand for. A node needs a few that
+// answer, not all.
+const mostSeeds = 64
+
+// Seeds are the nodes to join, as a command line names them: addresses, or host
+// names with a port, each of which may stand for many nodes, and for others
+// tomorrow. It is the value of a flag that takes several, separated by commas, and
+// may be given again.
+type Seeds []string
+
+// String returns the seeds separated by commas.
+func (s *Seeds) String() string { return strings.Join(*s, ",") }
+
+// Set adds seeds. An error says which is not one.
+func (s *Seeds) Set(list string) error {
+	for text := range strings.SplitSeq(list, ",") {
+		if _, _, err := split(text); err != nil {
+			return err
+		}
+		*s = append(*s, text)
+	}
+	return nil
+}
+
+// split returns the address that text is, or else the host name and port.
+func split(text string) (a gossip.Address, port uint16, err error) {
+	if err = a.UnmarshalText([]byte(text)); err == nil && a.IsValid() {
+		return a, 0, nil
+	}
+	host, service, bad := net.SplitHostPort(text)
+	number, numberErr := strconv.ParseUint(service, 10, 16)
+	if bad != nil || host == "" || numberErr != nil || number == 0 || strings.ContainsAny(host, ":/ ") {
+		return a, 0, fmt.Errorf("%w %q: a host and a port are needed, such as 127.0.0.1:7070 or node.example:7070", gossip.ErrAddress, text)
+	}
+	return a, uint16(number), nil
+}
+
+// Lookup resolves a host name; that of a net.Resolver for network "ip" is one.
+type Lookup func(ctx context.Context, network, host string) ([]netip.Addr, error)
+
+// Resolve returns the addresses that the seeds stand for now, 64 at most. What
+// cannot be resolved is left out while there are others, for it may be tomorrow; the
+// error is why there is none.
+func (s Seeds) Resolve(ctx context.Context, lookup Lookup) ([]gossip.Address, error) {
+	var all []gossip.Address
+	var failed error
+	for _, text := range s {
+		a, port, err := split(text)
+		switch {
+		case err != nil:
+			return nil, err
+		case a.IsValid():
+			all = append(all, a)
+			continue
+		}
+		host, _, _ := net.SplitHostPort(text)
+		ips, err := lookup(ctx, "ip", host)
+		if err == nil && len(ips) == 0 {
+			err = errors.New("the name has no address")
+		}
+		if err != nil {
+			failed = fmt.Errorf("seed %s: %w", text, err)
+		}
+		for _, ip := range ips {
+			if a, err := gossip.ParseAddress(netip.AddrPortFrom(ip, port).String()); err == nil && !slices.Contains(all, a) {
+				all = append(all, a)
+			}
+		}
+	}
+	if len(all) == 0 && len(s) > 0 {
+		return nil, fmt.Errorf("no seed has an address now: %w", failed)
+	}
+	return all[:min(len(all), mostSeeds)], nil
+}
+
+// startRounds is how often KeepJoined joins whatever the node knows already: nodes that
+// start at the same time may find each other in pairs first.
+const startRounds = 12
+
+// KeepJoined resolves the seeds and joins them, at once and at every tick while the
+// node is new or alone, until ctx ends: names may stand for other nodes by then.
+// Looking up a name takes long, so it is to run beside the loop, on a goroutine of
+// its own. Errors are handed to report.
+func (s Seeds) KeepJoined(ctx context.Context, node *gossip.GossipService, lookup Lookup, tick <-chan time.Time, report func(error)) {
+	for round := 0; ; round++ {
+		if round < startRounds || len(node.Members()) == 0 {
+			err := s.join(ctx, node, lookup)
+			if ctx.Err() != nil || errors.Is(err, gossip.ErrClosed) {
+				return
+			}
+			if err != nil {
+				report(err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick:
+		}
+	}
+}
+
+// join resolves the seeds and joins them. A node that was given too many since it
+// started, and is alone all the same, begins anew with these.
+func (s Seeds) join(ctx context.Context, node *gossip.GossipService, lookup Lookup) error {
+	seeds, err := s.Resolve(ctx, lookup)
+	if err != nil {
+		return err
+	}
+	err = node.Join(seeds...)
+	if errors.Is(err, gossip.ErrAddress) && len(node.Members()) == 0 && node.Leave() == nil {
+		err = node.Join(seeds...)
+	}
+	return err
+}
