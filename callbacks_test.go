@@ -105,7 +105,7 @@ func TestACallbackThatPanicsLeavesNoLockHeld(t *testing.T) {
 	var s *soloist
 	config := Config{OnStateChange: func(_, _ State) { thrower(s, "OnStateChange") }}
 	s, verbs := lifeWith(t, config, thrower)
-	s.receiver = func(NodeID, []byte) { thrower(s, "the DataReceiver") }
+	s.receiver = func(NodeID, []byte) { thrower(s, "the receiver") }
 	caught := func(verb func()) (is bool) {
 		defer func() {
 			p := recover()
@@ -228,7 +228,7 @@ func TestReceiveWaitsThoughACallbackIsBusyElsewhere(t *testing.T) {
 	}
 	s.Receive(time.Hour)
 	s.want(wakes == 1, "Receive was woken %d times when the callback ended and left calls to make", wakes)
-	s.want(s.Stats().Arrived == 0, "%d messages wait for the DataReceiver still", s.Stats().Arrived)
+	s.want(s.Stats().Arrived == 0, "%d messages wait for the receiver still", s.Stats().Arrived)
 }
 
 func TestReceiveBesideAFullBacklogDoesNotTurnRound(t *testing.T) {
@@ -248,5 +248,5 @@ func TestReceiveBesideAFullBacklogDoesNotTurnRound(t *testing.T) {
 	s.want(len(w.asked) == 0, "with %d messages undelivered the socket is read", s.Stats().Arrived)
 	s.want(took >= 3*fullPause, "three Receives that may not read took %v together", took)
 	end(false)
-	s.want(s.Stats().Arrived == 0, "%d messages wait for the DataReceiver still", s.Stats().Arrived)
+	s.want(s.Stats().Arrived == 0, "%d messages wait for the receiver still", s.Stats().Arrived)
 }

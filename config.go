@@ -38,13 +38,13 @@ type Config struct {
 	Cluster string
 
 	// Logger is told of joins, losses and refusals, and never of single
-	// messages. What holds for a DataReceiver holds for its handler. Default:
+	// messages. What holds for the receiver of New holds for its handler. Default:
 	// silence.
 	Logger *slog.Logger
 
 	// OnStateChange is called after each change of state, in order, from the
-	// call that caused it or one that runs at the same time. What holds for a
-	// DataReceiver holds for it.
+	// call that caused it or one that runs at the same time. What holds for the
+	// receiver of New holds for it.
 	OnStateChange func(old, new State)
 
 	// Keys encrypt and authenticate all traffic, with AES-256-GCM. Each has 32
@@ -225,15 +225,23 @@ func payloadIn(room int) int {
 }
 
 // New makes a node that is bound to self, whose port may be 0 for one that the
-// system chooses, and hands what it receives to receiver. It has not joined yet.
+// system chooses. It has not joined yet.
+//
+// The receiver is called with each message that reaches the node, once, and who
+// said it. The payload is valid until it returns. It is called from Receive or Tick
+// (or Join, Leave and Close, if these run at the same time on another goroutine),
+// one call at a time, in the order of arrival, without any lock held: SendData,
+// Leave, Close and everything that only asks are legal inside it; Receive and Run
+// are not. While it runs, the node's loop stands still.
+//
 // Errors: ErrAddress, ErrConfig, or that of the operating system.
-func New(self Address, receiver DataReceiver, config Config) (*GossipService, error) {
+func New(self Address, receiver func(origin NodeID, payload []byte), config Config) (*GossipService, error) {
 	config, err := config.withDefaults()
 	if err != nil {
 		return nil, err
 	}
 	if receiver == nil {
-		return nil, fmt.Errorf("%w: the DataReceiver is nil", ErrConfig)
+		return nil, fmt.Errorf("%w: the receiver is nil", ErrConfig)
 	}
 	var conn *transport.Conn
 	switch {
@@ -254,7 +262,7 @@ func New(self Address, receiver DataReceiver, config Config) (*GossipService, er
 }
 
 // newService makes a node whose socket, time and randomness are given.
-func newService(s socket, receiver DataReceiver, config Config, clock func() time.Duration, seed [32]byte) *GossipService {
+func newService(s socket, receiver func(NodeID, []byte), config Config, clock func() time.Duration, seed [32]byte) *GossipService {
 	g := &GossipService{
 		config: config, receiver: receiver, socket: s, bound: s.LocalAddr(), clock: clock,
 		arrived: make([]byte, config.MaxMessageSize+1), leaving: make([]byte, sealedFront+config.MaxMessageSize),
@@ -308,7 +316,7 @@ type Stats struct {
 	Retries                   uint64 // messages sent again
 
 	Sent      uint64 // messages accepted by SendData
-	Delivered uint64 // messages given to the DataReceiver
+	Delivered uint64 // messages given to the receiver
 	Repaired  uint64 // of these, brought by comparison rather than by their spread
 	Duplicate uint64 // copies of messages that were here already
 	Relayed   uint64 // copies passed on for others
@@ -353,7 +361,7 @@ type Stats struct {
 	Origins              int // whose messages are known
 	Retained             int // messages in the log
 	RetainedBytes        int
-	AcksPending, Arrived int // acknowledgements to send; messages that wait for the DataReceiver
+	AcksPending, Arrived int // acknowledgements to send; messages that wait for the receiver
 }
 
 // Members returns the members in the view, in the order of their IDs.

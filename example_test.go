@@ -1,79 +1,202 @@
 package gossip_test
 
 import (
-	"errors"
+	"context"
 	"fmt"
 	"log"
+	"net"
 	"time"
 
 	"example.com/gossip"
 )
 
-// node makes a node on loopback, at a port that the system chooses.
-func node(receive gossip.DataReceiver, config gossip.Config) *gossip.GossipService {
+// Two nodes and their loop, which here drives both on one goroutine.
+func Example() {
+	self, err := gossip.ParseAddress("127.0.0.1:0") // a port that the system chooses
+	if err != nil {
+		log.Fatal(err)
+	}
+	silent := func(gossip.NodeID, []byte) {}
+	seed, err := gossip.New(self, silent, gossip.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer seed.Close()
+
+	done := false
+	node, err := gossip.New(self, func(origin gossip.NodeID, payload []byte) {
+		fmt.Printf("%s, said by the seed: %v\n", payload, origin == seed.ID())
+		done = true
+	}, gossip.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer node.Close()
+
+	seed.Join()               // without seeds it is one itself
+	node.Join(seed.Address()) // says Hello
+	seed.SendData([]byte("flag dark-mode on"))
+	for !done {
+		for _, g := range []*gossip.GossipService{seed, node} {
+			wait, err := g.Tick() // what is due by time
+			if err != nil {
+				log.Fatal(err)
+			}
+			g.Send()                               // what is queued
+			g.Receive(min(wait, time.Millisecond)) // what came in
+		}
+	}
+	// Output: flag dark-mode on, said by the seed: true
+}
+
+// node makes a node on loopback.
+func node(receiver func(gossip.NodeID, []byte), config gossip.Config) *gossip.GossipService {
 	self, err := gossip.ParseAddress("127.0.0.1:0")
 	if err != nil {
 		log.Fatal(err)
 	}
-	g, err := gossip.New(self, receive, config)
+	g, err := gossip.New(self, receiver, config)
 	if err != nil {
 		log.Fatal(err)
 	}
 	return g
 }
 
-// turn is one turn of a node's loop that waits at most a millisecond, so that the
-// examples can drive several nodes on one goroutine.
-func turn(g *gossip.GossipService) {
-	wait, err := g.Tick()
-	if err == nil {
-		_, err = g.Send()
-	}
-	if err == nil {
-		_, err = g.Receive(min(wait, time.Millisecond))
-	}
-	if err != nil {
-		log.Fatal(err)
+// ignore is a receiver.
+func ignore(gossip.NodeID, []byte) {}
+
+// turn is one turn of the loop of each node, waiting at most a millisecond.
+func turn(nodes ...*gossip.GossipService) {
+	for _, g := range nodes {
+		wait, err := g.Tick()
+		if err == nil {
+			_, err = g.Send()
+		}
+		if err == nil {
+			_, err = g.Receive(min(wait, time.Millisecond))
+		}
+		if err != nil {
+			log.Fatal(err)
+		}
 	}
 }
 
-// A long stream at full speed: when the queue is full the loop turns, and then the
-// same message is tried again. Nothing is lost, and nothing waits for a timer, for
-// the next messages leave as acknowledgements come in.
-func ExampleGossipService_SendData_backpressure() {
-	received := 0
-	a := node(func(gossip.NodeID, []byte) {}, gossip.Config{})
-	b := node(func(gossip.NodeID, []byte) { received++ }, gossip.Config{})
+// until turns the loops until cond holds, for ten seconds at most.
+func until(cond func() bool, nodes ...*gossip.GossipService) {
+	for deadline := time.Now().Add(10 * time.Second); !cond() && time.Now().Before(deadline); {
+		turn(nodes...)
+	}
+}
+
+// join makes the first node a seed, which the others join, until all know all.
+func join(nodes ...*gossip.GossipService) {
+	nodes[0].Join()
+	for _, g := range nodes[1:] {
+		g.Join(nodes[0].Address())
+	}
+	until(func() bool {
+		for _, g := range nodes {
+			if len(g.Members()) < len(nodes)-1 {
+				return false
+			}
+		}
+		return true
+	}, nodes...)
+}
+
+// One seed that answers is enough: the others may be down. A node asks them again
+// whenever it has lost its members, so give it several.
+func ExampleGossipService_Join() {
+	a, b := node(ignore, gossip.Config{}), node(ignore, gossip.Config{})
+	defer a.Close()
+	defer b.Close()
+	a.Join()
+
+	down := node(ignore, gossip.Config{})
+	nobody := down.Address()
+	down.Close()
+
+	if err := b.Join(nobody, a.Address()); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(b.State())
+	until(func() bool { return b.State() == gossip.StateConnected }, a, b)
+	fmt.Println(b.State())
+	// Output:
+	// JOINING
+	// CONNECTED
+}
+
+// A program without a loop of its own gives Run a goroutine. The end of the context
+// ends it, with a goodbye to the others.
+func ExampleGossipService_Run() {
+	heard := make(chan string)
+	a := node(ignore, gossip.Config{})
+	b := node(func(_ gossip.NodeID, payload []byte) { heard <- string(payload) }, gossip.Config{})
 	defer a.Close()
 	defer b.Close()
 	a.Join()
 	b.Join(a.Address())
-	for len(a.Members()) == 0 || len(b.Members()) == 0 {
-		turn(a)
-		turn(b)
-	}
 
-	const messages = 5000
-	full := 0
-	for i := range messages {
-		payload := fmt.Appendf(nil, "message %d", i)
-		for {
-			err := a.SendData(payload)
-			if err == nil {
-				break
-			}
-			if !errors.Is(err, gossip.ErrQueueFull) {
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error)
+	for _, g := range []*gossip.GossipService{a, b} {
+		go func() { ended <- g.Run(ctx) }()
+	}
+	a.SendData([]byte("cache user/17 is stale")) // from any goroutine
+	fmt.Println(<-heard)
+	cancel()
+	fmt.Println(<-ended, <-ended)
+	// Output:
+	// cache user/17 is stale
+	// <nil> <nil>
+}
+
+// A socket of one's own: made by net.ListenConfig with options, handed over by a
+// supervisor, or anything else that is a net.PacketConn. The node closes it.
+func ExampleConfig_conn() {
+	conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	g, err := gossip.New(gossip.Address{}, ignore, gossip.Config{Conn: conn})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(g.Address().String() == conn.LocalAddr().String())
+	g.Close()
+	_, err = conn.WriteTo([]byte("x"), conn.LocalAddr())
+	fmt.Println(err != nil)
+	// Output:
+	// true
+	// true
+}
+
+// A ring of keys changes while the cluster runs, in three steps, each done at all
+// nodes before the next begins. No message is lost by it.
+func ExampleGossipService_SetKeys() {
+	old, next := []byte("a key of 32 bytes, from a secret"), []byte("another one, made by openssl ...")
+	heard := 0
+	a := node(ignore, gossip.Config{Keys: [][]byte{old}})
+	b := node(func(gossip.NodeID, []byte) { heard++ }, gossip.Config{Keys: [][]byte{old}})
+	defer a.Close()
+	defer b.Close()
+	join(a, b)
+
+	for _, keys := range [][][]byte{
+		{old, next}, // all learn to open what is sealed with the new key
+		{next, old}, // all seal with it
+		{next},      // all forget the old one
+	} {
+		for _, g := range []*gossip.GossipService{a, b} {
+			if err := g.SetKeys(keys...); err != nil {
 				log.Fatal(err)
 			}
-			full++
-			turn(a)
-			turn(b)
+			a.SendData([]byte("in the middle of a change"))
+			turn(a, b)
 		}
 	}
-	for deadline := time.Now().Add(10 * time.Second); received < messages && time.Now().Before(deadline); {
-		turn(a)
-		turn(b)
-	}
-	fmt.Println(received, "received, and the queue was full on the way:", full > 0)
-	// Output: 5000 received, and the queue was full on the way: true
+	until(func() bool { return heard == 6 }, a, b)
+	fmt.Println(heard, "messages,", b.Stats().DropSealed, "datagrams that could not be opened")
+	// Output: 6 messages, 0 datagrams that could not be opened
 }

@@ -220,7 +220,7 @@ func TestAProcessThatIsStoppedFor30SecondsGoesOn(t *testing.T) {
 	}
 }
 
-// slow is the socket of a node whose DataReceiver takes a second. Meanwhile the
+// slow is the socket of a node whose receiver takes a second. Meanwhile the
 // node's loop stands still: nothing is read, and what it sends goes out after.
 type slow struct {
 	socket

@@ -18,7 +18,7 @@
 //	}
 //
 // Receive does not wait longer than it is told, handles 64 datagrams at most and
-// calls the DataReceiver. Send sends 256 datagrams at most, each with as many
+// calls the receiver. Send sends 256 datagrams at most, each with as many
 // messages for its recipient as fit. Tick says how long Receive may wait: 0 while
 // anything is still to be sent. The verbs may come in any order and at any pace:
 // time is read from the clock, so a late Tick does late what was due, and a rare
@@ -99,16 +99,6 @@ type NodeID uint64
 
 // String returns the id in 16 hexadecimal digits.
 func (id NodeID) String() string { return fmt.Sprintf("%016x", uint64(id)) }
-
-// DataReceiver is called with each message that reaches the node, once, and who
-// said it. The payload is valid until it returns.
-//
-// It is called from Receive or Tick (or Join, Leave and Close, if these run at
-// the same time on another goroutine), one call at a time, in the order of
-// arrival, without any lock held: SendData, Leave, Close and everything that
-// only asks are legal inside it; Receive and Run are not. While it runs, the
-// node's loop stands still.
-type DataReceiver func(origin NodeID, payload []byte)
 
 // Spread says how far a message goes. The zero value means Config.Spread.
 type Spread struct {

@@ -42,12 +42,12 @@ func TestNewRefusesWhatCannotWork(t *testing.T) {
 	receiver := func(NodeID, []byte) {}
 	for _, c := range []struct {
 		self     string
-		receiver DataReceiver
+		receiver func(NodeID, []byte)
 		config   Config
 		is       error
 		names    string
 	}{
-		{loopback, nil, Config{}, ErrConfig, "DataReceiver"},
+		{loopback, nil, Config{}, ErrConfig, "receiver"},
 		{"", receiver, Config{}, ErrAddress, "self"},
 		{taken.LocalAddr().String(), receiver, Config{}, inUse, taken.LocalAddr().String()},
 		{loopback, receiver, Config{Advertise: wildcard}, ErrConfig, "Advertise"},

@@ -43,11 +43,11 @@ type socket interface {
 }
 
 // GossipService is one node of a cluster. It is made by New. All its methods may
-// be called from any goroutine, and those that say so also from inside a
-// DataReceiver; none starts a goroutine.
+// be called from any goroutine, and those that say so also from inside a callback;
+// none starts a goroutine.
 type GossipService struct {
 	config   Config
-	receiver DataReceiver
+	receiver func(origin NodeID, payload []byte)
 	socket   socket
 	bound    netip.AddrPort
 	clock    func() time.Duration // since the node was made
@@ -159,7 +159,7 @@ func (g *GossipService) Join(seeds ...Address) error {
 
 // Receive waits at most maxWait for a datagram, not at all if that is 0 or less,
 // then handles it and those that are there already, 64 at most, and calls the
-// DataReceiver for what they brought. It returns how many datagrams it handled.
+// receiver for what they brought. It returns how many datagrams it handled.
 // It returns early after Wake, when output waits to be sent, and when the socket
 // reports a passing error, which is counted.
 //
@@ -288,7 +288,7 @@ func (g *GossipService) Tick() (next time.Duration, err error) {
 
 // SendData spreads a payload, which is copied, through the cluster, as far as
 // the Spread says, by default Config.Spread. It only queues. The node's own
-// DataReceiver is not called.
+// receiver is not called.
 //
 // Errors, all without any trace: ErrTooLarge, ErrQueueFull, ErrAddress for a
 // Direct to an address that cannot be sent to, ErrState before Join and after
@@ -377,7 +377,7 @@ func (g *GossipService) Leave() error {
 
 // Close ends the node at once, without a goodbye, and closes its socket: the
 // state is DESTROYED, and all other verbs return ErrClosed, also a Receive that
-// is waiting. Messages that arrived and were not yet handed to the DataReceiver
+// is waiting. Messages that arrived and were not yet handed to the receiver
 // are dropped. A second Close returns nil. It is legal inside a callback.
 func (g *GossipService) Close() error {
 	g.mu.Lock()
