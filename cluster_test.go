@@ -106,7 +106,7 @@ func (n *simNode) begin(end *simnet.Endpoint) {
 	var seed [32]byte
 	binary.BigEndian.PutUint64(seed[:], n.c.seed)
 	copy(seed[8:], n.addr.String())
-	seed[31] = byte(n.life)
+	binary.BigEndian.PutUint32(seed[28:], uint32(n.life))
 	n.GossipService = newService(end, n.receive, config, n.c.net.Now, seed)
 	end.OnReadable(func() { n.wakeAt(n.c.net.Now()) })
 	n.at = -1

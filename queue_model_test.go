@@ -2,7 +2,9 @@ package gossip
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -165,12 +167,11 @@ func queueByRandomSteps(t *testing.T, seed uint64, steps int) {
 		case 5:
 			q.acknowledge(q.now, to, rng.Uint32())
 		case 6:
-			for _, e := range q.bySeq { // any of those that were sent
-				if q.acknowledged(e.lane.to, e.seq, nobodyElse) == e {
-					delete(alive, e)
-					q.drop(e)
-				}
-				break
+			if sent := slices.Sorted(maps.Keys(q.bySeq)); len(sent) > 0 {
+				e := q.bySeq[sent[rng.IntN(len(sent))]]
+				q.want(q.acknowledged(e.lane.to, e.seq, nobodyElse) == e, "what was sent is not found by its number")
+				delete(alive, e)
+				q.drop(e)
 			}
 		case 7, 8, 9:
 			for range 1 + rng.IntN(4) {
