@@ -322,3 +322,17 @@ func TestRepairsLeaveHalfOfTheQueueToOthers(t *testing.T) {
 	}
 	s.want(s.queue.data == s.config.MaxOutputMessages/2, "only %d repairs were asked for", s.queue.data)
 }
+
+func TestSimSmallDevicesThatAllJoinAtOnceFindOneAnother(t *testing.T) {
+	for seed := range uint64(3) {
+		c := newSimCluster(t, 64, lan(seed), smallFootprint)
+		c.nodes[0].join()
+		for _, n := range c.nodes[1:] {
+			n.join(c.nodes[0])
+		}
+		c.net.Run(2 * time.Second)
+		text := c.nodes[7].say()
+		c.await(time.Second, "all got it", func() bool { return c.allGot(text, c.nodes[7]) })
+		c.noDuplicates()
+	}
+}
