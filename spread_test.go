@@ -2,6 +2,7 @@ package gossip
 
 import (
 	"encoding/binary"
+	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"example.com/gossip/internal/simnet"
+	"example.com/gossip/internal/versions"
 	"example.com/gossip/internal/wire"
 )
 
@@ -17,6 +19,7 @@ import (
 type spreadCase struct {
 	nodes    int
 	loss     float64
+	wide     bool // latencies of 10 to 150 ms, as between continents
 	messages int
 	every    time.Duration // between two messages; 0: each alone
 	spread   Spread
@@ -44,7 +47,11 @@ type spreadResult struct {
 // long life: what is measured is how they spread, not how they met.
 func gather(t testing.TB, c spreadCase, seed uint64) *simCluster {
 	t.Helper()
-	cluster := newSimCluster(t, c.nodes, lan(seed), c.config)
+	net := lan(seed)
+	if c.wide {
+		net.LatencyMin, net.LatencyMax = 10*time.Millisecond, 150*time.Millisecond
+	}
+	cluster := newSimCluster(t, c.nodes, net, c.config)
 	for _, n := range cluster.nodes {
 		if err := n.Join(); err != nil {
 			t.Fatal(err)
@@ -97,7 +104,8 @@ func (n *simNode) acquaint(c *simCluster) {
 type tally struct {
 	copies, datagrams, bytes int
 	background               int
-	data                     map[envelopeKey]bool // Data on its way, by who waits for its Ack
+	data                     map[envelopeKey]bool     // Data on its way, by who waits for its Ack
+	said                     map[string]time.Duration // when each message was first sent, by its key
 	by                       map[netip.AddrPort]int
 }
 
@@ -134,6 +142,9 @@ func (y *tally) message(e simnet.Event, h wire.Header, b []byte) (n int, mine bo
 	case wire.TypeData:
 		d, n, _ := wire.ParseData(b)
 		y.copies++
+		if key := fmt.Sprint(d.Origin, d.Counter); y.said[key] == 0 {
+			y.said[key] = e.Time
+		}
 		if d.Flags&wire.FlagPull == 0 {
 			y.data[envelopeKey{e.From, h.Seq}] = true
 		}
@@ -146,7 +157,7 @@ func (y *tally) message(e simnet.Event, h wire.Header, b []byte) (n int, mine bo
 		return n, mine
 	case wire.TypeStatus:
 		m, n, _ := wire.ParseStatus(b)
-		return n, m.Mode != wire.Full
+		return n, m.Mode == wire.Request || m.Mode == wire.Offer && y.news(e, m.Digest)
 	case wire.TypeHello:
 		_, n, _ = wire.ParseHello(b)
 	case wire.TypeWelcome:
@@ -157,6 +168,22 @@ func (y *tally) message(e simnet.Event, h wire.Header, b []byte) (n int, mine bo
 		_, n, _ = wire.ParseLeave(b)
 	}
 	return n, false
+}
+
+// news reports whether an offer is of news only: what names older messages too is a
+// comparison, made by the clock.
+func (y *tally) news(e simnet.Event, d versions.Digest) bool {
+	for {
+		origin, _, runs, ok := d.Next(nil)
+		if !ok {
+			return true
+		}
+		for _, r := range runs {
+			if e.Time-y.said[fmt.Sprint(origin, r.First)] > 750*time.Millisecond {
+				return false
+			}
+		}
+	}
 }
 
 // run measures one row, in clusters whose seeds begin with seed.
@@ -193,7 +220,7 @@ func (s *spreadSums) add(t testing.TB, c spreadCase, seed uint64) {
 		}
 	}
 	up := cluster.up()
-	s.data, s.by = map[envelopeKey]bool{}, map[netip.AddrPort]int{}
+	s.data, s.said, s.by = map[envelopeKey]bool{}, map[string]time.Duration{}, map[netip.AddrPort]int{}
 	net.SetTap(s.tap)
 
 	born := make([]time.Duration, c.messages)

@@ -42,6 +42,8 @@ var rows = []struct {
 	{false, row{"N=1000, 20% crashed", spreadCase{nodes: 1000, messages: 1, crash: 0.2, clusters: 15}, target{t99: 180 * ms}}},
 	{false, row{"N=1000, 20% crashed, view 96", spreadCase{nodes: 1000, messages: 1, crash: 0.2, clusters: 15, partial: true, config: Config{MaxMembers: 96}}, target{t99: 250 * ms}}},
 	{false, row{"N=10000, view 96", spreadCase{nodes: 10000, messages: 50, partial: true, config: Config{MaxMembers: 96}}, target{t99: 85 * ms, t100: 105 * ms, copies: 1.02, datagrams: 3.05, bytes: 285}}},
+	{true, row{"N=100, WAN", spreadCase{nodes: 100, messages: 50, wide: true}, target{copies: 1.2}}},
+	{true, row{"N=100, WAN, loss 1%", spreadCase{nodes: 100, messages: 50, wide: true, loss: 0.01}, target{copies: 1.3}}},
 	{false, row{"N=1000, Random", spreadCase{nodes: 1000, messages: 30, spread: Random}, target{}}},
 }
 

@@ -16,6 +16,7 @@ const (
 // Karels 1988; RFC 6298, section 2). The zero value has no sample yet.
 type RTT struct {
 	smoothed, variance time.Duration
+	shortest           time.Duration // of all samples
 	doubts             int           // round trips without a sample since the last
 	doubtedAt          time.Duration // when the last of them was counted
 }
@@ -29,9 +30,10 @@ func (r *RTT) Sample(d time.Duration) {
 	d = max(d, 1)
 	r.doubts = 0
 	if r.smoothed == 0 {
-		r.smoothed, r.variance = d, d/2
+		r.smoothed, r.variance, r.shortest = d, d/2, d
 		return
 	}
+	r.shortest = min(r.shortest, d)
 	r.variance += ((r.smoothed - d).Abs() - r.variance) / 4
 	r.smoothed = max(r.smoothed+(d-r.smoothed)/8, 1)
 }
@@ -66,13 +68,15 @@ func (r *RTT) Ambiguous(d, now time.Duration) {
 	r.Sample(min(d, longest))
 }
 
-// Timeout returns how long to wait for an answer before trying again: at least
-// least, at most 3 s, and first while there is no sample.
-func (r *RTT) Timeout(least, first time.Duration) time.Duration {
+// Timeout returns how long to wait for an answer before trying again: at most 3 s,
+// and first while there is no sample. It is longer by slack than the shortest sample
+// at least: some answers travel at once, with other messages, and some wait for
+// company, whatever the last ones did.
+func (r *RTT) Timeout(slack, first time.Duration) time.Duration {
 	if r.smoothed == 0 {
-		return max(first, least)
+		return max(first, slack)
 	}
-	return max(min(r.smoothed+4*r.variance, longest), least)
+	return max(min(r.smoothed+4*r.variance, longest), r.shortest+slack)
 }
 
 // Smoothed returns the estimate, 0 if there is none.

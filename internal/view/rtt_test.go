@@ -35,11 +35,27 @@ func TestRTTTimeoutHasALeastAndAFirst(t *testing.T) {
 		t.Fatalf("the first timeout should not fall below the least, 500ms, but is %v", got)
 	}
 	r.Sample(10 * ms)
-	if got := r.Timeout(50*ms, 400*ms); got != 50*ms {
-		t.Fatalf("30ms is below the least of 50ms, but the timeout is %v", got)
+	if got := r.Timeout(50*ms, 400*ms); got != 60*ms {
+		t.Fatalf("the timeout should be the sample of 10ms and a slack of 50ms, but is %v", got)
 	}
-	if got := r.Timeout(20*ms, 400*ms); got != 30*ms {
+	if got := r.Timeout(15*ms, 400*ms); got != 30*ms {
 		t.Fatalf("the timeout should be 10ms and four times 5ms, but is %v", got)
+	}
+}
+
+func TestRTTTimeoutLeavesTimeForAnAnswerThatWaits(t *testing.T) {
+	var r RTT
+	for range 100 { // acknowledgements that travelled with other messages
+		r.Sample(20 * ms)
+	}
+	if got := r.Timeout(15*ms, 0); got != 35*ms {
+		t.Fatalf("an answer takes 20ms, or 30ms if it waits for company, but the timeout is %v", got)
+	}
+	for range 100 {
+		r.Sample(50 * ms)
+	}
+	if got := r.Timeout(15*ms, 0); got < 50*ms || got > 55*ms {
+		t.Fatalf("answers take 50ms now, but the timeout is %v", got)
 	}
 }
 
