@@ -59,7 +59,7 @@ func compareTranscript(t *testing.T, file, got string) {
 			w = wants[i]
 		}
 		if g != w {
-			t.Fatalf("%s is not what happens. Line %d is\n\t%s\nand should be\n\t%s\nIf the change is meant: go test -run TestTranscripts -update .", file, i+1, w, g)
+			t.Fatalf("%s, line %d: expected\n\t%s\ngot\n\t%s\nIf this is meant: go test -run TestTranscripts -update .", file, i+1, w, g)
 		}
 	}
 }
@@ -137,7 +137,7 @@ of patience it asks twice whether b lives, with three Hellos each time, then tak
 lost. Meanwhile it goes on telling b what it has seen, three times each.
 
 Who is lost is asked for ever. But b comes back by itself, with a new id, as b', and gets the
-message, which a retains.`, 2, 2, Config{})
+message, which a retains. What comes from the address of b is taken for a sign of b first.`, 2, 2, Config{})
 	a, b = x.nodes[0], x.nodes[1]
 	x.settled()
 	x.begin()
@@ -147,6 +147,7 @@ message, which a retains.`, 2, 2, Config{})
 	x.restarts(b, a)
 	x.net.Run(45 * time.Millisecond)
 	x.end()
+	x.everybodyGotOnce("hello", a)
 	return x
 }
 
@@ -164,10 +165,10 @@ the message is offered and compared too, as repair.txt shows. An Ack waits 10 ms
 for company, or goes at once with another message, as at 10.`)
 	x.scene(`
 n06 does not acknowledge, so n01 tries again, and the next time gives its arc to another
-node inside it, n07. n06 gets the message without an arc then, and for half a second, as a
-suspect, none of other messages either. n07 does not know of that, and tries n06 as well.
-n08 gets two copies, one of them by repair, for n14 has offered it the message meanwhile. It
-is delivered once.`, 1, 20, Config{})
+node inside it, n07. Then n06 is sent the message without an arc; for half a second, as a
+suspect, it gets none of other messages either. n07 does not know of that, and tries n06 as
+well. n08 gets two copies, one of them by repair, for n14 has offered it the message
+meanwhile. It delivers the first.`, 1, 20, Config{})
 	x.settled()
 	x.nameByRing()
 	x.show = func(_ netip.AddrPort, m said) bool { return m.kind == wire.TypeData }
@@ -251,16 +252,15 @@ When it joins again it is a new node, c', with a new place on the ring. As one i
 its peers retain, so also what was said in its absence (unless SkipHistory is set).`, 2, 3, Config{})
 	x.settled()
 	a, c = x.nodes[0], x.nodes[2]
-	c.Leave()
-	c.wakeAt(x.net.Now())
+	x.calls(c, "Leave()", c.Leave)
 	x.net.Run(50 * time.Millisecond)
-	a.SendData([]byte("hello"))
-	a.wakeAt(x.net.Now())
+	x.says(a, "hello")
 	x.net.Run(20 * time.Second)
 	x.begin()
 	x.joins(c, a)
-	x.net.Run(600 * time.Millisecond)
+	x.net.Run(460 * time.Millisecond)
 	x.end()
+	x.everybodyGotOnce("hello", a)
 	return x
 }
 
@@ -288,6 +288,7 @@ As it was: both have A.`, 1, 2, Config{Keys: [][]byte{testKey('A')}})
 			x.setsKeys(x.nodes[j], step.keys)
 			x.says(x.nodes[j], text)
 			x.net.Run(100 * time.Millisecond)
+			x.everybodyGotOnce(text, x.nodes[j])
 		}
 	}
 	x.end()

@@ -129,7 +129,7 @@ func (x *transcript) end() {
 	x.lines, x.on = nil, false
 }
 
-// next goes on with a scene that ended just now, under a title.
+// next goes on, in time and in numbers, with a scene that ended just now.
 func (x *transcript) next(title string) {
 	x.text.WriteString("\n")
 	x.comment(title)
@@ -234,6 +234,9 @@ func (x *transcript) whose(id uint64) string {
 
 // tap writes down a datagram when it is sent, and what became of it if it was lost.
 func (x *transcript) tap(e simnet.Event) {
+	if !x.on {
+		return
+	}
 	switch e.Kind {
 	case simnet.Sent:
 		what := x.datagram(e)
