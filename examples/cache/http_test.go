@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"example.com/gossip"
 	"example.com/gossip/examples/internal/clitest"
 )
 
@@ -98,11 +100,19 @@ func TestRequestsThatCannotBe(t *testing.T) {
 	r.wants(t, "POST", "/cache/k", "v", 405, "")
 }
 
-// A replica whose loop does not keep up says so, and takes writes again when it does.
-func TestTooManyWritesAtOnceAreToldToComeAgain(t *testing.T) {
-	other, r := start(t), idle(t)
-	go r.keepJoined(t.Context(), []string{other.gossip}, slog.New(slog.DiscardHandler))
-	until := func(what string, cond func() bool) {
+// withMember returns a replica whose loop only the test turns, by the function, until
+// something holds, and another one that runs. They know each other.
+func withMember(t *testing.T) (r *replica, until func(what string, cond func() bool), other *service) {
+	t.Helper()
+	r, other = idle(t), start(t)
+	seed, err := gossip.ParseAddress(other.gossip)
+	if err == nil {
+		err = r.node.Join(seed)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	until = func(what string, cond func() bool) {
 		t.Helper()
 		clitest.Until(t, func() string { return what }, func() bool {
 			if err := r.turn(0); err != nil {
@@ -112,6 +122,12 @@ func TestTooManyWritesAtOnceAreToldToComeAgain(t *testing.T) {
 		})
 	}
 	until("a member is known", func() bool { return len(r.node.Members()) > 0 })
+	return r, until, other
+}
+
+// A replica whose loop does not keep up says so, and takes writes again when it does.
+func TestTooManyWritesAtOnceAreToldToComeAgain(t *testing.T) {
+	r, until, other := withMember(t)
 	accepted := 0
 	for r.ask("PUT", "/cache/k", "v").Code == http.StatusNoContent {
 		accepted++
@@ -127,6 +143,22 @@ func TestTooManyWritesAtOnceAreToldToComeAgain(t *testing.T) {
 	until("the write is sent", func() bool { return r.node.Stats().QueuedData == 0 })
 	other.gets("/cache/other", 200, "v")
 	other.gets("/cache/k", 200, "v")
+}
+
+// Leave drops what is not sent, so the end of the loop comes before it.
+func TestWhatWasAcceptedIsHandedOverAtTheEnd(t *testing.T) {
+	r, _, other := withMember(t)
+	const many = 500
+	for n := range many {
+		r.wants(t, "PUT", fmt.Sprintf("/cache/k%d", n), "v", 204, "")
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := r.loop(ended); err != nil {
+		t.Fatal(err)
+	}
+	clitest.Until(t, func() string { return fmt.Sprintf("%d writes were handed over: %v", many, other.vars().Cache) },
+		func() bool { return other.vars().Cache["entries"] == many })
 }
 
 func TestConnectionsAreBounded(t *testing.T) {

@@ -171,11 +171,12 @@ func (c *counted) wait(most time.Duration) error {
 // make it longer.
 func TestAnIdleLoopDoesNotSpin(t *testing.T) {
 	eachPoller(t, func(t *testing.T, _ string, newWaiter func(*relay) (waiter, error)) {
-		w, node := idleWaiter(t, newWaiter)
+		r := idleRelay(t)
+		w := wait(t, r, newWaiter)
 		ctx, cancel := context.WithTimeout(t.Context(), clitest.Patience)
 		defer cancel()
 		c := &counted{waiter: w, end: cancel}
-		if err := loop(ctx, node, c); err != nil {
+		if err := loop(ctx, r.node, c); err != nil {
 			t.Fatal(err)
 		}
 		if c.turns < 30 || c.atOnce > c.turns/2 || len(c.early) > 0 {
@@ -184,8 +185,8 @@ func TestAnIdleLoopDoesNotSpin(t *testing.T) {
 	})
 }
 
-// idleWaiter returns a waiter at which nothing comes in, and its node.
-func idleWaiter(t *testing.T, newWaiter func(*relay) (waiter, error)) (waiter, *gossip.GossipService) {
+// idleRelay returns a relay to which nothing comes.
+func idleRelay(t *testing.T) *relay {
 	t.Helper()
 	node, _ := newNode(t, gossip.Config{TickInterval: 10 * time.Millisecond})
 	lines, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:0")))
@@ -193,19 +194,25 @@ func idleWaiter(t *testing.T, newWaiter func(*relay) (waiter, error)) (waiter, *
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { lines.Close() })
-	w, err := newWaiter(&relay{node: node, lines: lines, stdout: io.Discard, stderr: io.Discard})
+	return &relay{node: node, lines: lines, stdout: io.Discard, stderr: io.Discard}
+}
+
+// wait returns a waiter of a relay.
+func wait(t *testing.T, r *relay, newWaiter func(*relay) (waiter, error)) waiter {
+	t.Helper()
+	w, err := newWaiter(r)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.close)
-	return w, node
+	return w
 }
 
 // A wake from another goroutine ends the wait, before or while it waits, and many count
 // as one.
 func TestAWakeEndsTheWait(t *testing.T) {
 	eachPoller(t, func(t *testing.T, _ string, newWaiter func(*relay) (waiter, error)) {
-		w, _ := idleWaiter(t, newWaiter)
+		w := wait(t, idleRelay(t), newWaiter)
 		for _, wakes := range []int{1, 1, 100_000, 1} {
 			ended := make(chan error)
 			go func() { ended <- w.wait(time.Hour) }()
@@ -221,6 +228,39 @@ func TestAWakeEndsTheWait(t *testing.T) {
 				t.Fatalf("%d wakes do not end a wait", wakes)
 			}
 			w.wait(0) // takes a wake that came after the end
+		}
+	})
+}
+
+// A line ends the wait, in which it is said; so do several at once, all of them.
+func TestLinesEndTheWait(t *testing.T) {
+	eachPoller(t, func(t *testing.T, _ string, newWaiter func(*relay) (waiter, error)) {
+		const many = 10
+		r := idleRelay(t)
+		w := wait(t, r, newWaiter)
+		c, err := net.Dial("udp", r.lines.LocalAddr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		said := make(chan error)
+		go func() {
+			var err error
+			for err == nil && r.node.Stats().Sent < many {
+				err = w.wait(time.Hour)
+			}
+			said <- err
+		}()
+		for range many {
+			fmt.Fprint(c, "hello")
+		}
+		select {
+		case err := <-said:
+			if err != nil {
+				t.Fatal(err)
+			}
+		case <-time.After(clitest.Patience):
+			t.Fatalf("of %d lines, %d were said in the wait", many, r.node.Stats().Sent)
 		}
 	})
 }
@@ -260,5 +300,19 @@ func TestMistakesAreToldInOneLine(t *testing.T) {
 	)
 	if runtime.GOOS != "linux" {
 		clitest.Mistakes(t, "eventloop", run, clitest.Ends(2, "needs Linux", seed, "-poller", "epoll"))
+	}
+}
+
+// One wake may stand for many lines: all that wait are taken by it.
+func TestReceiveTakesAllLinesThatWait(t *testing.T) {
+	const many = 10
+	r := idleRelay(t)
+	w := receiveWaiter{r, make(chan line, mostWaiting)}
+	for range many {
+		w.waiting <- line{text: []byte("hello")}
+	}
+	w.wake()
+	if err := w.wait(time.Hour); err != nil || r.node.Stats().Sent != many {
+		t.Errorf("after one wake %d of %d lines were said, %v", r.node.Stats().Sent, many, err)
 	}
 }
