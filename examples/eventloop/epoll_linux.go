@@ -56,7 +56,7 @@ func (w *epollWaiter) watch(c syscall.Conn, handler func() error) error {
 func (w *epollWaiter) wait(most time.Duration) error {
 	var events [3]syscall.EpollEvent
 	n, err := syscall.EpollWait(w.fd, events[:], millis(most))
-	if err != nil && err != syscall.EINTR {
+	if err != nil && err != syscall.EINTR { // a signal may end it: a turn too many is harmless
 		return os.NewSyscallError("epoll_wait", err)
 	}
 	for _, e := range events[:max(n, 0)] {

@@ -168,7 +168,8 @@ func (c *counted) wait(most time.Duration) error {
 }
 
 // A loop in which nothing happens waits as long as Tick says: a slow machine can only
-// make it longer.
+// make it longer, and what ends a wait now and then is a signal, of which the runtime
+// sends itself some.
 func TestAnIdleLoopDoesNotSpin(t *testing.T) {
 	eachPoller(t, func(t *testing.T, _ string, newWaiter func(*relay) (waiter, error)) {
 		r := idleRelay(t)
@@ -179,8 +180,8 @@ func TestAnIdleLoopDoesNotSpin(t *testing.T) {
 		if err := loop(ctx, r.node, c); err != nil {
 			t.Fatal(err)
 		}
-		if c.turns < 30 || c.atOnce > c.turns/2 || len(c.early) > 0 {
-			t.Errorf("of %d turns in which nothing happened, %d were not to wait, and others ended early: %q", c.turns, c.atOnce, c.early)
+		if c.turns < 30 || c.atOnce+len(c.early) > c.turns/2 {
+			t.Errorf("of %d turns in which nothing happened, %d were not to wait, and others ended before their time: %q", c.turns, c.atOnce, c.early)
 		}
 	})
 }
