@@ -10,5 +10,6 @@ for port; do
 done
 ask() { curl -fsS --retry 9 --retry-max-time 30 --retry-connrefused --retry-all-errors "$@"; }
 for port; do echo "$port is $(ask "127.0.0.1:$port/readyz")"; done
+[ "$(jobs -rp | wc -l)" -eq 3 ] || { cat "$dir"/*.log >&2; exit 1; } # somebody else has a port
 ask -X PUT -d 'hello, replicas' "127.0.0.1:$1/cache/greeting"
 for port; do echo "$port has $(ask "127.0.0.1:$port/cache/greeting")"; done
