@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os/exec"
+	"runtime"
+	"strings"
+	"testing"
+
+	"example.com/gossip/examples/internal/clitest"
+)
+
+// The script of the README prints what the README says.
+func TestDemo(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("the script needs a Unix")
+	}
+	for _, tool := range []string{"bash", "curl", "go"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("the script needs %s: %v", tool, err)
+		}
+	}
+	if err := exec.Command("curl", "--retry-all-errors", "--version").Run(); err != nil {
+		t.Skip("the script needs a curl from 2020 or later, with --retry-all-errors")
+	}
+	ports := freePorts(t, 3)
+	var want strings.Builder
+	for _, what := range []string{"is CONNECTED", "has hello, replicas"} {
+		for _, port := range ports {
+			fmt.Fprintln(&want, port, what)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), clitest.Patience)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "bash", append([]string{"demo.sh"}, ports...)...).Output()
+	var failed *exec.ExitError
+	if errors.As(err, &failed) {
+		t.Logf("it says %s", failed.Stderr)
+	}
+	if err != nil || string(out) != want.String() {
+		t.Errorf("the script prints, %v,\n%s\ninstead of\n%s", err, out, &want)
+	}
+}
+
+// freePorts returns ports that nobody uses now, neither for TCP nor for UDP.
+func freePorts(t *testing.T, n int) (ports []string) {
+	t.Helper()
+	for tries := 0; len(ports) < n; tries++ {
+		if tries == 100*n {
+			t.Skip("there are no ports free for both TCP and UDP")
+		}
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close() // until all are found, so that they are different
+		u, err := net.ListenPacket("udp", l.Addr().String())
+		if err != nil {
+			continue
+		}
+		u.Close()
+		_, port, _ := net.SplitHostPort(l.Addr().String())
+		ports = append(ports, port)
+	}
+	return ports
+}

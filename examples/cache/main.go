@@ -1,0 +1,183 @@
+// Cache is an HTTP service with a cache in memory, of which a team runs several
+// replicas: a write at one turns up at the others by gossip.
+//
+//	cache -http 0.0.0.0:8080 -listen 0.0.0.0:7070 -advertise $POD_IP:7070 -seed cache.default.svc:7070 -key cluster.key
+//
+//	GET, PUT, DELETE /cache/{key}    the body is the value
+//	GET /healthz                     200 while the gossip loop turns
+//	GET /readyz                      200 while the replica is CONNECTED
+//	GET /debug/vars                  what was counted, as JSON
+//
+// What a replica promises: it answers with the newest write of a key that has
+// reached it, or with a miss, and never goes back to an older write than one it has
+// held. A PUT or DELETE that was answered with 204 is applied here and on its way to
+// the others, which have it some milliseconds later; until then they answer as before.
+// Of writes at the same time at different replicas the same one wins everywhere. A
+// replica that starts gets the writes that others retain, the latest 1024 of each of
+// them at most. What a replica missed for good, because it was cut off for longer than
+// the others retain it, may leave it with an old value until -ttl has passed since that
+// was written; that is the bound on everything that can go wrong.
+//
+// The clocks of the replicas should agree, to the second say. By more than a minute
+// they must not differ: what seems to come from further ahead is refused.
+//
+// Whoever reaches the HTTP port may read and write: keep it inside.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"example.com/gossip"
+	"example.com/gossip/examples/internal/cli"
+)
+
+const (
+	joinEvery = 5 * time.Second // how often a replica that is alone resolves its seeds
+	grace     = 5 * time.Second // for requests under way, at the end
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run returns the exit code: 2 if the command line is wrong, 1 if the service fails.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	o, err := parse(args, stdout)
+	if err == nil {
+		err = serve(ctx, o, slog.New(slog.NewTextHandler(stderr, nil)))
+	}
+	return cli.Exit("cache", err, stderr)
+}
+
+// options are what the command line says.
+type options struct {
+	http      string
+	listen    gossip.Address
+	advertise gossip.Address
+	seeds     cli.Seeds
+	keyFile   string
+	cluster   string
+	wait      time.Duration
+	entries   int
+	ttl       time.Duration
+}
+
+func parse(args []string, help io.Writer) (o options, err error) {
+	if o.listen, err = gossip.ParseAddress("127.0.0.1:7070"); err != nil {
+		return o, err
+	}
+	flags := flag.NewFlagSet("cache", flag.ContinueOnError)
+	flags.StringVar(&o.http, "http", "127.0.0.1:8080", "`address` to serve HTTP on")
+	flags.TextVar(&o.listen, "listen", o.listen, "`address` to listen on for gossip, UDP")
+	flags.TextVar(&o.advertise, "advertise", o.advertise, "`address` that the others reach -listen at, where it differs; with 0.0.0.0 it tells a replica which of its seeds is itself")
+	flags.Var(&o.seeds, "seed", "`addresses` of replicas, or names that stand for all of them, such as that of a headless service (one that also lists replicas that are not ready yet); none for the first of a cluster")
+	flags.StringVar(&o.keyFile, "key", "", "`file` with the keys of the cluster, each a line of 64 hexadecimal digits; without, everything is sent in clear")
+	flags.StringVar(&o.cluster, "cluster", "cache", "`name` of the cluster; nodes of others are ignored")
+	flags.DurationVar(&o.wait, "wait", 0, "how long a seed may take to answer before the service gives up; 0 for ever: replicas may be started in any order, and /readyz tells when one is of use")
+	flags.IntVar(&o.entries, "entries", 10_000, "how many entries to hold, deleted ones included; the least recently used make room")
+	flags.DurationVar(&o.ttl, "ttl", 10*time.Minute, "how long a write lasts, the same at all replicas")
+	if err := cli.Parse(flags, args, help); err != nil {
+		return o, err
+	}
+	switch {
+	case o.wait < 0:
+		return o, cli.Usage("-wait %v is not a time to wait", o.wait)
+	case o.entries < 1 || o.entries > mostEntries:
+		return o, cli.Usage("-entries %d is not between 1 and %d", o.entries, mostEntries)
+	case o.ttl < time.Second:
+		return o, cli.Usage("-ttl %v is too short: at least 1s", o.ttl)
+	}
+	return o, nil
+}
+
+// serve runs a replica until ctx ends, or -wait, or a part of it fails. Then it
+// finishes the requests under way, and only then leaves the cluster.
+func serve(ctx context.Context, o options, log *slog.Logger) error {
+	listener, err := listen(o.http)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	r, err := newReplica(o, log)
+	if err != nil {
+		return err
+	}
+	defer r.node.Close()
+	server := newServer(r.handler(), log)
+	log.Info("listening", "http", listener.Addr(), "gossip", r.node.Address(), "id", r.writer)
+
+	running, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	running, stop := cli.Within(running, o.wait, r.node, o.seeds)
+	defer stop()
+	looping, endLoop := context.WithCancel(context.WithoutCancel(ctx))
+	var joins, loops sync.WaitGroup
+	loops.Go(func() {
+		if err := r.loop(looping); err != nil {
+			fail(err)
+		}
+	})
+	loops.Go(func() {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			fail(err)
+		}
+	})
+	joins.Go(func() { r.keepJoined(running, o.seeds, log) })
+
+	<-running.Done()
+	var why error
+	if ctx.Err() == nil { // nobody asked it to end
+		why = context.Cause(running)
+	}
+	log.Info("ending")
+	joins.Wait() // a Join after Leave would begin a new life
+	shutdown(server)
+	endLoop()
+	loops.Wait()
+	return why
+}
+
+// keepJoined joins the seeds, again while the replica is alone, until ctx ends.
+func (r *replica) keepJoined(ctx context.Context, seeds cli.Seeds, log *slog.Logger) {
+	tick := time.NewTicker(joinEvery)
+	defer tick.Stop()
+	seeds.KeepJoined(ctx, r.node, net.DefaultResolver.LookupNetIP, tick.C, func(err error) {
+		log.Warn("cannot join now, trying on", "error", err)
+	})
+}
+
+// shutdown stops accepting and waits for the requests under way, within limits.
+func shutdown(server *http.Server) {
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	if server.Shutdown(ctx) != nil {
+		server.Close()
+	}
+}
+
+// listen opens the HTTP port.
+func listen(address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	var notOne *net.AddrError
+	switch {
+	case errors.As(err, &notOne):
+		return nil, cli.Usage("-http %q is not an address such as 127.0.0.1:8080: %w", address, err)
+	case err != nil:
+		return nil, fmt.Errorf("cannot serve HTTP on %s, choose another address by -http: %w", address, err)
+	}
+	return limit(l, mostConns), nil
+}

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"expvar"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"example.com/gossip"
+	"example.com/gossip/examples/internal/cli"
+)
+
+const (
+	// messageSize is of a datagram, and so of a write: replicas share a LAN.
+	messageSize = 1400
+	// logSize is what a replica retains for others: it holds the latest 1024 writes of
+	// each of three replicas, which is what the library tells apart, of any size.
+	logSize = 5 << 20
+	// handover is how long a replica that ends goes on sending what it has accepted.
+	handover = time.Second
+	// stuckAfter is how long the loop may take for a turn. Tick lets it wait for a
+	// second at most.
+	stuckAfter = 5 * time.Second
+)
+
+// replica is a cache and the node by which it hears of writes at others.
+type replica struct {
+	node   *gossip.GossipService
+	writer gossip.NodeID // decides between writes of the same version
+	store  *store
+	vars   *expvar.Map  // not published by name: a process may have several replicas
+	turned atomic.Int64 // when the loop last turned, in nanoseconds since 1970
+}
+
+// newReplica makes a replica that has not joined yet.
+func newReplica(o options, log *slog.Logger) (*replica, error) {
+	keys, err := cli.ReadKeys(o.keyFile)
+	if err != nil {
+		return nil, err
+	}
+	r := &replica{store: newStore(o.entries, o.ttl)}
+	r.node, err = cli.NewNode(o.listen, r.hear, gossip.Config{
+		Advertise:      o.advertise,
+		Cluster:        o.cluster,
+		Keys:           keys,
+		MaxMessageSize: messageSize,
+		DataLogSize:    logSize,
+		Logger:         log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.writer = r.node.ID()
+	r.vars = new(expvar.Map)
+	r.vars.Set("cache", r.store.vars())
+	r.vars.Set("gossip", expvar.Func(func() any { return r.node.Stats() }))
+	r.vars.Set("memstats", expvar.Get("memstats"))
+	return r, nil
+}
+
+// hear takes a write of another replica. It runs in the loop.
+func (r *replica) hear(_ gossip.NodeID, payload []byte) {
+	w, err := parseWrite(payload)
+	if err != nil {
+		r.store.refused.Add(1)
+		return
+	}
+	r.store.take(time.Now(), w)
+}
+
+// tell gives a write its version, spreads and takes it. If the node cannot spread it
+// nothing has happened.
+func (r *replica) tell(w write) error {
+	now := time.Now()
+	w.version, w.writer = r.store.next(now), uint64(r.writer)
+	if err := r.node.SendData(w.append(nil)); err != nil {
+		return err
+	}
+	r.store.take(now, w)
+	return nil
+}
+
+// loop turns the node until ctx ends. Then it hands over what is not acknowledged
+// yet, which Leave would drop, and says goodbye.
+func (r *replica) loop(ctx context.Context) error {
+	defer context.AfterFunc(ctx, r.node.Wake)()
+	for ctx.Err() == nil {
+		if err := r.turn(stuckAfter); err != nil {
+			return err
+		}
+	}
+	end := time.Now().Add(handover)
+	for r.node.Stats().QueuedData > 0 && time.Now().Before(end) {
+		if err := r.turn(time.Until(end)); err != nil {
+			return err
+		}
+	}
+	err := r.node.Leave()
+	for sent := 1; sent > 0 && err == nil; {
+		sent, err = r.node.Send() // the goodbyes
+	}
+	return err
+}
+
+// turn turns the loop once, which takes no longer than most, about.
+func (r *replica) turn(most time.Duration) error {
+	wait, err := r.node.Tick()
+	if err == nil {
+		_, err = r.node.Send()
+	}
+	if err == nil {
+		_, err = r.node.Receive(min(wait, most))
+	}
+	r.turned.Store(time.Now().UnixNano())
+	return err
+}
+
+// alive reports whether the loop has turned lately.
+func (r *replica) alive(now time.Time) bool {
+	return now.Sub(time.Unix(0, r.turned.Load())) < stuckAfter
+}
