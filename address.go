@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"example.com/gossip/internal/addrtext"
+	"example.com/gossip/internal/outbox"
 	"example.com/gossip/internal/versions"
 	"example.com/gossip/internal/view"
 	"example.com/gossip/internal/wire"
@@ -217,18 +218,18 @@ func (g *GossipService) jump(in *envelopeIn, counter uint32) {
 
 // metMyself handles the node's own Hello: one of its seeds is itself.
 func (g *GossipService) metMyself(now time.Duration, seq uint32) {
-	e := g.queue.bySeq[seq]
-	if e == nil || e.kind != wire.TypeHello {
+	e := g.outbox.Find(seq)
+	if e == nil || e.Kind != wire.TypeHello {
 		g.stats.DropMember++
 		return
 	}
-	at := e.lane.to
+	at := e.To()
 	g.roster.RemoveSeed(at)
 	if m := g.roster.ByAddr(at); m != nil { // somebody told the node of itself
 		g.roster.Depart(m, now)
 	}
 	g.observed = at
-	g.queue.drop(e)
+	g.outbox.Drop(e)
 	if g.roster.Seeds() == 0 {
 		g.founder = true
 		g.connect()
@@ -291,7 +292,7 @@ func (g *GossipService) claim(id uint64, at netip.AddrPort) {
 		return
 	}
 	if e := g.probe(at); e != nil {
-		e.newcomer = true
+		e.Newcomer = true
 	}
 }
 
@@ -345,15 +346,15 @@ func (g *GossipService) probeContacts(now time.Duration) {
 }
 
 // greet says Hello; with token 0 it asks for one.
-func (g *GossipService) greet(to netip.AddrPort, token uint64, attempts int) *envelopeOut {
+func (g *GossipService) greet(to netip.AddrPort, token uint64, attempts int) *outbox.Envelope {
 	h := wire.Hello{Version: wire.Version, Token: token, From: g.me(), Cluster: g.cluster}
 	g.body = h.AppendTo(g.body[:0])
-	return g.emit(to, wire.TypeHello, attempts, true)
+	return g.emit(to, wire.TypeHello, attempts)
 }
 
 // probe asks who is at a doubtful address, a bounded number of times.
-func (g *GossipService) probe(to netip.AddrPort) *envelopeOut {
-	if g.upkeep.probes == 0 || g.queue.greets(to) {
+func (g *GossipService) probe(to netip.AddrPort) *outbox.Envelope {
+	if g.upkeep.probes == 0 || g.outbox.Greets(to) {
 		return nil
 	}
 	g.upkeep.probes--
@@ -370,7 +371,7 @@ func (g *GossipService) prove(in *envelopeIn) {
 
 // emitMembers sends what is on the list and as many of the members as fit beside
 // it, and returns how many it took.
-func (g *GossipService) emitMembers(to netip.AddrPort, members []*view.Member) (taken int, e *envelopeOut) {
+func (g *GossipService) emitMembers(to netip.AddrPort, members []*view.Member) (taken int, e *outbox.Envelope) {
 	for _, m := range members {
 		if m.Addr != to && !g.list.Add(wire.Member{ID: m.ID, Addr: m.Addr}, g.room) {
 			break
@@ -381,7 +382,7 @@ func (g *GossipService) emitMembers(to netip.AddrPort, members []*view.Member) (
 		return taken, nil
 	}
 	g.body = g.list.AppendTo(g.body[:0])
-	return taken, g.emit(to, wire.TypeMemberList, g.config.RetryAttempts, true)
+	return taken, g.emit(to, wire.TypeMemberList, g.config.RetryAttempts)
 }
 
 // emitPage sends a newcomer that many of the members, from an id on and round
@@ -396,6 +397,6 @@ func (g *GossipService) emitPage(to netip.AddrPort, from uint64, left int) {
 	g.list.Reset(false)
 	taken, e := g.emitMembers(to, g.members)
 	if e != nil && taken < left {
-		e.page, e.left = g.roster.At((first+taken)%size).ID, left-taken
+		e.Page, e.Left = g.roster.At((first+taken)%size).ID, left-taken
 	}
 }

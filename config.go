@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"example.com/gossip/internal/datalog"
+	"example.com/gossip/internal/outbox"
 	"example.com/gossip/internal/repair"
 	"example.com/gossip/internal/seal"
 	"example.com/gossip/internal/token"
@@ -279,7 +280,10 @@ func newService(s socket, receiver func(NodeID, []byte), config Config, clock fu
 	g.origins = versions.NewTable(originsOf(&g.config))
 	g.log = datalog.New(config.DataLogSize)
 	g.repair = repair.NewDesk(g.log, g.origins)
-	g.queue = newQueue(&g.config, g.log, &g.stats, g.rng)
+	g.tag = wire.ClusterTag(config.Cluster)
+	g.outbox = outbox.New(outbox.Config{
+		Limit: config.MaxOutputMessages, Room: config.MaxMessageSize, Tag: g.tag, AckDelay: config.AckDelay,
+	}, g.log, g.rng)
 	g.useKeys(config.Keys) // checked by withDefaults
 	g.config.Keys = nil
 	g.newsAt = -newsLasts
@@ -380,11 +384,12 @@ func (g *GossipService) Members() []Member {
 func (g *GossipService) Stats() Stats {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	s := g.stats
+	s, out := g.stats, g.outbox.Stats()
+	s.MessagesOut, s.Retries, s.DropControl = out.Messages, out.Retries, out.Dropped
 	s.Members, s.Lost = g.roster.Len(), g.roster.Lost()
-	s.QueuedControl, s.QueuedData = g.queue.age.len, g.queue.data
+	s.QueuedControl, s.QueuedData = out.Control, out.Data
 	s.Origins, s.Retained, s.RetainedBytes = g.origins.Len(), g.log.Len(), g.log.Bytes()
-	s.AcksPending, s.Arrived = g.queue.acks, g.events.Len()
+	s.AcksPending, s.Arrived = out.Acks, g.events.Len()
 	return s
 }
 

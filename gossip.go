@@ -86,6 +86,7 @@ import (
 	"time"
 
 	"example.com/gossip/internal/datalog"
+	"example.com/gossip/internal/outbox"
 	"example.com/gossip/internal/repair"
 	"example.com/gossip/internal/versions"
 	"example.com/gossip/internal/view"
@@ -202,7 +203,7 @@ func (g *GossipService) copies(s Spread) int {
 func (g *GossipService) publish(now time.Duration, e *datalog.Entry, s Spread) {
 	switch s.kind {
 	case spreadDirect:
-		g.nameRecipient(g.queue.emitData(s.to.ap, e, wire.FlagDirect, 0, view.Arc{}, g.config.RetryAttempts))
+		g.nameRecipient(g.outbox.EmitData(s.to.ap, outbox.Copy{Entry: e, Flags: wire.FlagDirect}, g.config.RetryAttempts))
 	case spreadRandom:
 		g.passOn(now, e, netip.AddrPort{}, 0)
 	default:
@@ -213,9 +214,9 @@ func (g *GossipService) publish(now time.Duration, e *datalog.Entry, s Spread) {
 
 // nameRecipient names the recipient of a Direct message, if it is known: nobody else will
 // take it then, wherever somebody sends a copy of it.
-func (g *GossipService) nameRecipient(e *envelopeOut) {
-	if m := g.roster.ByAddr(e.lane.to); e.flags&wire.FlagDirect != 0 && m != nil && m.Proven {
-		e.to = m.ID
+func (g *GossipService) nameRecipient(e *outbox.Envelope) {
+	if m := g.roster.ByAddr(e.To()); e.Flags&wire.FlagDirect != 0 && m != nil && m.Proven {
+		e.Recipient = m.ID
 	}
 }
 
@@ -223,7 +224,7 @@ func (g *GossipService) nameRecipient(e *envelopeOut) {
 // others send takes its place in the log.
 func (g *GossipService) sayAgain(now time.Duration) {
 	for e := g.log.From(uint64(g.id), g.unheard); e != nil; e = g.log.Next(e) {
-		if g.queue.spare() < g.copies(Broadcast) {
+		if g.outbox.Spare() < g.copies(Broadcast) {
 			g.unheard = e.Counter // goes on at the next Tick
 			return
 		}
@@ -239,7 +240,7 @@ func (g *GossipService) passOn(now time.Duration, e *datalog.Entry, from netip.A
 	}
 	g.members = g.roster.Random(g.members[:0], g.rng, g.config.RumorFactor, from, now)
 	for _, m := range g.members {
-		g.relay(m, e, wire.FlagRumor, hops+1, view.Arc{}, g.config.RetryAttempts)
+		g.relay(m, outbox.Copy{Entry: e, Flags: wire.FlagRumor, Hops: hops + 1}, g.config.RetryAttempts)
 	}
 }
 
@@ -446,6 +447,6 @@ func (g *GossipService) askForMissing(now time.Duration) {
 		return
 	}
 	if m := g.anybody(now); m != nil {
-		g.emitStatus(m.Addr, wire.Status{Mode: wire.Request, Last: 1<<64 - 1, Digest: missing}, 1)
+		g.emitStatus(m.Addr, wire.Status{Mode: wire.Request, Last: 1<<64 - 1, Digest: missing}, outbox.NoAnswer)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"example.com/gossip/internal/datalog"
+	"example.com/gossip/internal/outbox"
 	"example.com/gossip/internal/pace"
 	"example.com/gossip/internal/repair"
 	"example.com/gossip/internal/seal"
@@ -40,7 +41,7 @@ func (g *GossipService) handle(now time.Duration, from netip.AddrPort, b []byte)
 		case !ok:
 			g.stats.DropMalformed++
 			return
-		case h.Tag != g.queue.tag:
+		case h.Tag != g.tag:
 			g.stats.DropTag++
 			return
 		}
@@ -73,7 +74,7 @@ func (g *GossipService) open(b []byte) (messages []byte, ok bool) {
 	switch {
 	case !ok:
 		g.stats.DropMalformed++
-	case h.Tag != g.queue.tag:
+	case h.Tag != g.tag:
 		g.stats.DropTag++
 	case h.Type == wire.TypeSealed:
 		if messages, ok = g.ring.Open(b[wire.HeaderSize:], g.additional(b)); ok {
@@ -95,14 +96,14 @@ func (g *GossipService) additional(datagram []byte) []byte {
 }
 
 // pack makes the next datagram of a lane, or none if there is nothing due in it.
-func (g *GossipService) pack(l *lane) []byte {
-	messages := g.queue.pack(g.leaving[sealedFront:sealedFront], l, g.now(), g.timeout(l.to))
+func (g *GossipService) pack(l *outbox.Lane) []byte {
+	messages := g.outbox.Pack(g.leaving[sealedFront:sealedFront], l, g.now(), g.timeout(l.To()))
 	if len(messages) == 0 {
 		return nil
 	}
 	datagram := messages
 	if g.ring.Seals() {
-		wire.Header{Type: wire.TypeSealed, Tag: g.queue.tag}.AppendTo(g.leaving[:0])
+		wire.Header{Type: wire.TypeSealed, Tag: g.tag}.AppendTo(g.leaving[:0])
 		datagram = g.ring.Seal(g.leaving[:sealedFront+len(messages)], wire.HeaderSize, g.additional(g.leaving))
 	}
 	g.stats.DatagramsOut++
@@ -118,22 +119,14 @@ func (g *GossipService) useKeys(keys [][]byte) error {
 		return fmt.Errorf("%w: Keys: %w", ErrConfig, err)
 	}
 	g.ring = ring
-	g.queue.room = g.config.MaxMessageSize
+	room := g.config.MaxMessageSize
 	if ring.Seals() {
-		g.queue.room = g.room
+		room = g.room
 	}
-	for _, l := range g.queue.lanes {
-		for _, c := range l.chains() {
-			for e := c.head; e != nil; {
-				next := e.links[inLane].next
-				if e.size() > g.queue.room {
-					g.stats.DropRelay++
-					g.finish(e)
-				}
-				e = next
-			}
-		}
-	}
+	g.outbox.SetRoom(room, func(e *outbox.Envelope) {
+		g.stats.DropRelay++
+		g.finish(e)
+	})
 	return nil
 }
 
@@ -222,20 +215,20 @@ func (g *GossipService) afford(to netip.AddrPort, size int) bool {
 
 // emit queues a control message whose body is in g.body. To a source that is
 // not proven it is sent once, whatever attempts says.
-func (g *GossipService) emit(to netip.AddrPort, kind wire.Type, attempts int, answered bool) *envelopeOut {
+func (g *GossipService) emit(to netip.AddrPort, kind wire.Type, attempts int) *outbox.Envelope {
 	if !g.afford(to, wire.HeaderSize+len(g.body)) {
 		return nil
 	}
 	if to == g.in.from && !g.in.proven() {
-		attempts = 1
+		attempts = min(attempts, 1)
 	}
-	return g.queue.emit(to, kind, g.body, attempts, answered)
+	return g.outbox.Emit(to, kind, g.body, attempts)
 }
 
 // acknowledge owes the source of in an Ack.
 func (g *GossipService) acknowledge(now time.Duration, in *envelopeIn, seq uint32) {
 	if g.afford(in.from, wire.AckOverhead+wire.AckSize) {
-		g.queue.acknowledge(now, in.from, seq)
+		g.outbox.Acknowledge(now, in.from, seq)
 	}
 }
 
@@ -283,7 +276,7 @@ func (g *GossipService) keepUp(now time.Duration) {
 	}
 	if u.Exchange.Due(now, pause, g.rng) {
 		if !fast && u.turn%trimEvery == 0 {
-			g.queue.trim()
+			g.outbox.Trim()
 			g.body = nil
 		}
 		u.probes = mostProbes
@@ -316,7 +309,7 @@ func (g *GossipService) keepUp(now time.Duration) {
 	if u.Heal.Due(now, pace.Never, g.rng) {
 		g.heal(now)
 	}
-	if g.state == StateJoining && g.queue.hellos == 0 {
+	if g.state == StateJoining && g.outbox.Stats().Hellos == 0 {
 		g.inform(slog.LevelWarn, "gossip: no seed answers", "seeds", g.roster.Seeds())
 		g.disconnect(now)
 	}
@@ -395,7 +388,7 @@ func (g *GossipService) offer(now time.Duration) {
 }
 
 func (g *GossipService) emitOffer(to netip.AddrPort, digest versions.Digest) {
-	g.emitStatus(to, wire.Status{Mode: wire.Offer, Last: 1<<64 - 1, Digest: digest}, 1)
+	g.emitStatus(to, wire.Status{Mode: wire.Offer, Last: 1<<64 - 1, Digest: digest}, outbox.NoAnswer)
 }
 
 // heal offers what came by repair to the successor, the predecessor and two
@@ -411,10 +404,10 @@ func (g *GossipService) heal(now time.Duration) {
 	}
 }
 
-// emitStatus sends a Status. Only a full one is acknowledged.
+// emitStatus sends a Status. Only a full one is acknowledged, the others take NoAnswer.
 func (g *GossipService) emitStatus(to netip.AddrPort, s wire.Status, attempts int) {
 	g.body = s.AppendTo(g.body[:0])
-	g.emit(to, wire.TypeStatus, attempts, s.Mode == wire.Full)
+	g.emit(to, wire.TypeStatus, attempts)
 }
 
 // giveUp gives up what is missing of an origin up to floor.

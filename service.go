@@ -14,6 +14,7 @@ import (
 
 	"example.com/gossip/internal/datalog"
 	"example.com/gossip/internal/fifo"
+	"example.com/gossip/internal/outbox"
 	"example.com/gossip/internal/repair"
 	"example.com/gossip/internal/seal"
 	"example.com/gossip/internal/token"
@@ -77,7 +78,7 @@ type GossipService struct {
 	origins *versions.Table
 	log     *datalog.Log
 	repair  *repair.Desk
-	queue   *queue
+	outbox  *outbox.Outbox
 	upkeep  upkeep
 	events  fifo.Queue[event] // at most mostEvents, what one Receive adds, and changes of state
 	calling bool              // a callback runs
@@ -95,6 +96,7 @@ type GossipService struct {
 	list      wire.MemberList
 	hints     repair.News
 	cluster   []byte // Config.Cluster
+	tag       uint16 // made of it, in each header
 	room      int    // bytes of messages in a datagram, sealed or not
 	full      error  // ErrQueueFull, made once: a busy caller may see it often
 	ring      *seal.Ring
@@ -175,7 +177,7 @@ func (g *GossipService) Receive(maxWait time.Duration) (handled int, err error) 
 	g.waiting.Store(true)
 	g.mu.Lock()
 	err = g.may(verbReceive)
-	if g.queue.pending() || g.events.Len() > 0 && !g.calling {
+	if g.outbox.Pending() || g.events.Len() > 0 && !g.calling {
 		maxWait = 0
 	}
 	full := g.events.Len() >= mostEvents
@@ -229,12 +231,12 @@ func (g *GossipService) Send() (datagrams int, err error) {
 			g.mu.Unlock()
 			return datagrams, err
 		}
-		l := g.queue.next()
+		l := g.outbox.Next()
 		if l == nil {
 			g.mu.Unlock()
 			break
 		}
-		to := l.to
+		to := l.To()
 		datagram := g.pack(l)
 		g.mu.Unlock()
 		if len(datagram) == 0 {
@@ -261,7 +263,7 @@ func (g *GossipService) Tick() (next time.Duration, err error) {
 		return 0, err
 	}
 	now := g.now()
-	for e := g.queue.overdue(now); e != nil; e = g.queue.overdue(now) {
+	for e := g.outbox.Overdue(now); e != nil; e = g.outbox.Overdue(now) {
 		g.unanswered(now, e)
 	}
 	if g.active() {
@@ -277,10 +279,10 @@ func (g *GossipService) Tick() (next time.Duration, err error) {
 	if g.active() {
 		at = min(at, g.upkeep.Next())
 	}
-	if g.queue.pending() {
+	if g.outbox.Pending() {
 		at = now
 	}
-	if due, any := g.queue.deadline(); any {
+	if due, any := g.outbox.Deadline(); any {
 		at = min(at, due)
 	}
 	return max(0, at-now), nil
@@ -309,7 +311,7 @@ func (g *GossipService) SendData(payload []byte, spread ...Spread) error {
 	if len(payload) > g.MaxPayload() {
 		return fmt.Errorf("%w: %d bytes, MaxPayload is %d", ErrTooLarge, len(payload), g.MaxPayload())
 	}
-	if n := g.copies(s); g.queue.spare() < n {
+	if n := g.copies(s); g.outbox.Spare() < n {
 		return g.full
 	}
 	now := g.now()
@@ -363,10 +365,10 @@ func (g *GossipService) Leave() error {
 	if err := g.may(verbLeave); err != nil || g.left {
 		return err
 	}
-	g.queue.clear()
+	g.outbox.Clear()
 	for i := range g.roster.Len() {
 		g.body = wire.AppendLeave(g.body[:0], uint64(g.id))
-		g.emit(g.roster.At(i).Addr, wire.TypeLeave, 1, false)
+		g.emit(g.roster.At(i).Addr, wire.TypeLeave, outbox.NoAnswer)
 	}
 	g.roster.Reset(0)
 	g.left = true
@@ -385,7 +387,7 @@ func (g *GossipService) Close() error {
 	if g.state == StateDestroyed {
 		return nil
 	}
-	g.queue.clear()
+	g.outbox.Clear()
 	for range g.events.Len() {
 		if ev, _ := g.events.Pop(); ev.entry != nil {
 			g.log.Release(ev.entry)
@@ -438,7 +440,7 @@ func (g *GossipService) now() time.Duration {
 
 // wake ends the wait of a Receive that should see new output.
 func (g *GossipService) wake() {
-	if g.waiting.Load() && g.queue.pending() {
+	if g.waiting.Load() && g.outbox.Pending() {
 		g.socket.Wake()
 	}
 }

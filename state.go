@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"example.com/gossip/internal/datalog"
+	"example.com/gossip/internal/outbox"
 	"example.com/gossip/internal/versions"
 	"example.com/gossip/internal/view"
 	"example.com/gossip/internal/wire"
@@ -134,7 +135,7 @@ func (g *GossipService) handleHello(now time.Duration, in *envelopeIn, seq uint3
 	if !g.tokens.Valid(m.Token, in.from, now) {
 		w := wire.Welcome{Hello: seq, Token: g.tokens.Make(in.from, now), From: g.me(), Observed: in.from}
 		g.body = w.AppendTo(g.body[:0])
-		g.emit(in.from, wire.TypeWelcome, 1, false)
+		g.emit(in.from, wire.TypeWelcome, outbox.NoAnswer)
 		return
 	}
 	in.proved = true
@@ -151,18 +152,18 @@ func (g *GossipService) handleHello(now time.Duration, in *envelopeIn, seq uint3
 // handleWelcome takes in who answered a Hello. After one that asked for a token
 // the node says Hello again, with it.
 func (g *GossipService) handleWelcome(now time.Duration, in *envelopeIn, w wire.Welcome) {
-	e := g.queue.bySeq[w.Hello]
-	if e == nil || e.kind != wire.TypeHello || w.From.ID == uint64(g.id) {
+	e := g.outbox.Find(w.Hello)
+	if e == nil || e.Kind != wire.TypeHello || w.From.ID == uint64(g.id) {
 		g.stats.DropWelcome++
 		return
 	}
-	in.proved = true // it names what was sent to lane.to, wherever it comes from
-	at, asked, newcomer := e.lane.to, binary.BigEndian.Uint64(e.body[2:]) == 0, e.newcomer
+	in.proved = true // it names what was sent to e.To(), wherever it comes from
+	at, asked, newcomer := e.To(), binary.BigEndian.Uint64(e.Body[2:]) == 0, e.Newcomer
 	if m := g.roster.Get(w.From.ID); m != nil && m.Proven && m.Addr != at && !m.Says(at) {
 		// One node at two addresses, one that moved, or a liar: the member stays
 		// where it is until it is lost there, or says itself that it is here.
 		g.roster.Answered(at, m.ID)
-		g.queue.drop(e)
+		g.outbox.Drop(e)
 		g.probe(m.Addr)
 		return
 	}
@@ -171,14 +172,14 @@ func (g *GossipService) handleWelcome(now time.Duration, in *envelopeIn, w wire.
 		m.Proven = true
 		m.Said(w.From.Addr)
 		g.roster.SendsFrom(m, in.from)
-		if e.attempts > 1 { // a probe may have waited for the way there to open again
+		if e.Attempts > 1 { // a probe may have waited for the way there to open again
 			g.measure(now, m, e)
 		}
 	}
 	if reachable(w.Observed) {
 		g.observed = w.Observed
 	}
-	g.queue.drop(e)
+	g.outbox.Drop(e)
 	g.connect()
 	if added {
 		g.inform(slog.LevelInfo, "gossip: member found", "member", NodeID(w.From.ID), "address", at)
@@ -234,7 +235,7 @@ func (g *GossipService) handleMemberList(now time.Duration, in *envelopeIn, seq 
 // handleAck takes the acknowledged envelopes out of the queue.
 func (g *GossipService) handleAck(now time.Duration, in *envelopeIn, m wire.Ack) {
 	for i := range m.Len() {
-		e := g.queue.acknowledged(in.from, m.Seq(i), g.sameNode)
+		e := g.outbox.Acknowledged(in.from, m.Seq(i), g.sameNode)
 		if e == nil {
 			g.stats.DropAck++
 			continue
@@ -243,7 +244,7 @@ func (g *GossipService) handleAck(now time.Duration, in *envelopeIn, m wire.Ack)
 			in.member.Proven = true
 			g.measure(now, in.member, e)
 		}
-		page, left, to := e.page, e.left, e.lane.to
+		page, left, to := e.Page, e.Left, e.To()
 		g.finish(e)
 		if left > 0 {
 			g.emitPage(to, page, left)
@@ -408,7 +409,7 @@ func (g *GossipService) handleStatus(now time.Duration, in *envelopeIn, seq uint
 		g.repair.Serve(s.Digest, push)
 	}
 	if wanted.Len() > 0 {
-		g.emitStatus(in.from, wire.Status{Mode: wire.Request, Last: 1<<64 - 1, Digest: wanted}, 1)
+		g.emitStatus(in.from, wire.Status{Mode: wire.Request, Last: 1<<64 - 1, Digest: wanted}, outbox.NoAnswer)
 	}
 }
 
@@ -422,13 +423,14 @@ type pusher struct {
 
 func (p *pusher) Push(e *datalog.Entry) bool {
 	size := wire.DataSize(0, len(e.Payload))
-	if p.in.push <= 0 || p.g.queue.spare() <= p.g.config.MaxOutputMessages/2 ||
-		p.g.queue.load(p.in.from) >= p.g.queue.share() || !p.g.afford(p.in.from, size) {
+	if p.in.push <= 0 || p.g.outbox.Spare() <= p.g.config.MaxOutputMessages/2 ||
+		p.g.outbox.Load(p.in.from) >= p.g.outbox.Share() || !p.g.afford(p.in.from, size) {
 		p.g.stats.DropPush++
 		return false
 	}
 	p.in.push -= size
-	if p.g.queue.emitData(p.in.from, e, wire.FlagPull, wire.AgeCode(p.now-e.Born), view.Arc{}, 1) == nil {
+	c := outbox.Copy{Entry: e, Flags: wire.FlagPull, Hops: wire.AgeCode(p.now - e.Born)}
+	if p.g.outbox.EmitData(p.in.from, c, outbox.NoAnswer) == nil {
 		p.g.stats.DropPush++
 	}
 	return true
