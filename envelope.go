@@ -1,23 +1,26 @@
 package gossip
 
 import (
+	"fmt"
 	"net/netip"
 	"time"
 
-	"example.com/gossip/internal/datalog"
 	"example.com/gossip/internal/outbox"
+	"example.com/gossip/internal/seal"
 	"example.com/gossip/internal/view"
 	"example.com/gossip/internal/wire"
 )
 
-// amplification is how many times the bytes of a datagram its source is sent
-// in answer before it has proved that it can be reached there, as for a QUIC
-// server (RFC 9000, section 8.1).
-const amplification = 3
+const (
+	// amplification is how many times the bytes of a datagram its source is sent
+	// in answer before it has proved that it can be reached there, as for a QUIC
+	// server (RFC 9000, section 8.1).
+	amplification = 3
 
-// leastTimeout is how long an acknowledgement is waited for at least, beside
-// Config.AckDelay.
-const leastTimeout = 5 * time.Millisecond
+	// pushBudget bounds the bytes of Data in answer to one datagram. They end with the
+	// message that exceeds it, so that there is none that never comes.
+	pushBudget = 16 << 10
+)
 
 // envelopeIn is where a datagram that is being handled came from.
 type envelopeIn struct {
@@ -31,106 +34,190 @@ type envelopeIn struct {
 // proven reports whether the source has shown that it is where it seems to be.
 func (e *envelopeIn) proven() bool { return e.proved || e.member != nil && e.member.Proven }
 
-// timeout returns how long to wait for an answer from an address.
-func (g *GossipService) timeout(to netip.AddrPort) time.Duration {
-	if m := g.roster.ByAddr(to); m != nil {
-		return m.RTT.Timeout(leastTimeout+g.config.AckDelay, g.rtt.Timeout(0, g.config.RetryInterval))
-	}
-	return g.config.RetryInterval
-}
-
-// forward divides an arc of the ring among about k members. For one that is silent no
-// more is queued while something is: repair will bring it. But if the node speaks so
-// fast that the log would have lost it by then, its own messages are queued, until
-// SendData refuses: whoever heeds that loses nothing by a member that stands still
-// for a moment.
-func (g *GossipService) forward(now time.Duration, e *datalog.Entry, arc view.Arc, k int, flags, hops uint8) {
-	if hops >= mostHops {
+// handle reads the messages of a datagram, one after another.
+func (g *GossipService) handle(now time.Duration, from netip.AddrPort, b []byte) {
+	g.stats.DatagramsIn++
+	g.stats.BytesIn += uint64(len(b))
+	if len(b) > g.config.MaxMessageSize {
+		g.stats.DropOversize++
 		return
 	}
-	pressing := e.Origin == uint64(g.id) && g.log.Brief(now, askAfter)
-	g.delegates = g.roster.Split(g.delegates[:0], arc, k, now)
-	for _, d := range g.delegates {
-		attempts := g.config.RetryAttempts
-		if d.Suspect(now) {
-			attempts = 1
+	if g.left {
+		g.stats.DropLeft++
+		return
+	}
+	in := &g.in
+	*in = envelopeIn{from: from, credit: amplification * len(b), push: pushBudget}
+	b, ok := g.open(b)
+	if !ok {
+		return
+	}
+	defer func() { in.from = netip.AddrPort{} }()
+	for first := true; len(b) > 0 || first; first = false {
+		h, ok := wire.ParseHeader(b)
+		switch {
+		case !ok:
+			g.stats.DropMalformed++
+			return
+		case h.Tag != g.tag:
+			g.stats.DropTag++
+			return
 		}
-		if d.Tried && (!d.Proven || !pressing && g.outbox.Load(d.Addr) > 0) {
-			g.stats.DropRelay++ // the queue is not for who may be dead; repair is
-			continue
+		if first {
+			g.heard(now, in)
 		}
-		g.relay(d.Member, outbox.Copy{Entry: e, Flags: flags, Hops: hops + 1, Arc: d.Arc}, attempts)
+		n, ok := g.dispatch(now, in, h, b[wire.HeaderSize:])
+		if !ok {
+			return
+		}
+		b = b[wire.HeaderSize+n:]
 	}
 }
 
-// relay queues one copy. Of what is only known from hearsay nobody gets more than
-// a few messages before it answers: it may be the victim of a lie.
-func (g *GossipService) relay(m *view.Member, c outbox.Copy, attempts int) {
-	if !m.Proven && g.outbox.Load(m.Addr) >= outbox.LeastWindow || g.outbox.EmitData(m.Addr, c, attempts) == nil {
+// What sealing adds to the messages of a datagram.
+//
+//	0        8       20
+//	+--------+-------+----------------------+-----+
+//	| header | nonce | messages, encrypted  | tag |
+//	+--------+-------+----------------------+-----+
+const (
+	sealedFront = wire.HeaderSize + seal.NonceSize
+	sealedBack  = seal.Overhead - seal.NonceSize
+)
+
+// open returns the messages in a datagram, which is sealed or in clear. What
+// cannot be opened, or is clear and should not be, is counted and goes no further.
+func (g *GossipService) open(b []byte) (messages []byte, ok bool) {
+	h, ok := wire.ParseHeader(b)
+	switch {
+	case !ok:
+		g.stats.DropMalformed++
+	case h.Tag != g.tag:
+		g.stats.DropTag++
+	case h.Type == wire.TypeSealed:
+		if messages, ok = g.ring.Open(b[wire.HeaderSize:], g.additional(b)); ok {
+			return messages, true
+		}
+		g.stats.DropSealed++
+	case g.ring.TakesClear():
+		return b, true
+	default:
+		g.stats.DropClear++
+	}
+	return nil, false
+}
+
+// additional returns what a sealed datagram is bound to: its header and the cluster.
+func (g *GossipService) additional(datagram []byte) []byte {
+	g.ad = append(append(g.ad[:0], datagram[:wire.HeaderSize]...), g.cluster...)
+	return g.ad
+}
+
+// longest returns the length of the longest payload that is taken from others.
+// Where clear text is taken it may come from a node without Keys.
+func (g *GossipService) longest() int {
+	if g.ring.TakesClear() {
+		return payloadIn(g.config.MaxMessageSize)
+	}
+	return payloadIn(g.room)
+}
+
+// pack makes the next datagram of a lane, or none if there is nothing due in it.
+func (g *GossipService) pack(l *outbox.Lane) []byte {
+	messages := g.outbox.Pack(g.leaving[sealedFront:sealedFront], l, g.now(), g.timeout(l.To()))
+	if len(messages) == 0 {
+		return nil
+	}
+	datagram := messages
+	if g.ring.Seals() {
+		wire.Header{Type: wire.TypeSealed, Tag: g.tag}.AppendTo(g.leaving[:0])
+		datagram = g.ring.Seal(g.leaving[:sealedFront+len(messages)], wire.HeaderSize, g.additional(g.leaving))
+	}
+	g.stats.DatagramsOut++
+	g.stats.BytesOut += uint64(len(datagram))
+	return datagram
+}
+
+// SetKeys replaces Config.Keys while the node runs, for what is sent and handled
+// from then on. A cluster changes its keys in three steps, each done at all nodes
+// before the next begins, and loses no message by it:
+//
+//	a new key b for a    a first key k
+//	{a}                  {nil}             as it was
+//	{a, b}               {nil, k}          all learn to open it
+//	{b, a}               {k, nil}          all seal with it
+//	{b}                  {k}               all forget what was before
+//
+// A key is to be replaced before nodes that seal with it were started 92,000
+// times in all: each start draws the nonces of its next 2^32 datagrams, and up to
+// that number the chance that two of them are the same is less than 1 in 2^32.
+//
+// Errors: ErrConfig for what is not a ring of keys, or if the node was made
+// without Config.Keys ({nil} would do) and so has no room for seals; ErrClosed.
+// It is legal inside a callback.
+func (g *GossipService) SetKeys(keys ...[]byte) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err := g.may(verbSetKeys); err != nil {
+		return err
+	}
+	if g.room == g.config.MaxMessageSize {
+		return fmt.Errorf("%w: SetKeys of a node that was made without Keys", ErrConfig)
+	}
+	return g.useKeys(keys)
+}
+
+// useKeys puts other keys in use. What is queued and does not fit in a sealed
+// datagram is dropped: it was said by, or came from, a node without Keys.
+func (g *GossipService) useKeys(keys [][]byte) error {
+	ring, err := seal.New(keys, g.rng.Uint64)
+	if err != nil {
+		return fmt.Errorf("%w: Keys: %w", ErrConfig, err)
+	}
+	g.ring = ring
+	room := g.config.MaxMessageSize
+	if ring.Seals() {
+		room = g.room
+	}
+	g.outbox.SetRoom(room, func(e *outbox.Envelope) {
 		g.stats.DropRelay++
-	} else if c.Entry.Origin != uint64(g.id) {
-		g.stats.Relayed++
-	}
+		g.finish(e)
+	})
+	return nil
 }
 
-// handOver gives the arc of a copy for a silent delegate to another member inside it,
-// or, if none is known and the arc is long enough for unknown ones, to the nearest
-// outside, once. The silent one is still tried, without an arc.
-func (g *GossipService) handOver(now time.Duration, delegate netip.AddrPort, c *outbox.Copy) {
-	arc, silent := c.Arc, g.roster.ByAddr(delegate)
-	if silent != nil {
-		silent.SuspectUntil = now + suspicion
+// afford reports whether size bytes may be sent to an address now, and charges
+// them if it is that of a source that is being answered and not proven.
+func (g *GossipService) afford(to netip.AddrPort, size int) bool {
+	if to != g.in.from || g.in.proven() {
+		return true
 	}
-	c.Arc, c.Flags = view.Arc{}, c.Flags&^wire.FlagArc
-	flags := c.Flags&wire.FlagNoOut | wire.FlagRe
-	to := g.roster.Inside(arc, silent, g.rng, now)
-	if to == nil && flags&wire.FlagNoOut == 0 && uint64(arc.Len()) >= 2*g.roster.LocalGap() {
-		to, flags = g.roster.Outside(arc, silent, now), flags|wire.FlagOut|wire.FlagNoOut
+	if g.ring.Seals() { // it may need a datagram of its own
+		size += sealedFront + sealedBack
 	}
-	if to != nil {
-		g.relay(to, outbox.Copy{Entry: c.Entry, Flags: flags, Hops: c.Hops, Arc: arc}, g.config.RetryAttempts)
+	if g.in.credit < size {
+		g.stats.DropAmplify++
+		return false
 	}
+	g.in.credit -= size
+	return true
 }
 
-// hint offers a message to a member that left the last copy of it unanswered: if
-// it is the message that was lost every time, and not the acknowledgement, the
-// member asks for it.
-func (g *GossipService) hint(e *outbox.Envelope) {
-	if !e.IsData() || e.Flags&wire.FlagDirect != 0 {
-		return
+// emit queues a control message whose body is in g.body. To a source that is
+// not proven it is sent once, whatever attempts says.
+func (g *GossipService) emit(to netip.AddrPort, kind wire.Type, attempts int) *outbox.Envelope {
+	if !g.afford(to, wire.HeaderSize+len(g.body)) {
+		return nil
 	}
-	g.hints.Add(e.Entry.Origin, e.Entry.Counter)
-	g.emitOffer(e.To(), g.repair.Offer(&g.hints, g.room-wire.StatusOverhead))
+	if to == g.in.from && !g.in.proven() {
+		attempts = min(attempts, 1)
+	}
+	return g.outbox.Emit(to, kind, g.body, attempts)
 }
 
-// unanswered goes on with an envelope that got no answer in time: it is sent
-// again, and in the end given up.
-func (g *GossipService) unanswered(now time.Duration, e *outbox.Envelope) {
-	if !e.Arc.Empty() && (e.Attempt > 1 || e.Attempt >= e.Attempts-1) {
-		g.handOver(now, e.To(), &e.Copy)
+// acknowledge owes the source of in an Ack.
+func (g *GossipService) acknowledge(now time.Duration, in *envelopeIn, seq uint32) {
+	if g.afford(in.from, wire.AckOverhead+wire.AckSize) {
+		g.outbox.Acknowledge(now, in.from, seq)
 	}
-	if e.Attempt < e.Attempts {
-		g.nameRecipient(e) // somebody else may be there by now
-		g.outbox.Resend(now, e)
-		return
-	}
-	if !e.Lingering() {
-		g.hint(e)
-		g.outbox.Linger(e)
-		return
-	}
-	g.stats.GivenUp++
-	m, firstAt := g.roster.ByAddr(e.To()), e.FirstAt
-	g.finish(e)
-	if m == nil || m.Heard >= firstAt || g.outbox.Greets(m.Addr) {
-		return
-	}
-	// On a bad network silence is common: ask before believing it.
-	if m.Asked == verifications {
-		g.lose(now, m)
-		return
-	}
-	m.Asked++
-	m.SuspectUntil = now + verification
-	g.greet(m.Addr, 0, g.config.RetryAttempts)
 }
