@@ -211,7 +211,7 @@ func TestHellosWithoutATokenLeaveNoState(t *testing.T) {
 	for _, loop := range []bool{true, false} {
 		s := talkative(t, Config{})
 		sizes := func() string {
-			return fmt.Sprint(s.roster.Len(), s.roster.Seeds(), s.roster.Lost(), s.origins.Len(), s.log.Len(), len(s.queue.bySeq), s.queue.hellos)
+			return fmt.Sprint(s.roster.Len(), s.roster.Seeds(), s.roster.Lost(), s.origins.Len(), s.log.Len(), s.outbox.Stats().Control, s.outbox.Stats().Hellos)
 		}
 		was := sizes()
 		s.fake.sink = func([]byte, netip.AddrPort) {}
@@ -223,13 +223,13 @@ func TestHellosWithoutATokenLeaveNoState(t *testing.T) {
 			if loop {
 				s.speak()
 			}
-			s.want(s.queue.age.len <= s.config.MaxOutputMessages, "%d answers are queued", s.queue.age.len)
-			s.want(len(s.queue.lanes) <= s.config.MaxOutputMessages, "there are %d lanes", len(s.queue.lanes))
+			q := s.outbox.Stats()
+			s.want(q.Control <= s.config.MaxOutputMessages, "%d answers are queued", q.Control)
+			s.want(q.Recipients <= s.config.MaxOutputMessages, "they are for %d recipients", q.Recipients)
 		}
 		s.speak()
 		s.want(sizes() == was, "10000 Hellos changed the sizes from %s to %s", was, sizes())
-		s.want(len(s.queue.lanes) == 0 && s.queue.age.len == 0, "%d lanes stay", len(s.queue.lanes))
-		s.want(len(s.queue.freeLanes) <= s.config.MaxOutputMessages, "%d lanes are kept for use again", len(s.queue.freeLanes))
+		s.want(s.outbox.Stats().Recipients == 0, "something is queued still for %d recipients", s.outbox.Stats().Recipients)
 		s.want(s.State() == StateConnected, "the node is %v", s.State())
 	}
 }

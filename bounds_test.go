@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"example.com/gossip/internal/outbox"
 	"example.com/gossip/internal/versions"
 	"example.com/gossip/internal/view"
 	"example.com/gossip/internal/wire"
@@ -69,22 +70,18 @@ type effect struct {
 }
 
 func (s *loaded) effect(from netip.AddrPort) (e effect) {
-	for to, l := range s.queue.lanes {
-		for _, c := range l.chains() {
-			for x := c.head; x != nil; x = x.links[inLane].next {
-				switch {
-				case x.isData():
-					e.data++
-				case to == from:
-					e.answers++
-				default:
-					e.others++
-				}
-				e.bytes += x.size() * x.attempts
-			}
+	for x := range s.outbox.All() {
+		switch {
+		case x.IsData():
+			e.data++
+		case x.To() == from:
+			e.answers++
+		default:
+			e.others++
 		}
-		e.acks += len(l.acks)
+		e.bytes += x.Size() * max(x.Attempts, 1)
 	}
+	e.acks = s.outbox.Stats().Acks
 	e.bytes += e.acks * ackMost
 	return e
 }
@@ -232,12 +229,12 @@ func (s *loaded) causes(from netip.AddrPort, b []byte, n int, most effect) {
 		{"answers", is.answers - was.answers, most.answers, shareMost},
 		{"control messages to others", is.others - was.others, most.others, doubtsMost},
 		{"Data", is.data - was.data, most.data, dataMost},
-		{"acknowledgements", is.acks - was.acks, most.acks, mostAcks},
+		{"acknowledgements", is.acks - was.acks, most.acks, outbox.MostAcks},
 		{"bytes, with all attempts,", is.bytes - was.bytes, most.bytes, 1<<31 - 1},
 	} {
 		s.want(x.is <= min(n*x.each, x.all), "%d messages caused %d %s, not %d each and %d in all at most", n, x.is, x.what, x.each, x.all)
 	}
-	s.want(is.data == 0 || s.queue.load(from) <= shareMost, "%d repairs are for one member", s.queue.load(from))
+	s.want(is.data == 0 || s.outbox.Load(from) <= shareMost, "%d repairs are for one member", s.outbox.Load(from))
 	out, seal := 0, s.config.MaxMessageSize-s.room
 	s.fake.sink = func(d []byte, to netip.AddrPort) {
 		if to == from {
@@ -262,7 +259,7 @@ func TestAGoodbyeAddsNothingToTheQueue(t *testing.T) {
 		is := s.effect(from.Addr)
 		s.want(is.data <= was.data && is.bytes <= was.bytes && is.answers+is.others <= was.answers+was.others,
 			"a goodbye made the queue longer, from %+v to %+v", was, is)
-		s.want(s.queue.load(from.Addr) == 0, "for who has left %d messages are queued", s.queue.load(from.Addr))
+		s.want(s.outbox.Load(from.Addr) == 0, "for who has left %d messages are queued", s.outbox.Load(from.Addr))
 	}
 }
 
@@ -275,7 +272,7 @@ func TestWhatNobodyAnswersIsSentToEachMemberAFewTimes(t *testing.T) {
 	s.hear(stranger, wide(wire.FlagArc, 100)(s, stranger, 0))
 	copies := len(only(s.run(time.Minute), wire.TypeData, anybody))
 	s.want(copies > delegates && copies <= 2*attempts*loadedMembers, "one message, which none of %d members answers, was sent %d times", loadedMembers, copies)
-	s.want(s.queue.data == 0, "after a minute %d copies are queued still", s.queue.data)
+	s.want(s.Stats().QueuedData == 0, "after a minute %d copies are queued still", s.Stats().QueuedData)
 }
 
 // FuzzConfig sets a Config to anything: a field is refused by its name, or all work.

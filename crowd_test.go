@@ -318,9 +318,9 @@ func TestRepairsLeaveHalfOfTheQueueToOthers(t *testing.T) {
 		for range 3 {
 			s.hear(peerAddr(i), s.status(m))
 		}
-		s.want(s.queue.data <= s.config.MaxOutputMessages/2, "there are %d repairs in a queue for %d", s.queue.data, s.config.MaxOutputMessages)
+		s.want(s.outbox.Stats().Data <= s.config.MaxOutputMessages/2, "there are %d repairs in a queue for %d", s.outbox.Stats().Data, s.config.MaxOutputMessages)
 	}
-	s.want(s.queue.data == s.config.MaxOutputMessages/2, "only %d repairs were asked for", s.queue.data)
+	s.want(s.outbox.Stats().Data == s.config.MaxOutputMessages/2, "only %d repairs were asked for", s.outbox.Stats().Data)
 }
 
 func TestSimSmallDevicesThatAllJoinAtOnceFindOneAnother(t *testing.T) {

@@ -130,7 +130,7 @@ func (s *soloist) peerID(steps int) uint64 { return uint64(s.id) + uint64(steps)
 
 func (s *soloist) message(kind wire.Type, body []byte) []byte {
 	s.seq++
-	return append(wire.Header{Type: kind, Tag: s.queue.tag, Seq: s.seq}.AppendTo(nil), body...)
+	return append(wire.Header{Type: kind, Tag: s.tag, Seq: s.seq}.AppendTo(nil), body...)
 }
 
 func (s *soloist) hello(id uint64, addr netip.AddrPort, token uint64) []byte {
@@ -266,7 +266,7 @@ func (s *soloist) read(d fakeDatagram) (all []said) {
 				ok = false
 			}
 		}
-		if !ok || h.Tag != s.queue.tag {
+		if !ok || h.Tag != s.tag {
 			s.t.Fatalf("the node sent what nobody can read: %x", d.b)
 		}
 		m.size, b = wire.HeaderSize+n, b[n:]
@@ -356,7 +356,7 @@ func (s *soloist) seedWith(steps ...int) {
 		s.join(s.peerID(i), peerAddr(i))
 	}
 	s.run(6 * time.Second)
-	if s.queue.data+s.queue.age.len+s.queue.acks > 0 {
+	if s.outbox.Stats().Recipients > 0 {
 		s.t.Fatalf("6 s after the last Hello there is still something queued: %+v", s.Stats())
 	}
 }

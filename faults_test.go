@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"example.com/gossip/internal/outbox"
 	"example.com/gossip/internal/wire"
 )
 
@@ -30,23 +31,30 @@ func (n *simNode) stream(d time.Duration) (accepted int) {
 		}
 		n.wakeAt(n.c.net.Now())
 		n.c.net.Run(step)
-		for i := range n.roster.Len() {
-			n.patientWith(n.roster.At(i).Addr)
-		}
+		n.notTooPatient()
 	}
 	return accepted
 }
 
-// patientWith fails if the node waits too long before it tries again.
-func (n *simNode) patientWith(to netip.AddrPort) {
+// notTooPatient fails if the node waits too long for an answer before it tries again.
+func (n *simNode) notTooPatient() {
 	n.c.t.Helper()
-	timeout := n.timeout(to)
-	if timeout >= time.Second {
-		n.c.t.Fatalf("seed %d: at %v node %v waits %v for an answer of %v, 30 ms away", n.c.seed, n.c.net.Now(), n.addr, timeout, to)
+	now, again := n.c.net.Now(), map[netip.AddrPort]time.Duration{} // when it will
+	for e := range n.outbox.All() {
+		if at, any := again[e.To()]; e.Attempt < e.Attempts && e.Deadline > now && (!any || e.Deadline < at) {
+			again[e.To()] = e.Deadline
+		}
 	}
-	if l := n.queue.lanes[to]; l != nil && l.sent.head != nil && l.sent.head.deadline-n.c.net.Now() > max(2*timeout, n.GossipService.config.RetryInterval) {
-		n.c.t.Fatalf("seed %d: at %v node %v waits %v for an answer of %v, but will not try again before %v from now",
-			n.c.seed, n.c.net.Now(), n.addr, timeout, to, l.sent.head.deadline-n.c.net.Now())
+	for i := range n.roster.Len() {
+		to := n.roster.At(i).Addr
+		timeout := n.timeout(to)
+		if timeout >= time.Second {
+			n.c.t.Fatalf("seed %d: at %v node %v waits %v for an answer of %v, 30 ms away", n.c.seed, now, n.addr, timeout, to)
+		}
+		if at := again[to]; at-now > max(2*timeout, n.GossipService.config.RetryInterval) {
+			n.c.t.Fatalf("seed %d: at %v node %v waits %v for an answer of %v, but will not try again before %v from now",
+				n.c.seed, now, n.addr, timeout, to, at-now)
+		}
 	}
 }
 
@@ -120,7 +128,7 @@ func TestWhatIsSentOnlyOnceIsSentWithinTheWindowToo(t *testing.T) {
 		s.want(s.SendData([]byte("x")) == nil, "SendData failed")
 	}
 	burst := only(s.speak(), wire.TypeData, peerAddr(10))
-	s.want(len(burst) == firstWindow, "before any answer %d of 500 messages are on their way", len(burst))
+	s.want(len(burst) == outbox.FirstWindow, "before any answer %d of 500 messages are on their way", len(burst))
 	for _, m := range burst[:10] {
 		s.answer(m)
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"example.com/gossip/internal/outbox"
 	"example.com/gossip/internal/versions"
 	"example.com/gossip/internal/view"
 	"example.com/gossip/internal/wire"
@@ -186,9 +187,13 @@ func (f *flooded) turn(flood int, next func(f *flooded) []byte) {
 		f.want(err == nil && n == min(left, receiveBurst), "Receive handled %d of %d datagrams: %v", n, left, err)
 		left -= n
 	}
-	if l := f.queue.lanes[flooder]; l != nil {
-		f.want(l.controls <= f.queue.share() && len(l.acks) <= mostAcks, "for the flooder are %d control and %d acknowledgements", l.controls, len(l.acks))
+	controls := 0
+	for e := range f.outbox.All() {
+		if e.To() == flooder && !e.IsData() {
+			controls++
+		}
 	}
+	f.want(controls <= f.outbox.Share(), "%d control messages are for the flooder", controls)
 	wait, err := f.Tick()
 	f.want(err == nil && wait >= 0, "Tick says %v: %v", wait, err)
 	for sent := 1; sent > 0; {
@@ -213,9 +218,9 @@ func (f *flooded) filled(next func(f *flooded) []byte) (b []byte) {
 // bounded fails unless everything is within its bound, and everybody there.
 func (f *flooded) bounded() {
 	f.t.Helper()
-	c, q := &f.config, f.queue
-	f.want(q.age.len <= c.MaxOutputMessages && q.data <= c.MaxOutputMessages, "%d control and %d Data are queued", q.age.len, q.data)
-	f.want(len(q.lanes) <= 4*c.MaxOutputMessages && q.acks <= mostAcks*len(q.lanes), "there are %d lanes and %d acknowledgements", len(q.lanes), q.acks)
+	c, q := &f.config, f.outbox.Stats()
+	f.want(q.Control <= c.MaxOutputMessages && q.Data <= c.MaxOutputMessages, "%d control and %d Data are queued", q.Control, q.Data)
+	f.want(q.Recipients <= 4*c.MaxOutputMessages && q.Acks <= outbox.MostAcks*q.Recipients, "%d acknowledgements are queued, and messages, for %d recipients", q.Acks, q.Recipients)
 	f.want(f.origins.Len() <= originsOf(c), "there are %d origins", f.origins.Len())
 	f.want(f.roster.Len() <= c.MaxMembers && f.roster.Lost() <= c.MaxMembers, "there are %d members and %d lost ones", f.roster.Len(), f.roster.Lost())
 	f.want(f.log.Bytes() <= c.DataLogSize, "%d bytes are retained", f.log.Bytes())

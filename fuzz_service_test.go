@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"example.com/gossip/internal/outbox"
 	"example.com/gossip/internal/seal"
 	"example.com/gossip/internal/versions"
 	"example.com/gossip/internal/wire"
@@ -238,7 +239,7 @@ func (l *life) do(step byte) {
 	case 't':
 		wait, err := l.Tick()
 		l.legal("Tick", err)
-		l.want(err != nil || wait > 0 && wait <= l.config.TickInterval || wait == 0 && l.queue.pending(), "Tick says %v, and something is to be sent: %v", wait, l.queue.pending())
+		l.want(err != nil || wait > 0 && wait <= l.config.TickInterval || wait == 0 && l.outbox.Pending(), "Tick says %v, and something is to be sent: %v", wait, l.outbox.Pending())
 	case 'o':
 		n, err := l.Send()
 		l.legal("Send", err)
@@ -271,7 +272,7 @@ func (l *life) do(step byte) {
 	case 'e':
 		l.keys = int(l.next()) % len(keySteps)
 		l.legal("SetKeys", l.SetKeys(keySteps[l.keys]...), map[bool]error{true: ErrConfig}[l.rings[0] == nil])
-		l.named = l.named || l.queue.lanes[stranger] != nil // what was measured in clear may go out sealed
+		l.named = l.named || l.waits(stranger) // what was measured in clear may go out sealed
 	case 'c':
 		l.callback = l.next()&31 | 0x60
 	case 'z':
@@ -296,13 +297,44 @@ func (l *life) step() {
 	}
 }
 
+// waits reports whether something may wait to be sent to a recipient.
+func (l *life) waits(to netip.AddrPort) bool {
+	return l.outbox.Oldest(to) != nil || l.outbox.Stats().Acks > 0
+}
+
+// tally fails unless the outbox holds what it says, in bounds, and all of it can go out.
+func (l *life) tally() {
+	q, room := l.outbox.Stats(), l.config.MaxMessageSize
+	if l.ring.Seals() {
+		room = l.room
+	}
+	control, data, hellos := 0, 0, 0
+	for e := range l.outbox.All() {
+		switch {
+		case e.IsData():
+			data++
+		case e.Kind == wire.TypeHello:
+			hellos++
+			fallthrough
+		default:
+			control++
+		}
+		l.want(e.Size() <= room, "a %v of %d bytes waits for a datagram of %d", e.Kind, e.Size(), room)
+		l.want(e.Seq == 0 || l.outbox.Find(e.Seq) == e, "the %v %d is not found", e.Kind, e.Seq)
+		l.want(e.Attempt <= e.Attempts, "a %v waits after attempt %d of %d", e.Kind, e.Attempt, e.Attempts)
+	}
+	l.want(control == q.Control && data == q.Data && hellos == q.Hellos, "there are %d control, %d Data and %d Hellos, counted: %+v", control, data, hellos, q)
+	most := l.config.MaxOutputMessages
+	l.want(control <= most && data <= most && q.Recipients <= 4*most && q.Acks <= outbox.MostAcks*q.Recipients, "a bound is broken: %+v", q)
+	_, any := l.outbox.Deadline()
+	l.want(q.Recipients == 0 || any || l.outbox.Pending(), "what is queued waits for nothing: %+v", q)
+}
+
 // check fails unless everything is as it must be between two steps.
 func (l *life) check() {
-	c, q, members := &l.config, l.queue, l.roster.Len()
+	c, members := &l.config, l.roster.Len()
 	l.want(l.unlocked() && !l.calling && l.events.Len() == 0, "a lock is held, or %d calls wait", l.events.Len())
-	if q.age.len+q.data+q.acks <= 32 || len(l.program)%8 == 0 { // it takes long
-		(&queueBench{queue: q, t: l.t, now: l.at}).audit()
-	}
+	l.tally()
 	l.want(members <= c.MaxMembers && l.roster.Lost() <= c.MaxMembers && l.roster.Seeds() <= c.MaxMembers, "there are %d members and %d lost ones", members, l.roster.Lost())
 	l.want(l.log.Bytes() <= c.DataLogSize && l.origins.Len() <= originsOf(c), "%d bytes of %d origins are retained", l.log.Bytes(), l.origins.Len())
 	for i := range members {

@@ -86,8 +86,7 @@ import (
 	"time"
 
 	"example.com/gossip/internal/datalog"
-	"example.com/gossip/internal/repair"
-	"example.com/gossip/internal/versions"
+	"example.com/gossip/internal/outbox"
 	"example.com/gossip/internal/view"
 	"example.com/gossip/internal/wire"
 )
@@ -166,24 +165,8 @@ const (
 	// mostHops bounds how far a copy goes, whatever the views of the nodes say.
 	mostHops = 64
 
-	// pushBudget bounds the bytes of Data in answer to one datagram. They end with the
-	// message that exceeds it, so that there is none that never comes.
-	pushBudget = 16 << 10
-
-	// mostNew bounds the new members that one list brings to a full view.
-	mostNew = 32
-
-	// strangerLead is how far a source that is not proven may be ahead of what
-	// was heard of an origin before.
-	strangerLead = 64
-
 	// suspicion is how long a silent member gets no arc to cover.
 	suspicion = 500 * time.Millisecond
-
-	// verification is the same for one that is being asked whether it lives,
-	// which happens so many times before it is taken for lost.
-	verification  = 5 * time.Second
-	verifications = 2
 )
 
 // copies returns how many envelopes a message takes at most to be sent.
@@ -202,7 +185,7 @@ func (g *GossipService) copies(s Spread) int {
 func (g *GossipService) publish(now time.Duration, e *datalog.Entry, s Spread) {
 	switch s.kind {
 	case spreadDirect:
-		g.nameRecipient(g.queue.emitData(s.to.ap, e, wire.FlagDirect, 0, view.Arc{}, g.config.RetryAttempts))
+		g.nameRecipient(g.outbox.EmitData(s.to.ap, outbox.Copy{Entry: e, Flags: wire.FlagDirect}, g.config.RetryAttempts))
 	case spreadRandom:
 		g.passOn(now, e, netip.AddrPort{}, 0)
 	default:
@@ -213,9 +196,9 @@ func (g *GossipService) publish(now time.Duration, e *datalog.Entry, s Spread) {
 
 // nameRecipient names the recipient of a Direct message, if it is known: nobody else will
 // take it then, wherever somebody sends a copy of it.
-func (g *GossipService) nameRecipient(e *envelopeOut) {
-	if m := g.roster.ByAddr(e.lane.to); e.flags&wire.FlagDirect != 0 && m != nil && m.Proven {
-		e.to = m.ID
+func (g *GossipService) nameRecipient(e *outbox.Envelope) {
+	if m := g.roster.ByAddr(e.To()); e.Flags&wire.FlagDirect != 0 && m != nil && m.Proven {
+		e.Recipient = m.ID
 	}
 }
 
@@ -223,7 +206,7 @@ func (g *GossipService) nameRecipient(e *envelopeOut) {
 // others send takes its place in the log.
 func (g *GossipService) sayAgain(now time.Duration) {
 	for e := g.log.From(uint64(g.id), g.unheard); e != nil; e = g.log.Next(e) {
-		if g.queue.spare() < g.copies(Broadcast) {
+		if g.outbox.Spare() < g.copies(Broadcast) {
 			g.unheard = e.Counter // goes on at the next Tick
 			return
 		}
@@ -239,7 +222,7 @@ func (g *GossipService) passOn(now time.Duration, e *datalog.Entry, from netip.A
 	}
 	g.members = g.roster.Random(g.members[:0], g.rng, g.config.RumorFactor, from, now)
 	for _, m := range g.members {
-		g.relay(m, e, wire.FlagRumor, hops+1, view.Arc{}, g.config.RetryAttempts)
+		g.relay(m, outbox.Copy{Entry: e, Flags: wire.FlagRumor, Hops: hops + 1}, g.config.RetryAttempts)
 	}
 }
 
@@ -267,185 +250,55 @@ func (g *GossipService) coverLate(now time.Duration, d *wire.Data) {
 	}
 }
 
-// number gives a message of this node the next number and retains it.
-func (g *GossipService) number(now time.Duration, payload []byte, s Spread) (*datalog.Entry, error) {
-	id, pool := uint64(g.id), g.origins.Pool()
-	if g.counter == 1<<32-1 || g.directs == 1<<32-1 {
-		return nil, fmt.Errorf("%w: SendData: all numbers of %v are used, Leave and Join", ErrState, g.id)
+// forward divides an arc of the ring among about k members. For one that is silent no
+// more is queued while something is: repair will bring it. But if the node speaks so
+// fast that the log would have lost it by then, its own messages are queued, until
+// SendData refuses: whoever heeds that loses nothing by a member that stands still
+// for a moment.
+func (g *GossipService) forward(now time.Duration, e *datalog.Entry, arc view.Arc, k int, flags, hops uint8) {
+	if hops >= mostHops {
+		return
 	}
-	if s.kind == spreadDirect {
-		// Beyond the recipients' windows it would not be taken for new.
-		if g.direct.Check(g.directs+1) == versions.Ahead {
-			return nil, fmt.Errorf("%w: a Direct message, %d before the last, is on its way still", ErrQueueFull, versions.Width)
+	pressing := e.Origin == uint64(g.id) && g.log.Brief(now, askAfter)
+	g.delegates = g.roster.Split(g.delegates[:0], arc, k, now)
+	for _, d := range g.delegates {
+		attempts := g.config.RetryAttempts
+		if d.Suspect(now) {
+			attempts = 1
 		}
-		g.directs++
-		return g.log.Detached(id, g.directs, payload, now), nil
-	}
-	o, evicted, ok := g.origins.Add(id, now, 0)
-	if !ok {
-		return nil, fmt.Errorf("%w: no room for one more origin", ErrQueueFull)
-	}
-	if evicted != 0 {
-		g.log.Drop(evicted)
-	}
-	g.counter++
-	if g.roster.Len() == 0 && g.state != StateConnected && g.unheard == 0 {
-		g.unheard = g.counter
-	}
-	o.Since = 1
-	o.Seen.Add(g.counter, pool)
-	o.MarkYoung(g.counter, now, repair.Epoch)
-	o.Touch(now)
-	e := g.log.Put(id, g.counter, payload, now)
-	g.isNews(now, e, false)
-	return e, nil
-}
-
-// handleData delivers what is new and passes it on as its spread asks.
-func (g *GossipService) handleData(now time.Duration, in *envelopeIn, seq uint32, d wire.Data) {
-	if len(d.Payload) > g.longest() { // nobody could pass it on with an arc
-		g.stats.DropOversize++
-		return
-	}
-	if d.Origin == uint64(g.id) {
-		if d.Flags&wire.FlagArc == 0 { // else its sender gives the arc to somebody else
-			g.acknowledgeData(now, in, seq, &d)
+		if d.Tried && (!d.Proven || !pressing && g.outbox.Load(d.Addr) > 0) {
+			g.stats.DropRelay++ // the queue is not for who may be dead; repair is
+			continue
 		}
-		g.stats.Duplicate++
-		g.jump(in, d.Counter)
-		return
-	}
-	if to, direct := d.Recipient(); direct && to != uint64(g.id) {
-		g.stats.DropRecipient++
-		g.probe(in.from) // so that it learns who is here
-		return
-	}
-	o, window := g.sequence(now, in, seq, &d)
-	if o == nil {
-		return
-	}
-	g.acknowledgeData(now, in, seq, &d)
-	newest := d.Counter > window.Highest()
-	if window.Add(d.Counter, g.origins.Pool()) == versions.Seen {
-		g.stats.Duplicate++
-		g.coverLate(now, &d)
-		return
-	}
-	o.Touch(now)
-	if d.Flags&wire.FlagDirect != 0 {
-		g.deliver(g.log.Detached(d.Origin, d.Counter, d.Payload, now))
-		return
-	}
-	if o.Since == 0 {
-		o.Since = d.Counter
-	}
-	born := now - d.Age() // so that what is old does not drive out what is new
-	if g.config.Ordered { // it must stay until it is its turn
-		born = now
-	}
-	e := g.log.Put(d.Origin, d.Counter, d.Payload, born)
-	g.isNews(now, e, d.Flags&wire.FlagPull != 0)
-	if g.config.Ordered {
-		g.deliverInOrder(o, 0)
-		defer g.log.Release(e)
-	} else {
-		g.deliver(e)
-	}
-	switch {
-	case d.Flags&wire.FlagPull != 0:
-		g.stats.Repaired++
-		return
-	case d.Flags&wire.FlagRumor != 0:
-		g.passOn(now, e, in.from, d.Hops)
-	case d.Flags&wire.FlagArc != 0:
-		g.cover(now, e, &d)
-	}
-	if newest {
-		o.MarkYoung(d.Counter, now, repair.Epoch)
+		g.relay(d.Member, outbox.Copy{Entry: e, Flags: flags, Hops: hops + 1, Arc: d.Arc}, attempts)
 	}
 }
 
-// acknowledgeData acknowledges d, unless it came by repair: of that nobody waits
-// for an Ack.
-func (g *GossipService) acknowledgeData(now time.Duration, in *envelopeIn, seq uint32, d *wire.Data) {
-	if d.Flags&wire.FlagPull == 0 {
-		g.acknowledge(now, in, seq)
+// relay queues one copy. Of what is only known from hearsay nobody gets more than
+// a few messages before it answers: it may be the victim of a lie.
+func (g *GossipService) relay(m *view.Member, c outbox.Copy, attempts int) {
+	if !m.Proven && g.outbox.Load(m.Addr) >= outbox.LeastWindow || g.outbox.EmitData(m.Addr, c, attempts) == nil {
+		g.stats.DropRelay++
+	} else if c.Entry.Origin != uint64(g.id) {
+		g.stats.Relayed++
 	}
 }
 
-// sequence returns the origin of d and that of its two windows which d belongs
-// to, with room for d in it; or nil if d is not to be taken now. One forged
-// number must not silence an origin: a source that is not proven may neither
-// move a window on nor run far ahead in it.
-func (g *GossipService) sequence(now time.Duration, in *envelopeIn, seq uint32, d *wire.Data) (*versions.Origin, *versions.Window) {
-	o := g.origins.Get(d.Origin)
-	direct := d.Flags&wire.FlagDirect != 0
-	var highest uint32
-	switch {
-	case o != nil && direct:
-		highest = o.Direct.Highest()
-	case o != nil:
-		highest = o.Seen.Highest()
+// handOver gives the arc of a copy for a silent delegate to another member inside it,
+// or, if none is known and the arc is long enough for unknown ones, to the nearest
+// outside, once. The silent one is still tried, without an arc.
+func (g *GossipService) handOver(now time.Duration, delegate netip.AddrPort, c *outbox.Copy) {
+	arc, silent := c.Arc, g.roster.ByAddr(delegate)
+	if silent != nil {
+		silent.SuspectUntil = now + suspicion
 	}
-	if !in.proven() && d.Counter > highest && d.Counter-highest > strangerLead {
-		g.stats.DropAhead++
-		if direct { // it comes again; who answers becomes a member, even of a full view
-			g.probe(in.from)
-		} else {
-			g.prove(in)
-		}
-		return nil, nil
+	c.Arc, c.Flags = view.Arc{}, c.Flags&^wire.FlagArc
+	flags := c.Flags&wire.FlagNoOut | wire.FlagRe
+	to := g.roster.Inside(arc, silent, g.rng, now)
+	if to == nil && flags&wire.FlagNoOut == 0 && uint64(arc.Len()) >= 2*g.roster.LocalGap() {
+		to, flags = g.roster.Outside(arc, silent, now), flags|wire.FlagOut|wire.FlagNoOut
 	}
-	if o == nil {
-		if o = g.newOrigin(now, in, d.Origin); o == nil {
-			g.acknowledgeData(now, in, seq, d)
-			return nil, nil
-		}
-	}
-	if direct {
-		o.Direct.MakeRoom(d.Counter, g.origins.Pool())
-		return o, &o.Direct
-	}
-	if o.Since == 0 && g.repair.Skipping(now) {
-		g.repair.SkipTo(o, d.Counter-1)
-	}
-	if o.Seen.Check(d.Counter) == versions.Ahead {
-		g.giveUp(o, d.Counter-versions.Width)
-	}
-	return o, &o.Seen
-}
-
-// newOrigin takes up an origin, if the table has room for it. Half of it is for
-// what sources tell that are proven.
-func (g *GossipService) newOrigin(now time.Duration, in *envelopeIn, id uint64) *versions.Origin {
-	if !in.proven() && g.origins.Len() >= originsOf(&g.config)/2 {
-		g.stats.DropOrigin++
-		g.prove(in)
-		return nil
-	}
-	var via uint64
-	if in.member != nil { // by its address, for ids are free
-		via = view.Fold(in.from)
-	}
-	o, evicted, ok := g.origins.AddFrom(id, via, now, originIdle)
-	if !ok {
-		g.stats.DropOrigin++
-		return nil
-	}
-	if evicted != 0 {
-		g.log.Drop(evicted)
-	}
-	return o
-}
-
-// askForMissing asks a random member for what has been missing for a while: the
-// pages may take long to come round to it.
-func (g *GossipService) askForMissing(now time.Duration) {
-	missing := g.repair.Missing(g.awake, askAfter, g.room-wire.StatusOverhead)
-	if missing.Len() == 0 {
-		return
-	}
-	if m := g.anybody(now); m != nil {
-		g.emitStatus(m.Addr, wire.Status{Mode: wire.Request, Last: 1<<64 - 1, Digest: missing}, 1)
+	if to != nil {
+		g.relay(to, outbox.Copy{Entry: c.Entry, Flags: flags, Hops: c.Hops, Arc: arc}, g.config.RetryAttempts)
 	}
 }

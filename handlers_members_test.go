@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"example.com/gossip/internal/outbox"
 	"example.com/gossip/internal/wire"
 )
 
@@ -22,7 +23,7 @@ func TestANewcomerSaysHelloTwice(t *testing.T) {
 	second := s.speak()
 	s.want(len(second) == 1 && second[0].hello.Token == 4711 && second[0].hello.From == first[0].hello.From, "the second Hello is %v", second)
 	s.hear(seed, s.ack(second[0].seq))
-	s.want(s.queue.hellos == 0 && s.Stats().GivenUp == 0, "nothing should be left of joining")
+	s.want(s.outbox.Stats().Hellos == 0 && s.Stats().GivenUp == 0, "nothing should be left of joining")
 }
 
 func TestAWelcomeMustAnswerAHello(t *testing.T) {
@@ -263,7 +264,7 @@ func TestSilenceIsAskedAboutBeforeItIsBelieved(t *testing.T) {
 	}
 	data, hellos := only(all, wire.TypeData, silent), only(all, wire.TypeHello, silent)
 	s.want(len(data) == 3 && len(hellos) == 3*verifications, "%d Data and %d Hellos went to who is silent", len(data), len(hellos))
-	s.want(hellos[0].at-data[2].at >= lingering, "it was asked %v after the last attempt", hellos[0].at-data[2].at)
+	s.want(hellos[0].at-data[2].at >= outbox.LingersFor, "it was asked %v after the last attempt", hellos[0].at-data[2].at)
 	s.want(s.roster.ByAddr(silent) == nil && s.Stats().Lost == 1, "then it is lost: %+v", s.Stats())
 
 	// For ever it is asked to come back, and all that it says brings it back.

@@ -203,7 +203,7 @@ func TestSealsAreBoundToTheClusterAndTheHeader(t *testing.T) {
 	a.Send()
 	b.mustJoin()
 	d := a.fake.out[0].b
-	tag := wire.Header{Type: wire.TypeSealed, Tag: b.queue.tag}.AppendTo(nil)
+	tag := wire.Header{Type: wire.TypeSealed, Tag: b.tag}.AppendTo(nil)
 	b.hear(peerAddr(3), slices.Concat(tag, d[wire.HeaderSize:]))
 	b.want(b.Stats().DropSealed == 1, "what was sealed for a cluster was opened in another: %+v", b.Stats())
 

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"example.com/gossip/internal/outbox"
 	"example.com/gossip/internal/view"
 	"example.com/gossip/internal/wire"
 )
@@ -195,7 +196,7 @@ func TestHearsayOfAMemberSendsItsVictimLittle(t *testing.T) {
 		s.seedWith(10, 20)
 		s.hear(peerAddr(10), s.hearsayOf(1, 100))
 		_, data := s.chat(every, spread)
-		s.want(data > 0 && data <= 3*leastWindow, "the victim of a member's lie was sent %d of 60 messages, one %v after another", data, every)
+		s.want(data > 0 && data <= 3*outbox.LeastWindow, "the victim of a member's lie was sent %d of 60 messages, one %v after another", data, every)
 		s.want(s.roster.Len() == 2 && s.Stats().MembersLost == 1, "the invented member is not lost: %v", s.Members())
 	}
 }

@@ -18,8 +18,9 @@ func (c *simCluster) settle() {
 	c.await(20*time.Second, "queues are empty", func() bool {
 		data := 0
 		for _, n := range c.up() {
-			data += n.queue.data
-			if n.queue.data+n.queue.age.len+n.queue.acks == 0 {
+			q := n.outbox.Stats()
+			data += q.Data
+			if q.Recipients == 0 {
 				delete(busy, n)
 			}
 		}

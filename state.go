@@ -2,14 +2,12 @@ package gossip
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"log/slog"
 	"strconv"
 	"time"
 
 	"example.com/gossip/internal/datalog"
-	"example.com/gossip/internal/versions"
 	"example.com/gossip/internal/view"
 	"example.com/gossip/internal/wire"
 )
@@ -101,6 +99,24 @@ var verbLegal = [...]uint8{
 	verbSetKeys:  alive,
 }
 
+func (g *GossipService) column() column {
+	if g.left && g.state != StateDestroyed {
+		return columnLeft
+	}
+	return column(g.state)
+}
+
+// may returns the error of calling a verb now, if it is one.
+func (g *GossipService) may(v verb) error {
+	switch {
+	case g.state == StateDestroyed:
+		return fmt.Errorf("%w: %s", ErrClosed, verbNames[v])
+	case verbLegal[v]&(1<<g.column()) == 0:
+		return fmt.Errorf("%w: %s in %v", ErrState, verbNames[v], g.state)
+	}
+	return nil
+}
+
 // heard notes that a member is alive. One that was lost is back.
 func (g *GossipService) heard(now time.Duration, in *envelopeIn) {
 	m, again := g.roster.Heard(in.from, now)
@@ -113,156 +129,6 @@ func (g *GossipService) heard(now time.Duration, in *envelopeIn) {
 		g.tell(now, m)
 		g.connect()
 	}
-}
-
-// handleHello answers a Hello without a valid token with a token, and takes in
-// one that has it: it is reached where it says it is. No state is kept for the
-// first.
-func (g *GossipService) handleHello(now time.Duration, in *envelopeIn, seq uint32, m wire.Hello) {
-	if string(m.Cluster) != g.config.Cluster {
-		g.stats.DropCluster++
-		if now >= g.warnAt {
-			g.warnAt = now + time.Minute
-			g.inform(slog.LevelWarn, "gossip: Hello of another cluster", "cluster", string(m.Cluster), "address", in.from)
-		}
-		return
-	}
-	if m.From.ID == uint64(g.id) {
-		g.metMyself(now, seq)
-		return
-	}
-	if !g.tokens.Valid(m.Token, in.from, now) {
-		w := wire.Welcome{Hello: seq, Token: g.tokens.Make(in.from, now), From: g.me(), Observed: in.from}
-		g.body = w.AppendTo(g.body[:0])
-		g.emit(in.from, wire.TypeWelcome, 1, false)
-		return
-	}
-	in.proved = true
-	g.acknowledge(now, in, seq)
-	if at := m.From.Addr; reachable(at) && at != in.from {
-		g.claim(m.From.ID, at)
-	} else if known := g.roster.Get(m.From.ID); known != nil && known.Proven && known.Addr != in.from {
-		g.probe(known.Addr) // it moved, or somebody lies: who is there?
-	} else {
-		g.admit(now, in, m.From.ID)
-	}
-}
-
-// handleWelcome takes in who answered a Hello. After one that asked for a token
-// the node says Hello again, with it.
-func (g *GossipService) handleWelcome(now time.Duration, in *envelopeIn, w wire.Welcome) {
-	e := g.queue.bySeq[w.Hello]
-	if e == nil || e.kind != wire.TypeHello || w.From.ID == uint64(g.id) {
-		g.stats.DropWelcome++
-		return
-	}
-	in.proved = true // it names what was sent to lane.to, wherever it comes from
-	at, asked, newcomer := e.lane.to, binary.BigEndian.Uint64(e.body[2:]) == 0, e.newcomer
-	if m := g.roster.Get(w.From.ID); m != nil && m.Proven && m.Addr != at && !m.Says(at) {
-		// One node at two addresses, one that moved, or a liar: the member stays
-		// where it is until it is lost there, or says itself that it is here.
-		g.roster.Answered(at, m.ID)
-		g.queue.drop(e)
-		g.probe(m.Addr)
-		return
-	}
-	m, added := g.roster.Admit(w.From.ID, at, now)
-	if in.member = m; m != nil {
-		m.Proven = true
-		m.Said(w.From.Addr)
-		g.roster.SendsFrom(m, in.from)
-		if e.attempts > 1 { // a probe may have waited for the way there to open again
-			g.measure(now, m, e)
-		}
-	}
-	if reachable(w.Observed) {
-		g.observed = w.Observed
-	}
-	g.queue.drop(e)
-	g.connect()
-	if added {
-		g.inform(slog.LevelInfo, "gossip: member found", "member", NodeID(w.From.ID), "address", at)
-	}
-	if added && newcomer {
-		g.introduce(now, m)
-	}
-	if asked {
-		g.greet(at, w.Token, g.config.RetryAttempts)
-	}
-}
-
-// handleMemberList takes hearsay from who is where it seems to be. From anybody
-// else it is not acknowledged, to come again when they have met; but if the view
-// is full they never will, and then those are asked who would have a place in it.
-// Of those that are new to a full view, where each costs a search for one to go, it
-// takes no more than mostNew of a list.
-func (g *GossipService) handleMemberList(now time.Duration, in *envelopeIn, seq uint32, m wire.MemberList) {
-	full := in.member == nil && g.roster.Len() >= g.config.MaxMembers
-	if !in.proven() {
-		g.stats.DropStranger++
-		g.prove(in)
-		if !full {
-			return
-		}
-	}
-	g.acknowledge(now, in, seq)
-	left := mostNew
-	for x, ok := m.Next(); ok; x, ok = m.Next() {
-		if in.member != nil && x.ID == in.member.ID {
-			continue
-		}
-		if g.roster.Len() >= g.config.MaxMembers && g.roster.Get(x.ID) == nil {
-			if left == 0 {
-				g.stats.DropMember++
-				continue
-			}
-			left--
-		}
-		if !x.Addr.IsValid() {
-			x.Addr = in.from // its own entry
-		}
-		if full {
-			if g.roster.Wants(x.ID) && g.roster.ByAddr(x.Addr) == nil && g.usable(x) {
-				g.probe(x.Addr)
-			}
-		} else if learned, added := g.learn(now, x); added && m.News {
-			g.tell(now, learned)
-		}
-	}
-}
-
-// handleAck takes the acknowledged envelopes out of the queue.
-func (g *GossipService) handleAck(now time.Duration, in *envelopeIn, m wire.Ack) {
-	for i := range m.Len() {
-		e := g.queue.acknowledged(in.from, m.Seq(i), g.sameNode)
-		if e == nil {
-			g.stats.DropAck++
-			continue
-		}
-		if in.member != nil {
-			in.member.Proven = true
-			g.measure(now, in.member, e)
-		}
-		page, left, to := e.page, e.left, e.lane.to
-		g.finish(e)
-		if left > 0 {
-			g.emitPage(to, page, left)
-		}
-	}
-}
-
-// handleLeave takes a member out of the view at its own word.
-func (g *GossipService) handleLeave(now time.Duration, in *envelopeIn, id uint64) {
-	if in.member == nil || in.member.ID != id {
-		g.stats.DropLeave++
-		return
-	}
-	g.inform(slog.LevelInfo, "gossip: member left", "member", NodeID(id), "address", in.member.Addr)
-	g.roster.Depart(in.member, now)
-	to := in.member.Addr
-	in.member = nil
-	g.clearLane(now, to)
-	g.alone(now)
 }
 
 // lose takes a member that does not answer out of the view.
@@ -294,14 +160,6 @@ func (g *GossipService) connect() {
 	}
 }
 
-// inform queues a record for the Logger, which is called like the other
-// callbacks: a handler may ask the node.
-func (g *GossipService) inform(level slog.Level, message string, args ...any) {
-	if logger := g.config.Logger; logger != nil {
-		g.events.Push(event{call: func() { logger.Log(context.Background(), level, message, args...) }})
-	}
-}
-
 func (g *GossipService) setState(s State) {
 	if s == g.state {
 		return
@@ -313,22 +171,12 @@ func (g *GossipService) setState(s State) {
 	g.state = s
 }
 
-func (g *GossipService) column() column {
-	if g.left && g.state != StateDestroyed {
-		return columnLeft
+// inform queues a record for the Logger, which is called like the other
+// callbacks: a handler may ask the node.
+func (g *GossipService) inform(level slog.Level, message string, args ...any) {
+	if logger := g.config.Logger; logger != nil {
+		g.events.Push(event{call: func() { logger.Log(context.Background(), level, message, args...) }})
 	}
-	return column(g.state)
-}
-
-// may returns the error of calling a verb now, if it is one.
-func (g *GossipService) may(v verb) error {
-	switch {
-	case g.state == StateDestroyed:
-		return fmt.Errorf("%w: %s", ErrClosed, verbNames[v])
-	case verbLegal[v]&(1<<g.column()) == 0:
-		return fmt.Errorf("%w: %s in %v", ErrState, verbNames[v], g.state)
-	}
-	return nil
 }
 
 // event is a callback that is due: of the receiver if there is an entry, else
@@ -376,60 +224,6 @@ func (g *GossipService) callNext() bool {
 		g.receiver(NodeID(ev.entry.Origin), ev.entry.Payload)
 	} else {
 		ev.call()
-	}
-	return true
-}
-
-// handleStatus answers a full Status with what its sender lacks and with a
-// request for what this node lacks, an offer with a request, and a request with
-// what it asks for.
-func (g *GossipService) handleStatus(now time.Duration, in *envelopeIn, seq uint32, s wire.Status) {
-	if !in.proven() {
-		g.prove(in)
-		if g.repair.Skipping(now) { // not at a stranger's word
-			return
-		}
-	}
-	room := g.room - wire.StatusOverhead
-	push := &g.push
-	*push = pusher{g: g, now: now, in: in}
-	var wanted versions.Digest
-	switch s.Mode {
-	case wire.Full:
-		g.acknowledge(now, in, seq)
-		if g.repair.Skipping(now) {
-			g.repair.Skip(now, s.Digest, s.First, s.Last, view.Fold(in.from))
-			return
-		}
-		wanted = g.repair.Compare(now, s.Digest, s.First, s.Last, room, push)
-	case wire.Offer:
-		wanted = g.repair.Want(now, s.Digest, room)
-	case wire.Request:
-		g.repair.Serve(s.Digest, push)
-	}
-	if wanted.Len() > 0 {
-		g.emitStatus(in.from, wire.Status{Mode: wire.Request, Last: 1<<64 - 1, Digest: wanted}, 1)
-	}
-}
-
-// pusher sends repairs to the node that is being answered, until the budget of
-// its datagram is used up, and leaves half of the data queue to others.
-type pusher struct {
-	g   *GossipService
-	now time.Duration
-	in  *envelopeIn
-}
-
-func (p *pusher) Push(e *datalog.Entry) bool {
-	size := wire.DataSize(0, len(e.Payload))
-	if p.in.push <= 0 || p.g.queue.spare() <= p.g.config.MaxOutputMessages/2 ||
-		p.g.queue.load(p.in.from) >= p.g.queue.share() || !p.g.afford(p.in.from, size) {
-		p.g.stats.DropPush++
-		return false
-	}
-	p.in.push -= size
-	if p.g.queue.emitData(p.in.from, e, wire.FlagPull, wire.AgeCode(p.now-e.Born), view.Arc{}, 1) == nil {
-		p.g.stats.DropPush++
 	}
 	return true
 }

@@ -70,8 +70,9 @@ func (s *soloist) mustJoin(seeds ...string) {
 
 // effects is all that a datagram could change, but for the counters.
 func (s *soloist) effects() string {
+	q := s.outbox.Stats()
 	return fmt.Sprint(s.state, s.roster.Len(), s.roster.Seeds(), s.roster.Lost(), s.roster.HasNews(),
-		s.queue.age.len, s.queue.data, s.queue.acks, s.queue.hellos, len(s.queue.lanes), s.queue.pending(),
+		q.Control, q.Data, q.Hellos, q.Acks, q.Recipients, s.outbox.Pending(),
 		s.origins.Len(), s.log.Len(), s.events.Len(), s.observed, s.upkeep.probes, s.newsAt, len(s.got), len(s.states))
 }
 

@@ -255,7 +255,7 @@ func BenchmarkHandle(b *testing.B) {
 		b.Run(fmt.Sprint("Ack of ", queued), func(b *testing.B) {
 			m := newDrill(b)
 			m.measure(queued, func() { m.saySome(queued) })
-			m.want(m.Stats().DropAck == 0 && m.queue.data == 0, "the Acks were not taken: %+v", m.Stats())
+			m.want(m.Stats().DropAck == 0 && m.Stats().QueuedData == 0, "the Acks were not taken: %+v", m.Stats())
 		})
 	}
 }

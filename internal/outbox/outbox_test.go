@@ -1,4 +1,4 @@
-package gossip
+package outbox
 
 import (
 	"fmt"
@@ -8,35 +8,40 @@ import (
 	"time"
 
 	"example.com/gossip/internal/datalog"
-	"example.com/gossip/internal/view"
 	"example.com/gossip/internal/wire"
 )
 
-// queueBench is a queue on its own, with a clock that a test moves by hand.
-type queueBench struct {
-	*queue
+// bench is an Outbox on its own, with a clock that a test moves by hand.
+type bench struct {
+	*Outbox
 	t   testing.TB
 	now time.Duration
 	one *datalog.Entry // the message that all its Data carry
 
-	emitted map[*envelopeOut]int // at which step, of control
+	emitted map[*Envelope]int // at which step, of control
 }
 
 const patience = 100 * time.Millisecond // until an answer is overdue, in these tests
 
-func newQueueBench(t testing.TB, config Config) *queueBench {
+// newBench fills in the settings that a service has by default.
+func newBench(t testing.TB, c Config) *bench {
 	t.Helper()
-	config, err := config.withDefaults()
-	if err != nil {
-		t.Fatal(err)
+	if c.Limit == 0 {
+		c.Limit = 1024
 	}
+	c.Room, c.AckDelay = 512, 10*time.Millisecond
 	log := datalog.New(0)
-	q := &queueBench{t: t, emitted: map[*envelopeOut]int{}, now: time.Hour, queue: newQueue(&config, log, new(Stats), rand.New(rand.NewPCG(1, 2)))}
+	q := &bench{t: t, emitted: map[*Envelope]int{}, now: time.Hour, Outbox: New(c, log, rand.New(rand.NewPCG(1, 2)))}
 	q.one = log.Detached(7, 1, make([]byte, 100), 0)
 	return q
 }
 
-func (q *queueBench) want(holds bool, sentence string, args ...any) {
+// peerAddr returns the address of the i-th recipient.
+func peerAddr(i int) netip.AddrPort {
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, byte(i >> 8), byte(i)}), 7070)
+}
+
+func (q *bench) want(holds bool, sentence string, args ...any) {
 	q.t.Helper()
 	if !holds {
 		q.t.Fatalf("at %v: %s", q.now, fmt.Sprintf(sentence, args...))
@@ -44,13 +49,13 @@ func (q *queueBench) want(holds bool, sentence string, args ...any) {
 }
 
 // control queues a control message of that many bytes in all.
-func (q *queueBench) control(to int, size, attempts int) *envelopeOut {
+func (q *bench) control(to int, size, attempts int) *Envelope {
 	body := make([]byte, size-wire.HeaderSize)
-	return q.emit(peerAddr(to), wire.TypeMemberList, body, attempts, true)
+	return q.Emit(peerAddr(to), wire.TypeMemberList, body, attempts)
 }
 
-func (q *queueBench) copyTo(to int, attempts int) *envelopeOut {
-	return q.emitData(peerAddr(to), q.one, 0, 1, view.Arc{}, attempts)
+func (q *bench) copyTo(to int, attempts int) *Envelope {
+	return q.EmitData(peerAddr(to), Copy{Entry: q.one, Hops: 1}, attempts)
 }
 
 // sentNow is a datagram that went out: to whom, and the headers in it.
@@ -63,20 +68,20 @@ type sentNow struct {
 
 // datagram sends one, as a service does, and returns it, or nil. A turn may come
 // for nothing when what waited was dropped meanwhile.
-func (q *queueBench) datagram() *sentNow {
+func (q *bench) datagram() *sentNow {
 	q.t.Helper()
 	var to netip.AddrPort
 	var b []byte
 	for turns := 0; len(b) == 0; turns++ {
-		l := q.next()
+		l := q.Next()
 		if l == nil {
 			return nil
 		}
 		to = l.to
-		b = q.pack(nil, l, q.now, patience)
+		b = q.Pack(nil, l, q.now, patience)
 		q.want(turns < 10_000, "turns for nothing do not come to an end")
 	}
-	q.want(len(b) <= q.room, "a datagram of %d bytes exceeds the %d allowed", len(b), q.room)
+	q.want(len(b) <= q.config.Room, "a datagram of %d bytes exceeds the %d allowed", len(b), q.config.Room)
 	d := &sentNow{to: to, size: len(b)}
 	for len(b) > 0 {
 		h, _ := wire.ParseHeader(b)
@@ -101,7 +106,7 @@ func (q *queueBench) datagram() *sentNow {
 }
 
 // flush sends all there is to send now.
-func (q *queueBench) flush() (all []*sentNow) {
+func (q *bench) flush() (all []*sentNow) {
 	q.t.Helper()
 	for d := q.datagram(); d != nil; d = q.datagram() {
 		all = append(all, d)
@@ -113,28 +118,28 @@ func (q *queueBench) flush() (all []*sentNow) {
 func nobodyElse(a, b netip.AddrPort) bool { return false }
 
 func TestControlDisplacesItsOldestAndDataIsRefused(t *testing.T) {
-	q := newQueueBench(t, Config{MaxOutputMessages: 4})
+	q := newBench(t, Config{Limit: 4})
 	first := q.control(1, 100, 3)
 	q.flush() // also one that was sent and waits for an answer is the oldest
 	for i := range 3 {
 		q.control(2+i, 100, 3)
 	}
-	q.want(q.stats.DropControl == 0 && q.age.len == 4, "4 of 4 fit")
-	seq := first.seq
+	q.want(q.stats.Dropped == 0 && q.age.len == 4, "4 of 4 fit")
+	seq := first.Seq
 	q.control(9, 100, 3)
-	q.want(q.stats.DropControl == 1 && q.age.len == 4, "the fifth should displace one and be counted: %d, %d", q.stats.DropControl, q.age.len)
+	q.want(q.stats.Dropped == 1 && q.age.len == 4, "the fifth should displace one and be counted: %d, %d", q.stats.Dropped, q.age.len)
 	q.want(q.bySeq[seq] == nil, "the one displaced should be the oldest")
 	for range 4 {
 		q.want(q.copyTo(1, 3) != nil, "there was room for Data")
 	}
-	q.want(q.copyTo(1, 3) == nil && q.spare() == 0 && q.data == 4, "the fifth Data should be refused")
-	q.want(q.age.len == 4 && q.stats.DropControl == 1, "a full data queue should leave control alone")
+	q.want(q.copyTo(1, 3) == nil && q.Spare() == 0 && q.stats.Data == 4, "the fifth Data should be refused")
+	q.want(q.age.len == 4 && q.stats.Dropped == 1, "a full data queue should leave control alone")
 	q.audit()
 }
 
 func TestAnEnvelopeIsTriedAsOftenAsItsTypeAllowsUnderOneNumber(t *testing.T) {
 	for attempts := 1; attempts <= 4; attempts++ {
-		q := newQueueBench(t, Config{})
+		q := newBench(t, Config{})
 		e := q.control(1, 100, attempts)
 		var seq uint32
 		for i := range attempts {
@@ -144,22 +149,22 @@ func TestAnEnvelopeIsTriedAsOftenAsItsTypeAllowsUnderOneNumber(t *testing.T) {
 				seq = d[0].headers[0].Seq
 			}
 			q.want(d[0].headers[0].Seq == seq && seq != 0, "attempt %d has another number", i+1)
-			q.want(e.attempt == i+1, "attempt %d is counted as %d", i+1, e.attempt)
+			q.want(e.Attempt == i+1, "attempt %d is counted as %d", i+1, e.Attempt)
 			q.now += patience - 1
-			q.want(q.overdue(q.now) == nil, "nothing is overdue before its time")
+			q.want(q.Overdue(q.now) == nil, "nothing is overdue before its time")
 			q.now++
-			q.want(q.overdue(q.now) == e, "attempt %d should be overdue", i+1)
+			q.want(q.Overdue(q.now) == e, "attempt %d should be overdue", i+1)
 			if i < attempts-1 {
-				q.resend(q.now, e)
+				q.Resend(q.now, e)
 			}
 		}
-		q.linger(e)
-		q.want(q.overdue(q.now) == nil, "after the last attempt it lingers")
-		q.now += lingering - patience - 1
-		q.want(q.overdue(q.now) == nil, "it should linger a whole second")
+		q.Linger(e)
+		q.want(q.Overdue(q.now) == nil, "after the last attempt it lingers")
+		q.now += LingersFor - patience - 1
+		q.want(q.Overdue(q.now) == nil, "it should linger a whole second")
 		q.now++
-		q.want(q.overdue(q.now) == e, "then it is to be given up")
-		q.drop(e)
+		q.want(q.Overdue(q.now) == e, "then it is to be given up")
+		q.Drop(e)
 		q.want(q.stats.Retries == uint64(attempts-1), "%d retries were counted for %d attempts", q.stats.Retries, attempts)
 		q.want(len(q.bySeq)+len(q.lanes)+len(q.timers) == 0, "something is left of it")
 		q.audit()
@@ -167,34 +172,34 @@ func TestAnEnvelopeIsTriedAsOftenAsItsTypeAllowsUnderOneNumber(t *testing.T) {
 }
 
 func TestWithoutAnAnswerExpectedAnEnvelopeIsGoneOnceSent(t *testing.T) {
-	q := newQueueBench(t, Config{})
-	q.emit(peerAddr(1), wire.TypeWelcome, make([]byte, 92), 1, false)
-	q.emitData(peerAddr(1), q.one, wire.FlagPull, 0, view.Arc{}, 1)
+	q := newBench(t, Config{})
+	q.Emit(peerAddr(1), wire.TypeWelcome, make([]byte, 92), NoAnswer)
+	q.EmitData(peerAddr(1), Copy{Entry: q.one, Flags: wire.FlagPull}, NoAnswer)
 	q.want(len(q.flush()) == 1, "both fit one datagram")
-	q.want(q.age.len+q.data+len(q.lanes)+len(q.bySeq) == 0, "nothing should wait for an answer")
-	_, any := q.deadline()
+	q.want(q.age.len+q.stats.Data+len(q.lanes)+len(q.bySeq) == 0, "nothing should wait for an answer")
+	_, any := q.Deadline()
 	q.want(!any, "there is nothing to wait for")
 	q.audit()
 }
 
 func TestTimeoutsComeInTheOrderOfTheirDeadlines(t *testing.T) {
-	q := newQueueBench(t, Config{})
-	due := map[*envelopeOut]time.Duration{}
+	q := newBench(t, Config{})
+	due := map[*Envelope]time.Duration{}
 	for i := range 200 {
 		e := q.control(i*37%50, 100, 3)
-		q.pack(nil, q.next(), q.now, time.Duration(100+i*61%97)*time.Millisecond)
-		due[e] = e.deadline
+		q.Pack(nil, q.Next(), q.now, time.Duration(100+i*61%97)*time.Millisecond)
+		due[e] = e.Deadline
 		q.now += 300 * time.Microsecond
 	}
 	q.audit()
 	for len(due) > 0 {
-		at, any := q.deadline()
+		at, any := q.Deadline()
 		q.want(any && at >= q.now, "%d envelopes wait; the next deadline is %v, %v", len(due), at, any)
 		q.now = at
-		for e := q.overdue(q.now); e != nil; e = q.overdue(q.now) {
+		for e := q.Overdue(q.now); e != nil; e = q.Overdue(q.now) {
 			q.want(due[e] == q.now, "an envelope was overdue at %v, its deadline is %v", q.now, due[e])
 			delete(due, e)
-			q.drop(e)
+			q.Drop(e)
 		}
 		for _, d := range due {
 			q.want(d > q.now, "an envelope due at %v was forgotten", d)
@@ -204,51 +209,51 @@ func TestTimeoutsComeInTheOrderOfTheirDeadlines(t *testing.T) {
 }
 
 func TestAnAckMustComeFromWhomTheEnvelopeWentTo(t *testing.T) {
-	q := newQueueBench(t, Config{})
+	q := newBench(t, Config{})
 	e := q.control(1, 100, 3)
-	q.want(q.acknowledged(peerAddr(1), 1, nobodyElse) == nil, "nothing was sent yet")
+	q.want(q.Acknowledged(peerAddr(1), 1, nobodyElse) == nil, "nothing was sent yet")
 	q.flush()
-	q.want(q.acknowledged(peerAddr(2), e.seq, nobodyElse) == nil, "a stranger acknowledged it")
-	q.want(q.acknowledged(peerAddr(1), e.seq+1, nobodyElse) == nil, "another number acknowledged it")
-	q.want(q.acknowledged(peerAddr(1), 0, nobodyElse) == nil, "number 0 acknowledged it")
+	q.want(q.Acknowledged(peerAddr(2), e.Seq, nobodyElse) == nil, "a stranger acknowledged it")
+	q.want(q.Acknowledged(peerAddr(1), e.Seq+1, nobodyElse) == nil, "another number acknowledged it")
+	q.want(q.Acknowledged(peerAddr(1), 0, nobodyElse) == nil, "number 0 acknowledged it")
 	same := func(a, b netip.AddrPort) bool { return a == peerAddr(1) && b == peerAddr(2) }
-	q.want(q.acknowledged(peerAddr(2), e.seq, same) == e, "the same node at its other address should count")
-	q.want(q.acknowledged(peerAddr(1), e.seq, nobodyElse) == e, "the recipient itself should count")
+	q.want(q.Acknowledged(peerAddr(2), e.Seq, same) == e, "the same node at its other address should count")
+	q.want(q.Acknowledged(peerAddr(1), e.Seq, nobodyElse) == e, "the recipient itself should count")
 	q.now += patience
-	q.want(q.overdue(q.now) == e, "it is overdue")
-	q.resend(q.now, e)
-	q.want(q.acknowledged(peerAddr(1), e.seq, nobodyElse) == e, "a late Ack should count while it waits to be sent again")
-	q.drop(e)
-	q.want(q.acknowledged(peerAddr(1), e.seq, nobodyElse) == nil, "an Ack counts once")
+	q.want(q.Overdue(q.now) == e, "it is overdue")
+	q.Resend(q.now, e)
+	q.want(q.Acknowledged(peerAddr(1), e.Seq, nobodyElse) == e, "a late Ack should count while it waits to be sent again")
+	q.Drop(e)
+	q.want(q.Acknowledged(peerAddr(1), e.Seq, nobodyElse) == nil, "an Ack counts once")
 	q.want(len(q.flush()) == 0, "what was acknowledged should not be sent again")
 	q.audit()
 }
 
 func TestAcksWaitForTheirDelayOrForCompany(t *testing.T) {
-	q := newQueueBench(t, Config{AckDelay: 10 * time.Millisecond})
-	q.acknowledge(q.now, peerAddr(1), 1)
+	q := newBench(t, Config{})
+	q.Acknowledge(q.now, peerAddr(1), 1)
 	q.now += 4 * time.Millisecond
-	q.acknowledge(q.now, peerAddr(1), 2)
-	q.want(len(q.flush()) == 0 && !q.pending(), "acks wait")
-	at, any := q.deadline()
+	q.Acknowledge(q.now, peerAddr(1), 2)
+	q.want(len(q.flush()) == 0 && !q.Pending(), "acks wait")
+	at, any := q.Deadline()
 	q.want(any && at == time.Hour+10*time.Millisecond, "the deadline is %v, not that of the first ack", at)
 	q.now = at - 1
-	q.overdue(q.now)
-	q.want(!q.pending(), "they should wait to the end")
+	q.Overdue(q.now)
+	q.want(!q.Pending(), "they should wait to the end")
 	q.now = at
-	q.overdue(q.now)
+	q.Overdue(q.now)
 	d := q.flush()
 	q.want(len(d) == 1 && d[0].size == wire.AckOverhead+2*wire.AckSize, "both should go in one Ack")
-	q.want(q.acks == 0 && len(q.lanes) == 0, "the lane should be freed")
+	q.want(q.stats.Acks == 0 && len(q.lanes) == 0, "the lane should be freed")
 
-	for i := range acksInHand {
-		q.want(!q.pending(), "%d acks should still wait", i)
-		q.acknowledge(q.now, peerAddr(1), uint32(i+1))
+	for i := range AcksInHand {
+		q.want(!q.Pending(), "%d acks should still wait", i)
+		q.Acknowledge(q.now, peerAddr(1), uint32(i+1))
 	}
 	d = q.flush()
 	q.want(len(d) == 1 && d[0].kinds == "A", "32 acks should wait no longer")
 
-	q.acknowledge(q.now, peerAddr(1), 1)
+	q.Acknowledge(q.now, peerAddr(1), 1)
 	q.copyTo(1, 3)
 	q.control(1, 100, 3)
 	d = q.flush()
@@ -257,36 +262,43 @@ func TestAcksWaitForTheirDelayOrForCompany(t *testing.T) {
 }
 
 func TestMoreAcksThanADatagramHoldsGoInSeveral(t *testing.T) {
-	q := newQueueBench(t, Config{})
-	for i := range mostAcks + 10 {
-		q.acknowledge(q.now, peerAddr(1), uint32(i+1))
+	q := newBench(t, Config{})
+	for i := range MostAcks + 10 {
+		q.Acknowledge(q.now, peerAddr(1), uint32(i+1))
 	}
-	q.want(q.acks == mostAcks && q.stats.DropControl == 10, "%d acks wait, %d were dropped", q.acks, q.stats.DropControl)
+	q.want(q.stats.Acks == MostAcks && q.stats.Dropped == 10, "%d acks wait, %d were dropped", q.stats.Acks, q.stats.Dropped)
 	total := 0
 	for _, wait := range []time.Duration{0, 10 * time.Millisecond} { // too few for 32 wait on
 		q.now += wait
-		q.overdue(q.now)
+		q.Overdue(q.now)
 		for _, d := range q.flush() {
 			total += (d.size - wire.AckOverhead) / wire.AckSize
 		}
 		q.audit()
 	}
-	q.want(total == mostAcks && q.acks == 0, "%d acks went out of %d, %d are left", total, mostAcks, q.acks)
+	q.want(total == MostAcks && q.stats.Acks == 0, "%d acks went out of %d, %d are left", total, MostAcks, q.stats.Acks)
+
+	for i := range 512/wire.AckSize + 1 {
+		q.Acknowledge(q.now, peerAddr(1), uint32(i+1))
+	}
+	q.now += 10 * time.Millisecond
+	q.flush()
+	q.want(q.stats.Acks == 0, "%d acks that are due are left behind the first datagram", q.stats.Acks)
 }
 
 func TestLanesOfAcksAloneAreBounded(t *testing.T) {
-	q := newQueueBench(t, Config{MaxOutputMessages: 8})
+	q := newBench(t, Config{Limit: 8})
 	for i := range 100 {
-		q.acknowledge(q.now, peerAddr(i), 1)
+		q.Acknowledge(q.now, peerAddr(i), 1)
 	}
-	q.want(len(q.lanes) == 16 && q.stats.DropControl == 84, "%d lanes for a limit of 8, %d dropped", len(q.lanes), q.stats.DropControl)
-	q.acknowledge(q.now, peerAddr(3), 2)
-	q.want(q.acks == 17, "a lane that is there takes more")
+	q.want(len(q.lanes) == 16 && q.stats.Dropped == 84, "%d lanes for a limit of 8, %d dropped", len(q.lanes), q.stats.Dropped)
+	q.Acknowledge(q.now, peerAddr(3), 2)
+	q.want(q.stats.Acks == 17, "a lane that is there takes more")
 	q.audit()
 }
 
 func TestSmallMessagesShareDatagramsAndLargeOnesDoNot(t *testing.T) {
-	q := newQueueBench(t, Config{})
+	q := newBench(t, Config{})
 	for range 11 {
 		q.control(1, 100, 1)
 	}
@@ -312,12 +324,12 @@ func (s *script) Uint64() uint64 {
 }
 
 func TestSequenceNumbersAreDrawnAndSkipZeroAndThoseInUse(t *testing.T) {
-	q := newQueueBench(t, Config{})
+	q := newBench(t, Config{})
 	q.rng = rand.New(&script{7, 0, 7, 1<<32 - 1, 1<<32 - 1, 7, 0, 8})
 	for i, want := range []uint32{7, 1<<32 - 1, 8} {
 		e := q.control(i+1, 100, 3)
 		q.flush()
-		q.want(e.seq == want, "message %d has the number %d instead of %d", i, e.seq, want)
+		q.want(e.Seq == want, "message %d has the number %d instead of %d", i, e.Seq, want)
 	}
 	q.audit()
 }

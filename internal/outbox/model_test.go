@@ -1,4 +1,4 @@
-package gossip
+package outbox
 
 import (
 	"fmt"
@@ -14,41 +14,42 @@ import (
 )
 
 // audit checks everything that holds of a queue between two calls.
-func (q *queueBench) audit() {
+func (q *bench) audit() {
 	q.t.Helper()
 	data, acks, hellos, listed, numbered := 0, 0, 0, 0, 0
-	seen := map[*envelopeOut]bool{}
+	seen := map[*Envelope]bool{}
 	for to, l := range q.lanes {
 		q.want(l.to == to, "the lane of %v is found under %v", l.to, to)
 		q.want(!l.idle(), "the idle lane of %v was not freed", to)
-		q.want(l.listed || !l.sendable(0), "the lane of %v has something to send and no turn", to)
+		q.want(l.listed || !l.sendable() && len(l.acks) < AcksInHand, "the lane of %v has something to send and no turn", to)
 		due, any := l.due()
 		q.want(!any || l.index >= 0 && l.wake <= due, "the lane of %v is due at %v and wakes at %v, index %d", to, due, l.wake, l.index)
 		q.want(l.index < 0 || l.index < len(q.timers) && q.timers[l.index] == l, "the lane of %v is not at its index %d of the timers", to, l.index)
 		flying := 0
 		for _, c := range l.chains() {
 			n := 0
-			var prev *envelopeOut
+			var prev *Envelope
 			for e := c.head; e != nil; prev, e = e, e.links[inLane].next {
 				q.want(e.lane == l && e.chain == c && e.links[inLane].prev == prev && !seen[e], "an envelope to %v is in the wrong chain", to)
 				seen[e] = true
 				n++
-				if e.isData() {
+				if e.IsData() {
 					data++
 				}
-				if e.kind == wire.TypeHello {
+				if e.Kind == wire.TypeHello {
 					hellos++
 				}
-				if e.isData() && (c == &l.sent || e.attempts == 1 && (c == &l.spent || c == &l.lingering)) {
+				if e.IsData() && (c == &l.sent || e.Attempts == 1 && (c == &l.spent || c == &l.lingering)) {
 					flying++
 				}
-				if e.seq != 0 {
+				q.want(e.Size() <= q.config.Room, "an envelope of %d bytes waits for a room of %d", e.Size(), q.config.Room)
+				if e.Seq != 0 {
 					numbered++
-					q.want(q.bySeq[e.seq] == e, "number %d is not found", e.seq)
+					q.want(q.bySeq[e.Seq] == e, "number %d is not found", e.Seq)
 				}
 				if c == &l.sent || c == &l.spent || c == &l.lingering {
-					q.want(prev == nil || prev.deadline <= e.deadline, "the deadlines of a chain to %v are not in order", to)
-					q.want((e.attempt >= e.attempts) == (c != &l.sent), "attempt %d of %d waits in the wrong chain", e.attempt, e.attempts)
+					q.want(prev == nil || prev.Deadline <= e.Deadline, "the deadlines of a chain to %v are not in order", to)
+					q.want((e.Attempt >= e.Attempts) == (c != &l.sent), "attempt %d of %d waits in the wrong chain", e.Attempt, e.Attempts)
 				}
 			}
 			q.want(c.tail == prev && c.len == n, "a chain to %v holds %d and says %d", to, n, c.len)
@@ -57,7 +58,7 @@ func (q *queueBench) audit() {
 		controls := 0
 		for _, c := range l.chains() {
 			for e := c.head; e != nil; e = e.links[inLane].next {
-				if !e.isData() {
+				if !e.IsData() {
 					controls++
 				}
 			}
@@ -70,32 +71,32 @@ func (q *queueBench) audit() {
 	}
 	aged := 0
 	for e := q.age.head; e != nil; e = e.links[inAge].next {
-		q.want(seen[e] && !e.isData(), "the age chain holds what no lane has")
+		q.want(seen[e] && !e.IsData(), "the age chain holds what no lane has")
 		if next := e.links[inAge].next; next != nil {
 			q.want(q.emitted[e] <= q.emitted[next], "the age chain is not in order of age")
 		}
 		aged++
 	}
-	q.want(aged == q.age.len && aged+data == len(seen) && data == q.data, "control %d counted %d, data %d counted %d, in lanes %d", aged, q.age.len, data, q.data, len(seen))
-	q.want(acks == q.acks && hellos == q.hellos, "acks %d counted %d, Hellos %d counted %d", acks, q.acks, hellos, q.hellos)
+	q.want(aged == q.age.len && aged+data == len(seen) && data == q.stats.Data, "control %d counted %d, data %d counted %d, in lanes %d", aged, q.age.len, data, q.stats.Data, len(seen))
+	q.want(acks == q.stats.Acks && hellos == q.stats.Hellos, "acks %d counted %d, Hellos %d counted %d", acks, q.stats.Acks, hellos, q.stats.Hellos)
 	for _, l := range q.freeLanes { // whose turn came to nothing
 		if l.listed {
 			listed++
 		}
 	}
 	q.want(listed == q.ready.Len(), "%d lanes have a turn and %d turns are given", listed, q.ready.Len())
-	q.want(len(q.lanes) <= 4*q.limit, "there are %d lanes with bounds of %d", len(q.lanes), q.limit)
+	q.want(len(q.lanes)+len(q.freeLanes) <= 4*q.config.Limit, "there are %d lanes, and %d free, with bounds of %d", len(q.lanes), len(q.freeLanes), q.config.Limit)
 	q.want(numbered == len(q.bySeq), "%d envelopes have a number and %d are found by one", numbered, len(q.bySeq))
 	for i, l := range q.timers {
 		q.want(l.index == i && q.lanes[l.to] == l, "timer %d is of a lane that is gone or elsewhere", i)
 		q.want(i == 0 || q.timers[(i-1)/2].wake <= l.wake, "the timers are no heap at %d", i)
 	}
-	q.want(q.age.len <= q.limit && q.data <= q.limit, "a bound of %d is broken: %d control, %d data", q.limit, q.age.len, q.data)
+	q.want(q.age.len <= q.config.Limit && q.stats.Data <= q.config.Limit, "a bound of %d is broken: %d control, %d data", q.config.Limit, q.age.len, q.stats.Data)
 	for _, l := range q.freeLanes {
 		q.want(q.lanes[l.to] != l && l.idle() && l.index < 0, "a lane is both free and in use")
 	}
 	for e := q.freeEnvs; e != nil; e = e.links[inLane].next {
-		q.want(!seen[e] && e.entry == nil && e.chain == nil && e.seq == 0, "an envelope is both free and in use")
+		q.want(!seen[e] && e.Entry == nil && e.chain == nil && e.Seq == 0, "an envelope is both free and in use")
 	}
 }
 
@@ -109,7 +110,7 @@ func TestQueueByRandomSteps(t *testing.T) {
 
 func queueByRandomSteps(t *testing.T, seed uint64, steps int) {
 	rng := rand.New(rand.NewPCG(uint64(seed), 1))
-	q := newQueueBench(t, Config{MaxOutputMessages: []int{1, 5, 64, 1024}[seed%4]})
+	q := newBench(t, Config{Limit: []int{1, 5, 64, 1024}[seed%4]})
 	q.log = datalog.New(1 << 14)
 	messages := []*datalog.Entry{}
 	for i := range 20 {
@@ -117,15 +118,11 @@ func queueByRandomSteps(t *testing.T, seed uint64, steps int) {
 	}
 	q.rng = rand.New(rand.NewPCG(uint64(seed), 1))
 	peers := 1 + rng.IntN(40)
-	alive := map[*envelopeOut]bool{} // answered ones that must be in the queue
-	sync := func() {                 // what was displaced is gone
-		here := map[*envelopeOut]bool{}
-		for _, l := range q.lanes {
-			for _, c := range l.chains() {
-				for e := c.head; e != nil; e = e.links[inLane].next {
-					here[e] = true
-				}
-			}
+	alive := map[*Envelope]bool{} // answered ones that must be in the queue
+	sync := func() {              // what was displaced is gone
+		here := map[*Envelope]bool{}
+		for e := range q.All() {
+			here[e] = true
 		}
 		gone := 0
 		for e := range alive {
@@ -138,50 +135,52 @@ func queueByRandomSteps(t *testing.T, seed uint64, steps int) {
 	}
 	for step := range steps {
 		to := peerAddr(rng.IntN(peers))
-		switch rng.IntN(12) {
+		switch rng.IntN(13) {
 		case 0, 1:
 			l := q.lanes[to]
-			refused := l != nil && l.controls >= q.share()
-			oldest, full := q.age.head, q.age.len == q.limit && !refused
+			refused := l != nil && l.controls >= q.Share()
+			oldest, full := q.age.head, q.age.len == q.config.Limit && !refused
 			kind := []wire.Type{wire.TypeHello, wire.TypeMemberList}[rng.IntN(2)]
-			answered := rng.IntN(4) > 0
+			attempts := rng.IntN(4) // 0 is NoAnswer
 			if full {
 				delete(alive, oldest)
 			}
-			e := q.emit(to, kind, make([]byte, rng.IntN(400)), 1+rng.IntN(3), answered)
+			e := q.Emit(to, kind, make([]byte, rng.IntN(400)), attempts)
 			q.want((e == nil) == refused, "control was refused: %v, and the recipient had its share: %v", e == nil, refused)
 			q.emitted[e] = step
-			if answered && e != nil {
+			if e != nil && attempts != NoAnswer {
 				alive[e] = true
 			}
 		case 2, 3, 4:
-			flags, arc := uint8(0), view.Arc{Lo: 1, Hi: 2 + rng.Uint32()/2}
+			c := Copy{Entry: messages[rng.IntN(len(messages))], Hops: 1, Arc: view.Arc{Lo: 1, Hi: 2 + rng.Uint32()/2}}
+			attempts := 1 + rng.IntN(3)
 			if rng.IntN(3) == 0 {
-				flags, arc = wire.FlagPull, view.Arc{}
+				c.Flags, c.Arc, attempts = wire.FlagPull, view.Arc{}, NoAnswer
 			}
-			e := q.emitData(to, messages[rng.IntN(len(messages))], flags, 1, arc, 1+rng.IntN(3))
-			q.want((e == nil) == (q.data == q.limit && e == nil), "Data was refused though there is room")
-			if e != nil && e.answered {
+			refused := q.Spare() == 0 || wire.DataSize(wire.FlagArc, len(c.Entry.Payload)) > q.config.Room
+			e := q.EmitData(to, c, attempts)
+			q.want((e == nil) == refused, "Data was refused: %v, and there was no room: %v", e == nil, refused)
+			if e != nil && attempts != NoAnswer {
 				alive[e] = true
 			}
 		case 5:
-			q.acknowledge(q.now, to, rng.Uint32())
+			q.Acknowledge(q.now, to, rng.Uint32())
 		case 6:
 			if sent := slices.Sorted(maps.Keys(q.bySeq)); len(sent) > 0 {
 				e := q.bySeq[sent[rng.IntN(len(sent))]]
-				q.want(q.acknowledged(e.lane.to, e.seq, nobodyElse) == e, "what was sent is not found by its number")
+				q.want(q.Acknowledged(e.lane.to, e.Seq, nobodyElse) == e, "what was sent is not found by its number")
 				delete(alive, e)
-				q.drop(e)
+				q.Drop(e)
 			}
 		case 7, 8, 9:
 			for range 1 + rng.IntN(4) {
-				if l := q.next(); l != nil {
-					b := q.pack(nil, l, q.now, time.Duration(rng.IntN(300))*time.Millisecond)
-					q.want(len(b) <= q.room, "a datagram has %d bytes, with seed %d", len(b), seed)
+				if l := q.Next(); l != nil {
+					b := q.Pack(nil, l, q.now, time.Duration(rng.IntN(300))*time.Millisecond)
+					q.want(len(b) <= q.config.Room, "a datagram has %d bytes, with seed %d", len(b), seed)
 				}
 			}
 		case 10:
-			at, any := q.deadline()
+			at, any := q.Deadline()
 			if any && rng.IntN(2) == 0 {
 				q.now = max(q.now, at)
 			} else {
@@ -189,37 +188,48 @@ func queueByRandomSteps(t *testing.T, seed uint64, steps int) {
 			}
 			acted := 0
 			pending := q.ready.Len()
-			for e := q.overdue(q.now); e != nil; e = q.overdue(q.now) {
+			for e := q.Overdue(q.now); e != nil; e = q.Overdue(q.now) {
 				acted++
-				q.want(e.deadline <= q.now, "an envelope is overdue before its deadline, with seed %d", seed)
+				q.want(e.Deadline <= q.now, "an envelope is overdue before its deadline, with seed %d", seed)
 				switch {
-				case e.attempt < e.attempts:
-					q.resend(q.now, e)
+				case e.Attempt < e.Attempts:
+					if rng.IntN(3) == 0 { // somebody else covers it
+						e.Arc, e.Flags = view.Arc{}, e.Flags&^wire.FlagArc
+					}
+					q.Resend(q.now, e)
 				case e.chain != &e.lane.lingering:
-					q.linger(e)
+					q.Linger(e)
 				default:
 					delete(alive, e)
-					q.drop(e)
+					q.Drop(e)
 				}
 			}
 			q.want(!any || at > q.now || acted > 0 || q.ready.Len() > pending, "at its deadline the queue had nothing to do, with seed %d", seed)
-			next, more := q.deadline()
+			next, more := q.Deadline()
 			q.want(!more || next > q.now, "the deadline is in the past after all that was overdue, with seed %d", seed)
 		case 11:
-			if e := q.oldest(to); e != nil && rng.IntN(3) == 0 { // the recipient is no member any more
+			if e := q.Oldest(to); e != nil && rng.IntN(3) == 0 { // the recipient is no member any more
 				delete(alive, e)
-				q.drop(e)
+				q.Drop(e)
 			} else if rng.IntN(300) == 0 {
-				q.clear()
+				q.Clear()
 				clear(alive)
+				q.Trim()
+				q.want(q.freeEnvs == nil && q.freeLanes == nil, "an empty queue keeps what is free")
 			}
+		case 12:
+			q.SetRoom([]int{420, 512}[rng.IntN(2)], func(e *Envelope) {
+				q.want(e.IsData() && e.Size() > q.config.Room, "an envelope of %d bytes is dropped for a room of %d", e.Size(), q.config.Room)
+				delete(alive, e)
+				q.Drop(e)
+			})
 		}
 		if step%16 == 0 || steps-step < 50 {
 			q.audit()
 			sync()
 		}
 	}
-	q.clear()
+	q.Clear()
 	q.audit()
 	// Nobody but the test and the log may hold a message now: the log empty and the
 	// references returned, each must be free to be used again.
@@ -240,24 +250,24 @@ func queueByRandomSteps(t *testing.T, seed uint64, steps int) {
 func BenchmarkQueue(b *testing.B) {
 	for _, n := range []int{1, 32, 1024} {
 		b.Run(fmt.Sprint("queued=", n), func(b *testing.B) {
-			q := newQueueBench(b, Config{MaxOutputMessages: 2048})
+			q := newBench(b, Config{Limit: 2048})
 			for i := range n - 1 { // they wait for an answer
-				q.emitData(peerAddr(i%256), q.one, 0, 1, view.Arc{Lo: 1, Hi: 2}, 3)
+				q.EmitData(peerAddr(i%256), Copy{Entry: q.one, Hops: 1, Arc: view.Arc{Lo: 1, Hi: 2}}, 3)
 			}
-			buffer := make([]byte, 0, q.room)
-			for l := q.next(); l != nil; l = q.next() {
-				q.pack(buffer, l, q.now, time.Hour)
+			buffer := make([]byte, 0, q.config.Room)
+			for l := q.Next(); l != nil; l = q.Next() {
+				q.Pack(buffer, l, q.now, time.Hour)
 			}
 			to := peerAddr(300)
 			b.ReportAllocs()
 			for b.Loop() {
 				q.now++
-				e := q.emitData(to, q.one, 0, 1, view.Arc{Lo: 1, Hi: 2}, 3)
-				q.pack(buffer, q.next(), q.now, patience)
-				if q.overdue(q.now) != nil {
+				e := q.EmitData(to, Copy{Entry: q.one, Hops: 1, Arc: view.Arc{Lo: 1, Hi: 2}}, 3)
+				q.Pack(buffer, q.Next(), q.now, patience)
+				if q.Overdue(q.now) != nil {
 					b.Fatal("something is overdue too early")
 				}
-				q.drop(q.acknowledged(to, e.seq, nobodyElse))
+				q.Drop(q.Acknowledged(to, e.Seq, nobodyElse))
 			}
 		})
 	}

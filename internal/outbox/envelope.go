@@ -1,0 +1,149 @@
+package outbox
+
+import (
+	"net/netip"
+	"time"
+
+	"example.com/gossip/internal/datalog"
+	"example.com/gossip/internal/view"
+	"example.com/gossip/internal/wire"
+)
+
+// NoAnswer as the number of attempts is for what nobody answers: it is sent once, and
+// then it is free.
+const NoAnswer = 0
+
+// Envelope is one message on its way to one recipient. Its fields are only read outside
+// the package, but for Copy.Arc and Copy.Flags and the notes of the caller.
+type Envelope struct {
+	Kind wire.Type
+	Body []byte // control: what follows the header
+	Copy        // Data
+
+	Seq      uint32        // 0 until it is first sent, the same at every attempt
+	Attempt  int           // how often it was sent
+	Attempts int           // how often it may be sent, or NoAnswer
+	FirstAt  time.Duration // when it was first sent
+	SentAt   time.Duration // and last
+	Deadline time.Duration // of the answer, then of giving up
+
+	// Notes of the caller, of which the Outbox heeds only Recipient.
+
+	Recipient uint64 // Direct: the member it is for, 0 if it is not known who is there
+	Page      uint64 // MemberList: the id at which the next page begins
+	Left      int    // MemberList: the members that are left for it
+	Newcomer  bool   // Hello: who answers is new to the cluster
+
+	lane  *Lane
+	chain *chain           // of the lane, that it is in
+	links [chainKinds]link // by kind of chain
+}
+
+// Copy is a message, and how it is to go on from who receives it.
+type Copy struct {
+	Entry *datalog.Entry
+	Flags uint8    // wire.FlagArc follows from Arc
+	Hops  uint8    // or, with wire.FlagPull, its age: see wire.AgeCode
+	Arc   view.Arc // for the recipient to cover; empty: none
+}
+
+// To returns the recipient's address.
+func (e *Envelope) To() netip.AddrPort { return e.lane.to }
+
+// IsData reports whether e carries Data, not control.
+func (e *Envelope) IsData() bool { return e.Entry != nil }
+
+// Lingering reports whether e was given the rest of the patience already, by Linger.
+func (e *Envelope) Lingering() bool { return e.chain == &e.lane.lingering }
+
+// Size returns how many bytes of a datagram the message takes.
+func (e *Envelope) Size() int {
+	if e.Recipient != 0 {
+		return wire.DataSize(wire.FlagArc, len(e.Entry.Payload))
+	}
+	if e.IsData() {
+		return wire.DataSize(e.Flags, len(e.Entry.Payload))
+	}
+	return wire.HeaderSize + len(e.Body)
+}
+
+func (e *Envelope) appendTo(b []byte, tag uint16) []byte {
+	b = wire.Header{Type: e.Kind, Tag: tag, Seq: e.Seq}.AppendTo(b)
+	if !e.IsData() {
+		return append(b, e.Body...)
+	}
+	d := wire.Data{
+		Origin: e.Entry.Origin, Counter: e.Entry.Counter,
+		Flags: e.Flags, Hops: e.Hops, Lo: e.Arc.Lo, Hi: e.Arc.Hi,
+		Payload: e.Entry.Payload,
+	}
+	if e.Recipient != 0 {
+		d.SetRecipient(e.Recipient)
+	}
+	return d.AppendTo(b)
+}
+
+// The two kinds of chain an envelope can be in at the same time.
+const (
+	inLane     = iota // one of the chains of its lane
+	inAge             // all control envelopes, the oldest first
+	chainKinds        // how many kinds there are
+)
+
+// chain is a doubly linked list through envelopes.
+type chain struct {
+	head, tail *Envelope
+	len        int
+}
+
+type link struct{ prev, next *Envelope }
+
+func (c *chain) push(e *Envelope, kind int) {
+	e.links[kind] = link{prev: c.tail}
+	if c.tail != nil {
+		c.tail.links[kind].next = e
+	} else {
+		c.head = e
+	}
+	c.tail = e
+	c.len++
+}
+
+// insert puts e where its deadline belongs, looking from the end: the chain is in
+// order, and timeouts differ little.
+func (c *chain) insert(e *Envelope, kind int) {
+	after := c.tail
+	for after != nil && after.Deadline > e.Deadline {
+		after = after.links[kind].prev
+	}
+	if after == c.tail {
+		c.push(e, kind)
+		return
+	}
+	before := c.head
+	if after != nil {
+		before = after.links[kind].next
+		after.links[kind].next = e
+	} else {
+		c.head = e
+	}
+	before.links[kind].prev = e
+	e.links[kind] = link{prev: after, next: before}
+	c.len++
+}
+
+func (c *chain) remove(e *Envelope, kind int) {
+	l := &e.links[kind]
+	if l.prev != nil {
+		l.prev.links[kind].next = l.next
+	} else {
+		c.head = l.next
+	}
+	if l.next != nil {
+		l.next.links[kind].prev = l.prev
+	} else {
+		c.tail = l.prev
+	}
+	*l = link{}
+	c.len--
+}

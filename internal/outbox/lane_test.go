@@ -1,0 +1,191 @@
+package outbox
+
+import (
+	"testing"
+	"time"
+
+	"example.com/gossip/internal/wire"
+)
+
+func TestRecipientsTakeTurns(t *testing.T) {
+	q := newBench(t, Config{})
+	for range 20 {
+		for to := range 5 {
+			q.control(to, 500, 1)
+		}
+	}
+	for i, d := range q.flush() {
+		q.want(d.to == peerAddr(i%5), "datagram %d went to %v", i, d.to)
+	}
+}
+
+func TestNeitherControlNorDataStarvesTheOther(t *testing.T) {
+	q := newBench(t, Config{Limit: 64})
+	count := map[byte]int{}
+	for range 200 {
+		for q.Spare() > 0 { // both always have as much as they like to send
+			q.EmitData(peerAddr(1), Copy{Entry: q.one, Flags: wire.FlagPull}, NoAnswer)
+		}
+		for q.age.len < q.Share() {
+			q.Emit(peerAddr(1), wire.TypeMemberList, make([]byte, 92), NoAnswer)
+		}
+		d := q.datagram()
+		for i := range len(d.kinds) {
+			count[d.kinds[i]]++
+		}
+	}
+	q.want(count['M'] > 300 && count['D'] > 300, "in 200 datagrams went %d control and %d Data", count['M'], count['D'])
+	q.audit()
+}
+
+func TestAFullWindowOfDataLeavesControlFree(t *testing.T) {
+	q := newBench(t, Config{})
+	for range 200 {
+		q.copyTo(1, 3)
+	}
+	flying := 0
+	for _, d := range q.flush() {
+		flying += len(d.kinds)
+	}
+	q.want(flying == FirstWindow, "%d Data are in flight, the window starts at %d", flying, FirstWindow)
+	q.want(!q.Pending(), "a lane whose window is full has nothing to send")
+	q.control(1, 100, 1)
+	d := q.flush()
+	q.want(len(d) == 1 && d[0].kinds == "M", "control should pass by")
+	q.audit()
+}
+
+func TestTheWindowGrowsWithEachAckAndHalvesOncePerRoundTrip(t *testing.T) {
+	q := newBench(t, Config{})
+	l := q.copyTo(1, 3).lane
+	for range 999 {
+		q.copyTo(1, 3)
+	}
+	q.flush()
+	for i := range 10 {
+		e := q.Acknowledged(peerAddr(1), l.sent.head.Seq, nobodyElse)
+		q.Drop(e)
+		q.want(l.window == FirstWindow+1+i, "after %d acks the window is %d", i+1, l.window)
+	}
+	q.flush()
+	q.want(l.flying == FirstWindow+10, "%d are in flight", l.flying)
+	for range 500 { // it does not grow for ever
+		q.Drop(q.Acknowledged(peerAddr(1), l.sent.head.Seq, nobodyElse))
+		q.flush()
+		if l.sent.len == 0 {
+			break
+		}
+	}
+	q.want(l.window == MostWindow, "the window is %d", l.window)
+	for range 500 {
+		q.copyTo(1, 5)
+	}
+	q.flush()
+	for round, want := range []int{128, 64, 32, 16, 8, 8} {
+		q.now += patience + time.Millisecond
+		n := 0
+		for e := q.Overdue(q.now); e != nil && e.Attempt < e.Attempts; e = q.Overdue(q.now) {
+			q.Resend(q.now, e)
+			n++
+		}
+		q.want(n > 0 && l.window == want, "after silence in round %d, of %d envelopes, the window is %d, not %d", round+1, n, l.window, want)
+		q.want(l.flying <= l.window || n == 0, "%d are in flight with a window of %d", l.flying, l.window)
+		if q.flush() == nil {
+			break
+		}
+	}
+	q.audit()
+}
+
+func TestASilentRecipientHoldsUpNobodyElse(t *testing.T) {
+	q := newBench(t, Config{Limit: 300})
+	for range 200 {
+		q.copyTo(1, 3) // never answers
+	}
+	q.flush()
+	for i := range 100 {
+		e := q.copyTo(2, 3)
+		d := q.flush()
+		q.want(len(d) == 1 && d[0].to == peerAddr(2), "message %d to the other should go at once", i)
+		q.Drop(q.Acknowledged(peerAddr(2), e.Seq, nobodyElse))
+	}
+	q.audit()
+}
+
+func TestLanesAndEnvelopesAreUsedAgain(t *testing.T) {
+	q := newBench(t, Config{})
+	rounds := func(n int) {
+		for i := range n {
+			e := q.control(i, 100, 3)
+			f := q.copyTo(i, 3)
+			q.Acknowledge(q.now, peerAddr(i), 9)
+			q.flush()
+			q.Drop(q.Acknowledged(peerAddr(i), e.Seq, nobodyElse))
+			q.Drop(q.Acknowledged(peerAddr(i), f.Seq, nobodyElse))
+			q.want(len(q.lanes) == 0, "the lane of recipient %d stays", i)
+		}
+	}
+	rounds(1000)
+	envelopes := 0
+	for e := q.freeEnvs; e != nil; e = e.links[inLane].next {
+		envelopes++
+	}
+	q.want(len(q.freeLanes) == 1 && envelopes == 2, "%d lanes and %d envelopes are kept for 1 and 2 at a time", len(q.freeLanes), envelopes)
+	q.audit()
+	l := q.control(5, 100, 3).lane
+	q.want(l.window == FirstWindow && l.shrunkAt == 0 && len(l.acks) == 0 && l.flying == 0, "a lane used again remembers its last recipient: %+v", l)
+}
+
+func TestClearLeavesNothingAndTheQueueUsable(t *testing.T) {
+	q := newBench(t, Config{})
+	for i := range 40 {
+		q.control(i%7, 100, 3)
+		q.copyTo(i%9, 3)
+		q.Emit(peerAddr(i%11), wire.TypeHello, make([]byte, 92), 1)
+		if i%10 == 0 {
+			q.flush()
+		}
+		q.Acknowledge(q.now, peerAddr(i%13), uint32(i))
+	}
+	q.now += patience
+	for range 5 {
+		q.Resend(q.now, q.Overdue(q.now))
+	}
+	q.audit()
+	q.Clear()
+	q.want(q.age.len+q.stats.Data+q.stats.Hellos+q.stats.Acks+len(q.lanes)+len(q.bySeq)+len(q.timers)+q.ready.Len() == 0, "something is left: %+v", q.Outbox)
+	_, any := q.Deadline()
+	q.want(!any && !q.Pending() && q.Overdue(q.now+time.Hour) == nil, "there should be nothing to do")
+	q.audit()
+	e := q.control(1, 100, 3)
+	d := q.flush()
+	q.want(len(d) == 1 && d[0].kinds == "M" && e.Attempt == 1, "the queue should work on")
+	q.audit()
+}
+
+func TestTheDeadlineIsWhenThereIsSomethingToDo(t *testing.T) {
+	q := newBench(t, Config{})
+	q.Acknowledge(q.now, peerAddr(1), 1) // at +10 ms, if nothing takes it along
+	q.control(1, 100, 2)
+	q.flush() // took it along; an answer is due at +100 ms
+	spent := q.control(2, 100, 1)
+	q.flush()
+	q.Linger(spent) // due at +1 s
+	q.Acknowledge(q.now, peerAddr(3), 1)
+	for _, want := range []time.Duration{10 * time.Millisecond, patience, time.Second} {
+		at, any := q.Deadline()
+		q.want(any && at == time.Hour+want, "the next deadline is %v after the start, not %v", at-time.Hour, want)
+		q.now = at - 1
+		q.want(q.Overdue(q.now) == nil && !q.Pending(), "there is something to do before the deadline")
+		q.now = at
+		e := q.Overdue(q.now)
+		q.want(e != nil || q.Pending(), "at the deadline there is nothing to do")
+		for ; e != nil; e = q.Overdue(q.now) {
+			q.Drop(e)
+		}
+		q.flush()
+	}
+	_, any := q.Deadline()
+	q.want(!any, "all is done")
+	q.audit()
+}

@@ -1,0 +1,159 @@
+package outbox
+
+import (
+	"time"
+
+	"example.com/gossip/internal/wire"
+)
+
+// LingersFor is how long a recipient has at least to answer the last attempt, so
+// that a slow loop, here or there, does not cost its membership.
+const LingersFor = time.Second
+
+// Pending reports whether Next has anything to return.
+func (o *Outbox) Pending() bool { return o.ready.Len() > 0 }
+
+// Next returns the lane whose turn it is to send a datagram, or nil. The caller packs it.
+func (o *Outbox) Next() *Lane {
+	l, ok := o.ready.Pop()
+	if ok {
+		l.listed = false
+	}
+	return l
+}
+
+// Pack appends to b, which is empty, the messages of one datagram: acknowledgements, then
+// control and Data, in turn first. An answer is expected within timeout. Nothing is
+// appended if what waited in the lane was dropped meanwhile.
+func (o *Outbox) Pack(b []byte, l *Lane, now, timeout time.Duration) []byte {
+	b = o.packAcks(b, l)
+	l.dataFirst = !l.dataFirst
+	if l.dataFirst {
+		b = o.packData(b, l, now, timeout)
+		b = o.packControl(b, l, now, timeout)
+	} else {
+		b = o.packControl(b, l, now, timeout)
+		b = o.packData(b, l, now, timeout)
+	}
+	if l.sendableAt(now) {
+		o.makeReady(l)
+	} else if len(l.acks) > 0 {
+		o.schedule(l, l.ackDue)
+	}
+	o.settle(l)
+	return b
+}
+
+func (o *Outbox) packAcks(b []byte, l *Lane) []byte {
+	n := min(len(l.acks), (o.config.Room-wire.AckOverhead)/wire.AckSize)
+	if n == 0 {
+		return b
+	}
+	b = wire.AppendAck(wire.Header{Type: wire.TypeAck, Tag: o.config.Tag, Seq: o.stamp()}.AppendTo(b), l.acks[:n])
+	l.acks = l.acks[:copy(l.acks, l.acks[n:])]
+	o.stats.Acks -= n
+	o.stats.Messages++
+	return b
+}
+
+func (o *Outbox) packControl(b []byte, l *Lane, now, timeout time.Duration) []byte {
+	for e := l.control.head; e != nil && len(b)+e.Size() <= o.config.Room; e = l.control.head {
+		b = o.put(b, e, now, timeout)
+	}
+	return b
+}
+
+func (o *Outbox) packData(b []byte, l *Lane, now, timeout time.Duration) []byte {
+	for l.dataSendable() && len(b)+l.data.head.Size() <= o.config.Room {
+		b = o.put(b, l.data.head, now, timeout)
+	}
+	return b
+}
+
+// put makes one attempt with an envelope that waits.
+func (o *Outbox) put(b []byte, e *Envelope, now, timeout time.Duration) []byte {
+	if e.Seq == 0 {
+		e.Seq = o.stamp()
+		e.FirstAt = now
+		if e.Attempts != NoAnswer {
+			o.bySeq[e.Seq] = e
+		}
+	}
+	b = e.appendTo(b, o.config.Tag)
+	o.stats.Messages++
+	e.Attempt++
+	if e.Attempt > 1 {
+		o.stats.Retries++
+	}
+	if e.Attempts == NoAnswer {
+		o.Drop(e)
+		return b
+	}
+	l := e.lane
+	e.SentAt, e.Deadline = now, now+timeout
+	if e.Attempt < e.Attempts {
+		o.await(&l.sent, e)
+	} else {
+		o.await(&l.spent, e)
+	}
+	o.schedule(l, e.Deadline)
+	return b
+}
+
+// stamp returns a sequence number, never 0 and never one in use. It is random:
+// who names it must have received the envelope, and that is what proves a source.
+func (o *Outbox) stamp() uint32 {
+	for {
+		if n := o.rng.Uint32(); n != 0 && o.bySeq[n] == nil {
+			return n
+		}
+	}
+}
+
+// Overdue returns an envelope that was not answered in time, or nil if there is
+// none at now; the caller does with it Resend, Linger or Drop. It is to be called
+// until then.
+func (o *Outbox) Overdue(now time.Duration) *Envelope {
+	for len(o.timers) > 0 && o.timers[0].wake <= now {
+		l := o.timers[0]
+		if l.acksDue(now) {
+			o.makeReady(l)
+		}
+		for _, e := range l.waiting() {
+			if e != nil && e.Deadline <= now {
+				return e
+			}
+		}
+		o.reschedule(l)
+	}
+	return nil
+}
+
+// Deadline returns when Overdue will have something to do.
+func (o *Outbox) Deadline() (at time.Duration, any bool) {
+	for len(o.timers) > 0 {
+		l := o.timers[0]
+		if at, any = l.due(); any && at <= l.wake {
+			return l.wake, true
+		}
+		o.reschedule(l)
+	}
+	return 0, false
+}
+
+// Resend puts an envelope that was not answered back among those to send; the window
+// of its lane halves, at most once per round trip.
+func (o *Outbox) Resend(now time.Duration, e *Envelope) {
+	l := e.lane
+	if e.IsData() && now-l.shrunkAt > e.Deadline-e.SentAt {
+		l.window, l.shrunkAt = max(l.window/2, LeastWindow), now
+	}
+	o.enqueue(e)
+}
+
+// Linger gives an envelope that was not answered at its last attempt the rest of
+// the patience with its recipient, LingersFor.
+func (o *Outbox) Linger(e *Envelope) {
+	e.Deadline = max(e.Deadline, e.SentAt+LingersFor)
+	o.await(&e.lane.lingering, e)
+}
