@@ -2,10 +2,16 @@ package gossip
 
 import (
 	"fmt"
+	"log/slog"
 	"net/netip"
+	"slices"
 	"strconv"
+	"time"
 
 	"example.com/gossip/internal/addrtext"
+	"example.com/gossip/internal/outbox"
+	"example.com/gossip/internal/view"
+	"example.com/gossip/internal/wire"
 )
 
 // Address is the IP address and UDP port of a node. It is a small value: copy
@@ -154,4 +160,236 @@ func badAddress(s string, reason error) error {
 		return fmt.Errorf("%w %q...: %v", ErrAddress, s[:maxQuoted], reason)
 	}
 	return fmt.Errorf("%w %q: %v", ErrAddress, s, reason)
+}
+
+// Address returns where others reach the node: Config.Advertise, or the bound
+// address, or, if that is a wildcard, what a seed saw, or else the wildcard.
+func (g *GossipService) Address() Address {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return addressOf(g.address())
+}
+
+// address returns where others reach the node, as far as that is known.
+func (g *GossipService) address() netip.AddrPort {
+	if a := g.me().Addr; a.IsValid() {
+		return a
+	}
+	if g.observed.IsValid() {
+		return g.observed
+	}
+	return g.bound
+}
+
+// me is the node as it names itself. Without an address that others could use
+// they take the one they see.
+func (g *GossipService) me() wire.Member {
+	m := wire.Member{ID: uint64(g.id)}
+	if a := g.config.Advertise.ap; reachable(a) {
+		m.Addr = a
+	} else if reachable(g.bound) {
+		m.Addr = g.bound
+	}
+	return m
+}
+
+// sameNode reports whether a member is reached at one address and sends from
+// the other.
+func (g *GossipService) sameNode(a, b netip.AddrPort) bool {
+	m := g.roster.ByAddr(a)
+	return m != nil && m == g.roster.ByAddr(b)
+}
+
+// Member is what a node knows of another one.
+type Member struct {
+	ID      NodeID
+	Address Address
+	// RTT is the smoothed round-trip time, AckDelay included; 0 if nothing was
+	// measured yet.
+	RTT time.Duration
+}
+
+// Members returns the members in the view, in the order of their IDs.
+func (g *GossipService) Members() []Member {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	members := make([]Member, g.roster.Len())
+	for i := range members {
+		m := g.roster.At(i)
+		members[i] = Member{NodeID(m.ID), addressOf(m.Addr), m.RTT.Smoothed()}
+	}
+	return members
+}
+
+const (
+	// exchanged is how many members there are in one exchange.
+	exchanged = 16
+
+	// mostNew bounds the new members that one list brings to a full view.
+	mostNew = 32
+)
+
+// learn takes one piece of hearsay. What contradicts is asked about.
+func (g *GossipService) learn(now time.Duration, x wire.Member) (m *view.Member, added bool) {
+	if !g.usable(x) {
+		g.stats.DropMember++
+		return nil, false
+	}
+	m, verdict := g.roster.Learn(x.ID, x.Addr, now)
+	switch verdict {
+	case view.Doubted:
+		g.probe(x.Addr)
+	case view.Refused:
+		g.stats.DropMember++
+	case view.Added:
+		if g.roster.Len() < g.config.MaxMembers { // in a full view some always come and go
+			g.upkeep.grewAt = now
+		}
+	}
+	return m, verdict == view.Added
+}
+
+// usable reports whether x could be another node.
+func (g *GossipService) usable(x wire.Member) bool {
+	return reachable(x.Addr) && x.Addr != g.address() && x.ID != uint64(g.id)
+}
+
+// admit takes in who has proved to be where its datagrams come from.
+func (g *GossipService) admit(now time.Duration, in *envelopeIn, id uint64) {
+	var added bool
+	if in.member, added = g.roster.Admit(id, in.from, now); in.member != nil {
+		in.member.Proven = true
+	}
+	if added {
+		g.inform(slog.LevelInfo, "gossip: member joined", "member", NodeID(id), "address", in.from)
+		g.connect()
+		g.introduce(now, in.member)
+	}
+}
+
+// introduce tells a newcomer of the members, and others of it. In a cluster that
+// is larger than a view it is told of those near it, and sees to the rest itself.
+func (g *GossipService) introduce(now time.Duration, m *view.Member) {
+	if g.roster.Len() < g.config.MaxMembers {
+		g.tell(now, m)
+		g.emitPage(m.Addr, m.ID, g.roster.Len())
+	} else {
+		g.emitPage(m.Addr, m.ID, exchanged)
+	}
+}
+
+// claim handles a node that is to be reached at another address than its
+// datagrams come from. Asked there it will answer, and prove it.
+func (g *GossipService) claim(id uint64, at netip.AddrPort) {
+	if m := g.roster.Get(id); at == g.address() || m != nil && m.Proven {
+		return
+	}
+	if e := g.probe(at); e != nil {
+		e.Newcomer = true
+	}
+}
+
+// exchange tells m of members: the node itself, some near m on the ring, and
+// random ones.
+func (g *GossipService) exchange(m *view.Member, most int) {
+	g.members = g.roster.Nearest(g.members[:0], m.ID, exchanged/2)
+	near := len(g.members)
+	g.members = g.roster.Sample(g.members, g.rng, most-near, func(x *view.Member) bool {
+		return x != m && !slices.Contains(g.members[:near], x)
+	})
+	g.list.Reset(false)
+	g.list.Add(g.me(), g.room)
+	g.emitMembers(m.Addr, g.members)
+}
+
+// meetNeighbours asks those that are nearest on the ring and never showed
+// themselves: they must know this node, for arcs go from neighbour to neighbour.
+func (g *GossipService) meetNeighbours() {
+	g.members = g.roster.Nearest(g.members[:0], uint64(g.id), 2*view.Near)
+	for _, m := range g.members {
+		if !m.Proven {
+			g.probe(m.Addr)
+		}
+	}
+}
+
+// announce passes on who is new.
+func (g *GossipService) announce(now time.Duration) {
+	if m := g.anybody(now); m != nil {
+		g.members = g.roster.News(g.members[:0], exchanged)
+		g.list.Reset(true)
+		g.emitMembers(m.Addr, g.members)
+	}
+	if !g.roster.HasNews() {
+		g.upkeep.Announce.Stop()
+	}
+}
+
+func (g *GossipService) tell(now time.Duration, m *view.Member) {
+	g.roster.Tell(m)
+	g.upkeep.Announce.By(now + newsPause/2)
+}
+
+// probeContacts says Hello to seeds and lost members.
+func (g *GossipService) probeContacts(now time.Duration) {
+	g.contacts = g.roster.Probes(g.contacts[:0], g.state == StateConnected, now)
+	for _, to := range g.contacts {
+		g.greet(to, 0, 1)
+	}
+}
+
+// greet says Hello; with token 0 it asks for one.
+func (g *GossipService) greet(to netip.AddrPort, token uint64, attempts int) *outbox.Envelope {
+	h := wire.Hello{Version: wire.Version, Token: token, From: g.me(), Cluster: g.cluster}
+	g.body = h.AppendTo(g.body[:0])
+	return g.emit(to, wire.TypeHello, attempts)
+}
+
+// probe asks who is at a doubtful address, a bounded number of times.
+func (g *GossipService) probe(to netip.AddrPort) *outbox.Envelope {
+	if g.upkeep.probes == 0 || g.outbox.Greets(to) {
+		return nil
+	}
+	g.upkeep.probes--
+	return g.greet(to, 0, 1)
+}
+
+// prove asks a source that is not proven to say who it is, if that could make
+// a member of it.
+func (g *GossipService) prove(in *envelopeIn) {
+	if in.member != nil || g.roster.Len() < g.config.MaxMembers {
+		g.probe(in.from)
+	}
+}
+
+// emitMembers sends what is on the list and as many of the members as fit beside
+// it, and returns how many it took.
+func (g *GossipService) emitMembers(to netip.AddrPort, members []*view.Member) (taken int, e *outbox.Envelope) {
+	for _, m := range members {
+		if m.Addr != to && !g.list.Add(wire.Member{ID: m.ID, Addr: m.Addr}, g.room) {
+			break
+		}
+		taken++
+	}
+	if taken == 0 || g.list.Len() == 0 {
+		return taken, nil
+	}
+	g.body = g.list.AppendTo(g.body[:0])
+	return taken, g.emit(to, wire.TypeMemberList, g.config.RetryAttempts)
+}
+
+// emitPage sends a newcomer that many of the members, from an id on and round
+// the ring: first those behind itself. Its Ack asks for more.
+func (g *GossipService) emitPage(to netip.AddrPort, from uint64, left int) {
+	size := g.roster.Len()
+	first := g.roster.Search(from)
+	g.members = g.members[:0]
+	for i := range min(left, size, g.room/wire.MinMemberSize) {
+		g.members = append(g.members, g.roster.At((first+i)%size))
+	}
+	g.list.Reset(false)
+	taken, e := g.emitMembers(to, g.members)
+	if e != nil && taken < left {
+		e.Page, e.Left = g.roster.At((first+taken)%size).ID, left-taken
+	}
 }

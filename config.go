@@ -1,13 +1,23 @@
 package gossip
 
 import (
+	crand "crypto/rand"
+	"encoding/binary"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"time"
 	"unicode/utf8"
 
+	"example.com/gossip/internal/datalog"
+	"example.com/gossip/internal/outbox"
+	"example.com/gossip/internal/repair"
 	"example.com/gossip/internal/seal"
+	"example.com/gossip/internal/token"
+	"example.com/gossip/internal/transport"
+	"example.com/gossip/internal/versions"
+	"example.com/gossip/internal/view"
 	"example.com/gossip/internal/wire"
 )
 
@@ -212,6 +222,83 @@ func (c *Config) sealing() int {
 // payloadIn returns what is left for a payload of so many bytes for messages.
 func payloadIn(room int) int {
 	return min(room-wire.DataSize(wire.FlagArc, 0), 1<<16-1)
+}
+
+// New makes a node that is bound to self, whose port may be 0 for one that the
+// system chooses. It has not joined yet.
+//
+// The receiver is called with each message that reaches the node, once, and who
+// said it. The payload is valid until it returns. It is called from Receive or Tick
+// (or Join, Leave and Close, if these run at the same time on another goroutine),
+// one call at a time, in the order of arrival, without any lock held: SendData,
+// Leave, Close and everything that only asks are legal inside it; Receive and Run
+// are not. While it runs, the node's loop stands still.
+//
+// Errors: ErrAddress, ErrConfig, or that of the operating system.
+func New(self Address, receiver func(origin NodeID, payload []byte), config Config) (*GossipService, error) {
+	config, err := config.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if receiver == nil {
+		return nil, fmt.Errorf("%w: the receiver is nil", ErrConfig)
+	}
+	var conn *transport.Conn
+	switch {
+	case config.Conn != nil:
+		conn, err = transport.Wrap(config.Conn, config.ReadBuffer)
+	case !self.IsValid():
+		return nil, fmt.Errorf("%w: self has no IP address", ErrAddress)
+	default:
+		conn, err = transport.Listen(self.ap, config.ReadBuffer)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("gossip: no socket: %w", err)
+	}
+	var seed [32]byte
+	crand.Read(seed[:])
+	start := time.Now()
+	return newService(conn, receiver, config, func() time.Duration { return time.Since(start) }, seed), nil
+}
+
+// newService makes a node whose socket, time and randomness are given.
+func newService(s socket, receiver func(NodeID, []byte), config Config, clock func() time.Duration, seed [32]byte) *GossipService {
+	g := &GossipService{
+		config: config, receiver: receiver, socket: s, bound: s.LocalAddr(), clock: clock,
+		arrived: make([]byte, config.MaxMessageSize+1), leaving: make([]byte, sealedFront+config.MaxMessageSize),
+		cluster: []byte(config.Cluster), room: config.MaxMessageSize - config.sealing(),
+		rng: rand.New(rand.NewChaCha8(seed)),
+	}
+	g.full = fmt.Errorf("%w: MaxOutputMessages is %d", ErrQueueFull, config.MaxOutputMessages)
+	var secret [32]byte
+	for i := range 4 {
+		binary.BigEndian.PutUint64(secret[8*i:], g.rng.Uint64())
+	}
+	g.tokens = token.NewMaker(secret)
+	g.roster = view.NewRoster(0, config.MaxMembers, config.RumorFactor)
+	g.origins = versions.NewTable(originsOf(&g.config))
+	g.log = datalog.New(config.DataLogSize)
+	g.repair = repair.NewDesk(g.log, g.origins)
+	g.tag = wire.ClusterTag(config.Cluster)
+	g.outbox = outbox.New(outbox.Config{
+		Limit: config.MaxOutputMessages, Room: config.MaxMessageSize, Tag: g.tag, AckDelay: config.AckDelay,
+	}, g.log, g.rng)
+	g.useKeys(config.Keys) // checked by withDefaults
+	g.config.Keys = nil
+	g.newsAt = -newsLasts
+	g.beSomebody()
+	return g
+}
+
+// beSomebody gives the node a new identity, to which nothing happened yet.
+func (g *GossipService) beSomebody() {
+	g.id = NodeID(g.rng.Uint64() | 1)
+	g.counter, g.directs, g.unheard, g.left, g.founder = 0, 0, 0, false, false
+	g.direct.Reset(0, g.origins.Pool())
+	g.roster.Reset(uint64(g.id))
+	g.origins.Keep(uint64(g.id))
+	g.upkeep = upkeep{probes: mostProbes, grewAt: -growing, backAt: -healing}
+	g.upkeep.Start(g.now(), g.config.TickInterval, g.rng)
 }
 
 // Stats counts what a node has done and refused since New. All counters only

@@ -79,6 +79,7 @@
 package gossip
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -156,6 +157,34 @@ var (
 	// ErrConfig means that New was given a setting out of its range.
 	ErrConfig = errors.New("gossip: bad configuration")
 )
+
+// Run is the loop for those who want none of their own: Tick, Send, Receive,
+// until ctx ends. Then it says Leave, sends the goodbye and returns nil; the node
+// is not closed. It returns earlier with the error of a verb, ErrClosed after
+// Close.
+func (g *GossipService) Run(ctx context.Context) error {
+	defer context.AfterFunc(ctx, g.Wake)()
+	for ctx.Err() == nil {
+		wait, err := g.Tick()
+		if err == nil {
+			_, err = g.Send()
+		}
+		if err == nil {
+			_, err = g.Receive(wait)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := g.Leave(); err != nil && !errors.Is(err, ErrState) {
+		return err
+	}
+	for {
+		if n, err := g.Send(); n == 0 || err != nil {
+			return err
+		}
+	}
+}
 
 const (
 	// publishFactor is among how many members the origin of a Broadcast divides

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"example.com/gossip/internal/datalog"
+	"example.com/gossip/internal/outbox"
 	"example.com/gossip/internal/repair"
 	"example.com/gossip/internal/versions"
 	"example.com/gossip/internal/view"
@@ -211,6 +212,66 @@ func (g *GossipService) newOrigin(now time.Duration, in *envelopeIn, id uint64) 
 		g.log.Drop(evicted)
 	}
 	return o
+}
+
+// handleStatus answers a full Status with what its sender lacks and with a
+// request for what this node lacks, an offer with a request, and a request with
+// what it asks for.
+func (g *GossipService) handleStatus(now time.Duration, in *envelopeIn, seq uint32, s wire.Status) {
+	if !in.proven() {
+		g.prove(in)
+		if g.repair.Skipping(now) { // not at a stranger's word
+			return
+		}
+	}
+	room := g.room - wire.StatusOverhead
+	push := &g.push
+	*push = pusher{g: g, now: now, in: in}
+	var wanted versions.Digest
+	switch s.Mode {
+	case wire.Full:
+		g.acknowledge(now, in, seq)
+		if g.repair.Skipping(now) {
+			g.repair.Skip(now, s.Digest, s.First, s.Last, view.Fold(in.from))
+			return
+		}
+		wanted = g.repair.Compare(now, s.Digest, s.First, s.Last, room, push)
+	case wire.Offer:
+		wanted = g.repair.Want(now, s.Digest, room)
+	case wire.Request:
+		g.repair.Serve(s.Digest, push)
+	}
+	if wanted.Len() > 0 {
+		g.emitStatus(in.from, wire.Status{Mode: wire.Request, Last: 1<<64 - 1, Digest: wanted}, outbox.NoAnswer)
+	}
+}
+
+// pusher sends repairs to the node that is being answered, until the budget of
+// its datagram is used up, and leaves half of the data queue to others.
+type pusher struct {
+	g   *GossipService
+	now time.Duration
+	in  *envelopeIn
+}
+
+func (p *pusher) Push(e *datalog.Entry) bool {
+	size := wire.DataSize(0, len(e.Payload))
+	if p.in.push <= 0 || p.g.outbox.Spare() <= p.g.config.MaxOutputMessages/2 ||
+		p.g.outbox.Load(p.in.from) >= p.g.outbox.Share() || !p.g.afford(p.in.from, size) {
+		p.g.stats.DropPush++
+		return false
+	}
+	p.in.push -= size
+	c := outbox.Copy{Entry: e, Flags: wire.FlagPull, Hops: wire.AgeCode(p.now - e.Born)}
+	if p.g.outbox.EmitData(p.in.from, c, outbox.NoAnswer) == nil {
+		p.g.stats.DropPush++
+	}
+	return true
+}
+
+// deliverInOrder delivers what an origin said next, as far as it is here.
+func (g *GossipService) deliverInOrder(o *versions.Origin, unseen uint64) {
+	g.stats.GaveUpUnseen += g.repair.InOrder(o, unseen, func(e *datalog.Entry) { g.deliver(g.log.Retain(e)) })
 }
 
 // number gives a message of this node the next number and retains it.

@@ -1,10 +1,10 @@
 package gossip
 
 import (
-	crand "crypto/rand"
-	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -21,6 +21,15 @@ import (
 	"example.com/gossip/internal/versions"
 	"example.com/gossip/internal/view"
 	"example.com/gossip/internal/wire"
+)
+
+const (
+	receiveBurst = 64   // datagrams handled by one Receive
+	sendBurst    = 256  // datagrams sent by one Send
+	mostEvents   = 4096 // calls of the receiver that may wait before Receive stops reading
+
+	fullPause = 10 * time.Millisecond // of a Receive that must not read
+	skipsFor  = 30 * time.Second      // until a node that skips history does not wait for more of it
 )
 
 // socket is what a node sends and receives by: an internal/transport.Conn, or a
@@ -95,81 +104,270 @@ type GossipService struct {
 	push      pusher
 }
 
-// New makes a node that is bound to self, whose port may be 0 for one that the
-// system chooses. It has not joined yet.
+// Join makes the node a member of the cluster that the seeds belong to. It
+// returns at once: the node says Hello to all of them, and is CONNECTED when one
+// answers, or DISCONNECTED when none does in RetryAttempts rounds; then it goes
+// on asking by itself. The seeds stand: whenever members are missing they are
+// asked again. Join may be called again at any time, also to add seeds, and also
+// after Leave, as a new node with a new ID. Without seeds the node is one itself,
+// CONNECTED at once. Its own address among them is ignored.
 //
-// The receiver is called with each message that reaches the node, once, and who
-// said it. The payload is valid until it returns. It is called from Receive or Tick
-// (or Join, Leave and Close, if these run at the same time on another goroutine),
-// one call at a time, in the order of arrival, without any lock held: SendData,
-// Leave, Close and everything that only asks are legal inside it; Receive and Run
-// are not. While it runs, the node's loop stands still.
-//
-// Errors: ErrAddress, ErrConfig, or that of the operating system.
-func New(self Address, receiver func(origin NodeID, payload []byte), config Config) (*GossipService, error) {
-	config, err := config.withDefaults()
-	if err != nil {
-		return nil, err
+// Errors: ErrAddress if a seed cannot be sent to or there are more than
+// MaxMembers, and then nothing was changed; ErrClosed.
+func (g *GossipService) Join(seeds ...Address) error {
+	g.mu.Lock()
+	defer g.leave()
+	if err := g.may(verbJoin); err != nil {
+		return err
 	}
-	if receiver == nil {
-		return nil, fmt.Errorf("%w: the receiver is nil", ErrConfig)
+	count := g.roster.Seeds()
+	for _, s := range seeds {
+		if !reachable(s.ap) {
+			return fmt.Errorf("%w: seed %q, which is not the address of one node", ErrAddress, s)
+		}
+		if !g.roster.IsSeed(s.ap) {
+			count++
+		}
 	}
-	var conn *transport.Conn
-	switch {
-	case config.Conn != nil:
-		conn, err = transport.Wrap(config.Conn, config.ReadBuffer)
-	case !self.IsValid():
-		return nil, fmt.Errorf("%w: self has no IP address", ErrAddress)
-	default:
-		conn, err = transport.Listen(self.ap, config.ReadBuffer)
+	if count > g.config.MaxMembers {
+		return fmt.Errorf("%w: %d seeds are more than MaxMembers, %d", ErrAddress, count, g.config.MaxMembers)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("gossip: no socket: %w", err)
+	now := g.now()
+	if g.config.SkipHistory && !g.active() {
+		g.repair.SkipHistory(now + skipsFor)
 	}
-	var seed [32]byte
-	crand.Read(seed[:])
-	start := time.Now()
-	return newService(conn, receiver, config, func() time.Duration { return time.Since(start) }, seed), nil
+	if g.left {
+		g.beSomebody()
+	}
+	others := 0
+	for _, s := range seeds {
+		if s.ap != g.address() {
+			others++
+			g.roster.AddSeed(s.ap)
+			if g.roster.ByAddr(s.ap) == nil {
+				g.greet(s.ap, 0, g.config.RetryAttempts)
+			}
+		}
+	}
+	if others == 0 {
+		g.founder = true
+		g.setState(StateConnected)
+	} else if g.state != StateConnected {
+		g.setState(StateJoining)
+	}
+	g.wake()
+	return nil
 }
 
-// newService makes a node whose socket, time and randomness are given.
-func newService(s socket, receiver func(NodeID, []byte), config Config, clock func() time.Duration, seed [32]byte) *GossipService {
-	g := &GossipService{
-		config: config, receiver: receiver, socket: s, bound: s.LocalAddr(), clock: clock,
-		arrived: make([]byte, config.MaxMessageSize+1), leaving: make([]byte, sealedFront+config.MaxMessageSize),
-		cluster: []byte(config.Cluster), room: config.MaxMessageSize - config.sealing(),
-		rng: rand.New(rand.NewChaCha8(seed)),
+// Receive waits at most maxWait for a datagram, not at all if that is 0 or less,
+// then handles it and those that are there already, 64 at most, and calls the
+// receiver for what they brought. It returns how many datagrams it handled.
+// It returns early after Wake, when output waits to be sent, and when the socket
+// reports a passing error, which is counted.
+//
+// One goroutine at a time may be in Receive: a second call meanwhile, also from a
+// callback that it makes, is ErrState. After Close it returns ErrClosed, also if
+// it was waiting.
+func (g *GossipService) Receive(maxWait time.Duration) (handled int, err error) {
+	if !g.receiving.TryLock() {
+		return 0, fmt.Errorf("%w: Receive inside Receive", ErrState)
 	}
-	g.full = fmt.Errorf("%w: MaxOutputMessages is %d", ErrQueueFull, config.MaxOutputMessages)
-	var secret [32]byte
-	for i := range 4 {
-		binary.BigEndian.PutUint64(secret[8*i:], g.rng.Uint64())
+	defer g.receiving.Unlock()
+	defer g.drain()
+	g.waiting.Store(true)
+	g.mu.Lock()
+	err = g.may(verbReceive)
+	if g.outbox.Pending() || g.events.Len() > 0 && !g.calling {
+		maxWait = 0
 	}
-	g.tokens = token.NewMaker(secret)
-	g.roster = view.NewRoster(0, config.MaxMembers, config.RumorFactor)
-	g.origins = versions.NewTable(originsOf(&g.config))
-	g.log = datalog.New(config.DataLogSize)
-	g.repair = repair.NewDesk(g.log, g.origins)
-	g.tag = wire.ClusterTag(config.Cluster)
-	g.outbox = outbox.New(outbox.Config{
-		Limit: config.MaxOutputMessages, Room: config.MaxMessageSize, Tag: g.tag, AckDelay: config.AckDelay,
-	}, g.log, g.rng)
-	g.useKeys(config.Keys) // checked by withDefaults
-	g.config.Keys = nil
-	g.newsAt = -newsLasts
-	g.beSomebody()
-	return g
+	full := g.events.Len() >= mostEvents
+	g.mu.Unlock()
+	if err != nil || full {
+		g.waiting.Store(false)
+		if full { // a callback is busy on another goroutine: no busy loop here
+			time.Sleep(min(max(maxWait, 0), fullPause))
+		}
+		return 0, err
+	}
+	for handled < receiveBurst {
+		n, from, err := g.socket.Receive(g.arrived, maxWait)
+		g.waiting.Store(false)
+		if errors.Is(err, net.ErrClosed) {
+			return handled, fmt.Errorf("%w: Receive", ErrClosed)
+		}
+		if err == transport.ErrNothing {
+			break
+		}
+		if !g.take(from, g.arrived[:n], err) {
+			break
+		}
+		handled++
+		maxWait = 0
+	}
+	return handled, nil
 }
 
-// beSomebody gives the node a new identity, to which nothing happened yet.
-func (g *GossipService) beSomebody() {
-	g.id = NodeID(g.rng.Uint64() | 1)
-	g.counter, g.directs, g.unheard, g.left, g.founder = 0, 0, 0, false, false
-	g.direct.Reset(0, g.origins.Pool())
-	g.roster.Reset(uint64(g.id))
-	g.origins.Keep(uint64(g.id))
-	g.upkeep = upkeep{probes: mostProbes, grewAt: -growing, backAt: -healing}
-	g.upkeep.Start(g.now(), g.config.TickInterval, g.rng)
+// take handles what the socket gave, and reports whether that was a datagram.
+func (g *GossipService) take(from netip.AddrPort, b []byte, err error) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err != nil {
+		g.stats.ReceiveErrors++
+		return false
+	}
+	g.handle(g.now(), from, b)
+	return true
+}
+
+// Send sends what is due, as few datagrams as hold it, 256 at most; Tick returns
+// 0 while there is more. It returns how many it sent. An error of the operating
+// system is counted, and the messages wait for their retry. Errors: ErrClosed.
+func (g *GossipService) Send() (datagrams int, err error) {
+	g.sending.Lock()
+	defer g.sending.Unlock()
+	for datagrams < sendBurst {
+		g.mu.Lock()
+		if err = g.may(verbSend); err != nil {
+			g.mu.Unlock()
+			return datagrams, err
+		}
+		l := g.outbox.Next()
+		if l == nil {
+			g.mu.Unlock()
+			break
+		}
+		to := l.To()
+		datagram := g.pack(l)
+		g.mu.Unlock()
+		if len(datagram) == 0 {
+			continue
+		}
+		datagrams++
+		if err := g.socket.Send(datagram, to); err != nil {
+			g.mu.Lock()
+			g.stats.SendErrors++
+			g.mu.Unlock()
+		}
+	}
+	return datagrams, nil
+}
+
+// Tick does what is to be done by time: retries, repair and upkeep. It returns
+// how long the loop may wait until it is to be called again, 0 while output
+// waits to be sent. It works from the clock, however late it is called. Errors:
+// ErrClosed.
+func (g *GossipService) Tick() (next time.Duration, err error) {
+	g.mu.Lock()
+	if err := g.may(verbTick); err != nil {
+		g.mu.Unlock()
+		return 0, err
+	}
+	now := g.now()
+	for e := g.outbox.Overdue(now); e != nil; e = g.outbox.Overdue(now) {
+		g.unanswered(now, e)
+	}
+	if g.active() {
+		g.keepUp(now)
+	}
+	g.mu.Unlock()
+	g.drain()
+
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now = g.now()
+	at := now + g.config.TickInterval
+	if g.active() {
+		at = min(at, g.upkeep.Next())
+	}
+	if g.outbox.Pending() {
+		at = now
+	}
+	if due, any := g.outbox.Deadline(); any {
+		at = min(at, due)
+	}
+	return max(0, at-now), nil
+}
+
+// SendData spreads a payload, which is copied, through the cluster, as far as
+// the Spread says, by default Config.Spread. It only queues. The node's own
+// receiver is not called.
+//
+// Errors, all without any trace: ErrTooLarge, ErrQueueFull, ErrAddress for a
+// Direct to an address that cannot be sent to, ErrState before Join and after
+// Leave, ErrClosed. It is legal inside a callback.
+func (g *GossipService) SendData(payload []byte, spread ...Spread) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err := g.may(verbSendData); err != nil {
+		return err
+	}
+	s, err := g.config.choose(spread)
+	if err != nil {
+		return err
+	}
+	if s.kind == spreadDirect && s.to.ap == g.address() {
+		return fmt.Errorf("%w: Direct to %v, the node itself", ErrAddress, s.to)
+	}
+	if len(payload) > g.MaxPayload() {
+		return fmt.Errorf("%w: %d bytes, MaxPayload is %d", ErrTooLarge, len(payload), g.MaxPayload())
+	}
+	if n := g.copies(s); g.outbox.Spare() < n {
+		return g.full
+	}
+	now := g.now()
+	e, err := g.number(now, payload, s)
+	if err != nil {
+		return err
+	}
+	g.publish(now, e, s)
+	g.log.Release(e)
+	g.stats.Sent++
+	g.wake()
+	return nil
+}
+
+// Leave says goodbye to all members and forgets them, and the seeds: nothing goes out
+// after it but the goodbye, which the next Send sends, and what comes in is dropped. What
+// was queued is dropped too. The node is DISCONNECTED; Join makes it a new one.
+// Errors: ErrState before Join; ErrClosed. It is legal inside a callback.
+func (g *GossipService) Leave() error {
+	g.mu.Lock()
+	defer g.leave()
+	if err := g.may(verbLeave); err != nil || g.left {
+		return err
+	}
+	g.outbox.Clear()
+	for i := range g.roster.Len() {
+		g.body = wire.AppendLeave(g.body[:0], uint64(g.id))
+		g.emit(g.roster.At(i).Addr, wire.TypeLeave, outbox.NoAnswer)
+	}
+	g.roster.Reset(0)
+	g.left = true
+	g.setState(StateDisconnected)
+	g.wake()
+	return nil
+}
+
+// Close ends the node at once, without a goodbye, and closes its socket: the
+// state is DESTROYED, and all other verbs return ErrClosed, also a Receive that
+// is waiting. Messages that arrived and were not yet handed to the receiver
+// are dropped. A second Close returns nil. It is legal inside a callback.
+func (g *GossipService) Close() error {
+	g.mu.Lock()
+	defer g.leave()
+	if g.state == StateDestroyed {
+		return nil
+	}
+	g.outbox.Clear()
+	for range g.events.Len() {
+		if ev, _ := g.events.Pop(); ev.entry != nil {
+			g.log.Release(ev.entry)
+		} else {
+			g.events.Push(ev)
+		}
+	}
+	g.setState(StateDestroyed)
+	return g.socket.Close()
 }
 
 // ID returns the node's identity, which Join after Leave changes.
@@ -177,65 +375,6 @@ func (g *GossipService) ID() NodeID {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.id
-}
-
-// State returns the node's state.
-func (g *GossipService) State() State {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.state
-}
-
-// Address returns where others reach the node: Config.Advertise, or the bound
-// address, or, if that is a wildcard, what a seed saw, or else the wildcard.
-func (g *GossipService) Address() Address {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return addressOf(g.address())
-}
-
-// address returns where others reach the node, as far as that is known.
-func (g *GossipService) address() netip.AddrPort {
-	if a := g.me().Addr; a.IsValid() {
-		return a
-	}
-	if g.observed.IsValid() {
-		return g.observed
-	}
-	return g.bound
-}
-
-// me is the node as it names itself. Without an address that others could use
-// they take the one they see.
-func (g *GossipService) me() wire.Member {
-	m := wire.Member{ID: uint64(g.id)}
-	if a := g.config.Advertise.ap; reachable(a) {
-		m.Addr = a
-	} else if reachable(g.bound) {
-		m.Addr = g.bound
-	}
-	return m
-}
-
-// Member is what a node knows of another one.
-type Member struct {
-	ID      NodeID
-	Address Address
-	// RTT is the smoothed round-trip time, AckDelay included; 0 if nothing was
-	// measured yet.
-	RTT time.Duration
-}
-
-// Members returns the members in the view, in the order of their IDs.
-func (g *GossipService) Members() []Member {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	members := make([]Member, g.roster.Len())
-	for i := range members {
-		m := g.roster.At(i)
-		members[i] = Member{NodeID(m.ID), addressOf(m.Addr), m.RTT.Smoothed()}
-	}
-	return members
 }
 
 // MaxPayload returns the length in bytes of the longest payload that SendData

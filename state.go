@@ -2,12 +2,14 @@ package gossip
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"log/slog"
 	"strconv"
 	"time"
 
 	"example.com/gossip/internal/datalog"
+	"example.com/gossip/internal/outbox"
 	"example.com/gossip/internal/view"
 	"example.com/gossip/internal/wire"
 )
@@ -117,6 +119,13 @@ func (g *GossipService) may(v verb) error {
 	return nil
 }
 
+// State returns the node's state.
+func (g *GossipService) State() State {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.state
+}
+
 // heard notes that a member is alive. One that was lost is back.
 func (g *GossipService) heard(now time.Duration, in *envelopeIn) {
 	m, again := g.roster.Heard(in.from, now)
@@ -169,6 +178,156 @@ func (g *GossipService) setState(s State) {
 		g.events.Push(event{call: func() { report(old, s) }})
 	}
 	g.state = s
+}
+
+// handleHello answers a Hello without a valid token with a token, and takes in
+// one that has it: it is reached where it says it is. No state is kept for the
+// first.
+func (g *GossipService) handleHello(now time.Duration, in *envelopeIn, seq uint32, m wire.Hello) {
+	if string(m.Cluster) != g.config.Cluster {
+		g.stats.DropCluster++
+		if now >= g.warnAt {
+			g.warnAt = now + time.Minute
+			g.inform(slog.LevelWarn, "gossip: Hello of another cluster", "cluster", string(m.Cluster), "address", in.from)
+		}
+		return
+	}
+	if m.From.ID == uint64(g.id) {
+		g.metMyself(now, seq)
+		return
+	}
+	if !g.tokens.Valid(m.Token, in.from, now) {
+		w := wire.Welcome{Hello: seq, Token: g.tokens.Make(in.from, now), From: g.me(), Observed: in.from}
+		g.body = w.AppendTo(g.body[:0])
+		g.emit(in.from, wire.TypeWelcome, outbox.NoAnswer)
+		return
+	}
+	in.proved = true
+	g.acknowledge(now, in, seq)
+	if at := m.From.Addr; reachable(at) && at != in.from {
+		g.claim(m.From.ID, at)
+	} else if known := g.roster.Get(m.From.ID); known != nil && known.Proven && known.Addr != in.from {
+		g.probe(known.Addr) // it moved, or somebody lies: who is there?
+	} else {
+		g.admit(now, in, m.From.ID)
+	}
+}
+
+// metMyself handles the node's own Hello: one of its seeds is itself.
+func (g *GossipService) metMyself(now time.Duration, seq uint32) {
+	e := g.outbox.Find(seq)
+	if e == nil || e.Kind != wire.TypeHello {
+		g.stats.DropMember++
+		return
+	}
+	at := e.To()
+	g.roster.RemoveSeed(at)
+	if m := g.roster.ByAddr(at); m != nil { // somebody told the node of itself
+		g.roster.Depart(m, now)
+	}
+	g.observed = at
+	g.outbox.Drop(e)
+	if g.roster.Seeds() == 0 {
+		g.founder = true
+		g.connect()
+	}
+}
+
+// handleWelcome takes in who answered a Hello. After one that asked for a token
+// the node says Hello again, with it.
+func (g *GossipService) handleWelcome(now time.Duration, in *envelopeIn, w wire.Welcome) {
+	e := g.outbox.Find(w.Hello)
+	if e == nil || e.Kind != wire.TypeHello || w.From.ID == uint64(g.id) {
+		g.stats.DropWelcome++
+		return
+	}
+	in.proved = true // it names what was sent to e.To(), wherever it comes from
+	at, asked, newcomer := e.To(), binary.BigEndian.Uint64(e.Body[2:]) == 0, e.Newcomer
+	if m := g.roster.Get(w.From.ID); m != nil && m.Proven && m.Addr != at && !m.Says(at) {
+		// One node at two addresses, one that moved, or a liar: the member stays
+		// where it is until it is lost there, or says itself that it is here.
+		g.roster.Answered(at, m.ID)
+		g.outbox.Drop(e)
+		g.probe(m.Addr)
+		return
+	}
+	m, added := g.roster.Admit(w.From.ID, at, now)
+	if in.member = m; m != nil {
+		m.Proven = true
+		m.Said(w.From.Addr)
+		g.roster.SendsFrom(m, in.from)
+		if e.Attempts > 1 { // a probe may have waited for the way there to open again
+			g.measure(now, m, e)
+		}
+	}
+	if reachable(w.Observed) {
+		g.observed = w.Observed
+	}
+	g.outbox.Drop(e)
+	g.connect()
+	if added {
+		g.inform(slog.LevelInfo, "gossip: member found", "member", NodeID(w.From.ID), "address", at)
+	}
+	if added && newcomer {
+		g.introduce(now, m)
+	}
+	if asked {
+		g.greet(at, w.Token, g.config.RetryAttempts)
+	}
+}
+
+// handleMemberList takes hearsay from who is where it seems to be. From anybody
+// else it is not acknowledged, to come again when they have met; but if the view
+// is full they never will, and then those are asked who would have a place in it.
+// Of those that are new to a full view, where each costs a search for one to go, it
+// takes no more than mostNew of a list.
+func (g *GossipService) handleMemberList(now time.Duration, in *envelopeIn, seq uint32, m wire.MemberList) {
+	full := in.member == nil && g.roster.Len() >= g.config.MaxMembers
+	if !in.proven() {
+		g.stats.DropStranger++
+		g.prove(in)
+		if !full {
+			return
+		}
+	}
+	g.acknowledge(now, in, seq)
+	left := mostNew
+	for x, ok := m.Next(); ok; x, ok = m.Next() {
+		if in.member != nil && x.ID == in.member.ID {
+			continue
+		}
+		if g.roster.Len() >= g.config.MaxMembers && g.roster.Get(x.ID) == nil {
+			if left == 0 {
+				g.stats.DropMember++
+				continue
+			}
+			left--
+		}
+		if !x.Addr.IsValid() {
+			x.Addr = in.from // its own entry
+		}
+		if full {
+			if g.roster.Wants(x.ID) && g.roster.ByAddr(x.Addr) == nil && g.usable(x) {
+				g.probe(x.Addr)
+			}
+		} else if learned, added := g.learn(now, x); added && m.News {
+			g.tell(now, learned)
+		}
+	}
+}
+
+// handleLeave takes a member out of the view at its own word.
+func (g *GossipService) handleLeave(now time.Duration, in *envelopeIn, id uint64) {
+	if in.member == nil || in.member.ID != id {
+		g.stats.DropLeave++
+		return
+	}
+	g.inform(slog.LevelInfo, "gossip: member left", "member", NodeID(id), "address", in.member.Addr)
+	g.roster.Depart(in.member, now)
+	to := in.member.Addr
+	in.member = nil
+	g.clearLane(now, to)
+	g.alone(now)
 }
 
 // inform queues a record for the Logger, which is called like the other

@@ -1,0 +1,348 @@
+package gossip
+
+import (
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"example.com/gossip/internal/datalog"
+	"example.com/gossip/internal/outbox"
+	"example.com/gossip/internal/pace"
+	"example.com/gossip/internal/repair"
+	"example.com/gossip/internal/versions"
+	"example.com/gossip/internal/view"
+	"example.com/gossip/internal/wire"
+)
+
+const (
+	newsPause  = 100 * time.Millisecond  // between two announcements of new members
+	newsLasts  = 1500 * time.Millisecond // after the last news, what was seen is compared more rarely
+	healing    = 3 * time.Second         // after a lost member came back, the others are asked more often
+	growing    = 8 * time.Second         // after the last new member, more are exchanged, more often
+	mostProbes = 64                      // Hellos to doubtful addresses in a TickInterval
+	trimEvery  = 16                      // exchanges of an idle node
+	longProbe  = 4 * time.Second         // between two rounds of Hellos of a node that is alone
+)
+
+// upkeep is what a node does by the clock alone, and what it remembers for that.
+type upkeep struct {
+	pace.Plan
+	news, healed repair.News   // to be offered
+	turn         int           // of the exchange
+	recent       bool          // of the comparison: the last was of what was seen lately
+	round        int           // of a node that is alone
+	probes       int           // Hellos to doubtful addresses that are left
+	grewAt       time.Duration // when hearsay last brought a member
+	backAt       time.Duration // when a lost member was last heard again
+	offeredAt    time.Duration // when offer was last done
+	healAt       time.Duration // and heal
+}
+
+// keepUp does the duties whose time has come.
+func (g *GossipService) keepUp(now time.Duration) {
+	u, c := &g.upkeep, &g.config
+	if g.unheard > 0 && g.roster.Len() > 0 {
+		g.sayAgain(now)
+	}
+	fast := now-g.newsAt < newsLasts
+	pause, most := c.TickInterval, exchanged
+	if now-u.grewAt < growing {
+		pause, most = g.comparePause(), g.room/wire.MinMemberSize
+	}
+	if u.Exchange.Due(now, pause, g.rng) {
+		if !fast && u.turn%trimEvery == 0 {
+			g.outbox.Trim()
+			g.body = nil
+		}
+		u.probes = mostProbes
+		g.awake += min(now-g.lookedAt, 2*c.TickInterval)
+		g.lookedAt = now
+		g.askForMissing(now)
+		g.giveUpStuck()
+		u.turn++
+		if m := g.roster.Partner(u.turn, g.rng); m != nil {
+			g.exchange(m, most)
+			g.meetNeighbours()
+			if !fast {
+				g.compare(now, m)
+			}
+		}
+	}
+	if u.Compare.Due(now, g.comparePause(), g.rng) {
+		if !fast {
+			u.Compare.Stop()
+		} else if m := g.anybody(now); m != nil {
+			g.compare(now, m)
+		}
+	}
+	if u.Announce.Due(now, newsPause, g.rng) {
+		g.announce(now)
+	}
+	if u.Offer.Due(now, pace.Never, g.rng) {
+		g.offer(now)
+	}
+	if u.Heal.Due(now, pace.Never, g.rng) {
+		g.heal(now)
+	}
+	if g.state == StateJoining && g.outbox.Stats().Hellos == 0 {
+		g.inform(slog.LevelWarn, "gossip: no seed answers", "seeds", g.roster.Seeds())
+		g.disconnect(now)
+	}
+	pause = c.TickInterval
+	if now-u.backAt < healing {
+		pause /= 10
+	}
+	if g.state == StateDisconnected {
+		pause = min(pause<<min(u.round, 8), longProbe)
+	}
+	if u.Probe.Due(now, pause, g.rng) && g.state != StateJoining {
+		u.round++
+		g.probeContacts(now)
+	}
+}
+
+const (
+	offerAge   = 30 * time.Millisecond // of a message when it is offered, or 5/4 of a round trip if that is more
+	offerPause = 60 * time.Millisecond // between two offers
+	askAfter   = 5 * time.Second       // until what is missing is asked for by itself
+	stuckFor   = 30 * time.Second      // until a gap that nobody fills is given up
+)
+
+// compare tells m the next page of what was seen here, or, every other time, if that
+// takes more than one page, of what was seen lately.
+func (g *GossipService) compare(now time.Duration, m *view.Member) {
+	if g.repair.Skipping(now) {
+		return // it would bring what is to be skipped
+	}
+	if g.upkeep.recent = !g.upkeep.recent; g.upkeep.recent {
+		if digest := g.repair.Recent(now, g.room-wire.StatusOverhead); digest.Len() > 0 {
+			g.emitOffer(m.Addr, digest)
+			return
+		}
+	}
+	digest, first, last := g.repair.Page(now, g.room-wire.StatusOverhead)
+	g.emitStatus(m.Addr, wire.Status{Mode: wire.Full, First: first, Last: last, Digest: digest}, g.config.RetryAttempts)
+}
+
+// compareOften begins or prolongs the time in which what was seen is compared
+// with random members, for there may be news.
+func (g *GossipService) compareOften(now time.Duration) {
+	g.newsAt = now
+	g.upkeep.Compare.Resume(now, g.comparePause(), g.rng)
+}
+
+// comparePause is between two comparisons while there is news.
+func (g *GossipService) comparePause() time.Duration {
+	return g.config.TickInterval / time.Duration(g.config.RumorFactor)
+}
+
+// anybody returns a random member that is not silent, or nil.
+func (g *GossipService) anybody(now time.Duration) *view.Member {
+	g.members = g.roster.Random(g.members[:0], g.rng, 1, netip.AddrPort{}, now)
+	if len(g.members) == 0 {
+		return nil
+	}
+	return g.members[0]
+}
+
+// isNews notes that a message is new here, to be offered to others: to a random
+// member soon, for it may have been lost on its way there, or, if it came by
+// repair, to the neighbours at once, for then it was lost to a whole arc.
+func (g *GossipService) isNews(now time.Duration, e *datalog.Entry, repaired bool) {
+	u := &g.upkeep
+	g.compareOften(now)
+	if repaired {
+		u.healed.Add(e.Origin, e.Counter)
+		u.Heal.By(max(now, u.healAt+offerPause))
+	} else {
+		u.news.Add(e.Origin, e.Counter)
+		u.Offer.By(max(now+pace.Jitter(max(offerAge, 5*g.rtt.Smoothed()/4), g.rng), u.offeredAt+offerPause))
+	}
+}
+
+// offer offers what is new to a random member.
+func (g *GossipService) offer(now time.Duration) {
+	g.upkeep.offeredAt = now
+	digest := g.repair.Offer(&g.upkeep.news, g.room-wire.StatusOverhead)
+	if m := g.anybody(now); m != nil {
+		g.emitOffer(m.Addr, digest)
+	}
+}
+
+func (g *GossipService) emitOffer(to netip.AddrPort, digest versions.Digest) {
+	g.emitStatus(to, wire.Status{Mode: wire.Offer, Last: 1<<64 - 1, Digest: digest}, outbox.NoAnswer)
+}
+
+// heal offers what came by repair to the successor, the predecessor and two
+// more members that are near.
+func (g *GossipService) heal(now time.Duration) {
+	g.upkeep.healAt = now
+	digest := g.repair.Offer(&g.upkeep.healed, g.room-wire.StatusOverhead)
+	g.members = g.roster.Nearest(g.members[:0], uint64(g.id), 2*view.Near)
+	for i, m := range g.members {
+		if i < 2 || g.rng.IntN(len(g.members)-2) < 2 {
+			g.emitOffer(m.Addr, digest)
+		}
+	}
+}
+
+// askForMissing asks a random member for what has been missing for a while: the
+// pages may take long to come round to it.
+func (g *GossipService) askForMissing(now time.Duration) {
+	missing := g.repair.Missing(g.awake, askAfter, g.room-wire.StatusOverhead)
+	if missing.Len() == 0 {
+		return
+	}
+	if m := g.anybody(now); m != nil {
+		g.emitStatus(m.Addr, wire.Status{Mode: wire.Request, Last: 1<<64 - 1, Digest: missing}, outbox.NoAnswer)
+	}
+}
+
+// emitStatus sends a Status. Only a full one is acknowledged, the others take NoAnswer.
+func (g *GossipService) emitStatus(to netip.AddrPort, s wire.Status, attempts int) {
+	g.body = s.AppendTo(g.body[:0])
+	g.emit(to, wire.TypeStatus, attempts)
+}
+
+// giveUp gives up what is missing of an origin up to floor.
+func (g *GossipService) giveUp(o *versions.Origin, floor uint32) {
+	unseen := g.repair.GiveUp(o, floor)
+	g.stats.GaveUpUnseen += unseen
+	if g.config.Ordered {
+		g.deliverInOrder(o, unseen)
+	}
+}
+
+// giveUpStuck gives up what has been missing for long: nobody retains it.
+func (g *GossipService) giveUpStuck() {
+	if g.state != StateConnected {
+		return
+	}
+	patience := stuckFor
+	if g.config.Ordered {
+		patience = g.config.OrderedWait
+	}
+	for o := range g.repair.Stuck(g.awake, patience) {
+		g.giveUp(o, o.StuckUpTo())
+	}
+}
+
+const (
+	// leastTimeout is how long an acknowledgement is waited for at least, beside
+	// Config.AckDelay.
+	leastTimeout = 5 * time.Millisecond
+
+	// verification is how long a member gets no arc to cover that is being asked whether
+	// it lives, which happens so many times before it is taken for lost.
+	verification  = 5 * time.Second
+	verifications = 2
+)
+
+// handleAck takes the acknowledged envelopes out of the queue.
+func (g *GossipService) handleAck(now time.Duration, in *envelopeIn, m wire.Ack) {
+	for i := range m.Len() {
+		e := g.outbox.Acknowledged(in.from, m.Seq(i), g.sameNode)
+		if e == nil {
+			g.stats.DropAck++
+			continue
+		}
+		if in.member != nil {
+			in.member.Proven = true
+			g.measure(now, in.member, e)
+		}
+		page, left, to := e.Page, e.Left, e.To()
+		g.finish(e)
+		if left > 0 {
+			g.emitPage(to, page, left)
+		}
+	}
+}
+
+// measure takes the round trip of an answered envelope. Of one that was sent
+// again it is not known which attempt is answered (Karn's rule).
+func (g *GossipService) measure(now time.Duration, m *view.Member, e *outbox.Envelope) {
+	if e.Attempt == 1 {
+		m.RTT.SampleLike(now-e.SentAt, &g.rtt)
+		g.rtt.Sample(now - e.SentAt)
+	} else {
+		m.RTT.Ambiguous(now-e.FirstAt, now)
+	}
+}
+
+// finish drops an envelope that was answered or given up.
+func (g *GossipService) finish(e *outbox.Envelope) {
+	if e.IsData() && e.Flags&wire.FlagDirect != 0 {
+		g.direct.Add(e.Entry.Counter, g.origins.Pool())
+	}
+	g.outbox.Drop(e)
+}
+
+// timeout returns how long to wait for an answer from an address.
+func (g *GossipService) timeout(to netip.AddrPort) time.Duration {
+	if m := g.roster.ByAddr(to); m != nil {
+		return m.RTT.Timeout(leastTimeout+g.config.AckDelay, g.rtt.Timeout(0, g.config.RetryInterval))
+	}
+	return g.config.RetryInterval
+}
+
+// unanswered goes on with an envelope that got no answer in time: it is sent
+// again, and in the end given up.
+func (g *GossipService) unanswered(now time.Duration, e *outbox.Envelope) {
+	if !e.Arc.Empty() && (e.Attempt > 1 || e.Attempt >= e.Attempts-1) {
+		g.handOver(now, e.To(), &e.Copy)
+	}
+	if e.Attempt < e.Attempts {
+		g.nameRecipient(e) // somebody else may be there by now
+		g.outbox.Resend(now, e)
+		return
+	}
+	if !e.Lingering() {
+		g.hint(e)
+		g.outbox.Linger(e)
+		return
+	}
+	g.stats.GivenUp++
+	m, firstAt := g.roster.ByAddr(e.To()), e.FirstAt
+	g.finish(e)
+	if m == nil || m.Heard >= firstAt || g.outbox.Greets(m.Addr) {
+		return
+	}
+	// On a bad network silence is common: ask before believing it.
+	if m.Asked == verifications {
+		g.lose(now, m)
+		return
+	}
+	m.Asked++
+	m.SuspectUntil = now + verification
+	g.greet(m.Addr, 0, g.config.RetryAttempts)
+}
+
+// hint offers a message to a member that left the last copy of it unanswered: if
+// it is the message that was lost every time, and not the acknowledgement, the
+// member asks for it.
+func (g *GossipService) hint(e *outbox.Envelope) {
+	if !e.IsData() || e.Flags&wire.FlagDirect != 0 {
+		return
+	}
+	g.hints.Add(e.Entry.Origin, e.Entry.Counter)
+	g.emitOffer(e.To(), g.repair.Offer(&g.hints, g.room-wire.StatusOverhead))
+}
+
+// clearLane takes everything to an address that is not a member's any more out
+// of the queue. The arcs it should have covered go to others.
+func (g *GossipService) clearLane(now time.Duration, to netip.AddrPort) {
+	for e := g.outbox.Oldest(to); e != nil; e = g.outbox.Oldest(to) {
+		if e.Flags&wire.FlagDirect != 0 {
+			g.stats.GivenUp++
+		}
+		if e.Arc.Empty() {
+			g.finish(e)
+			continue
+		}
+		orphan := e.Copy // its place in the queue may be needed for the copy that goes on
+		g.log.Retain(orphan.Entry)
+		g.finish(e)
+		g.handOver(now, to, &orphan)
+		g.log.Release(orphan.Entry)
+	}
+}
