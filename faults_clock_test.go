@@ -324,3 +324,41 @@ func TestSimAStreamWaitsForWhoStandsStill(t *testing.T) {
 		}
 	}
 }
+
+// A loop that stood still has not waited: what was missing when it stopped may lie
+// in its socket, and has not been asked for since.
+func TestAStoppedProcessDoesNotGiveUpWhatWaitsInItsSocket(t *testing.T) {
+	t.Parallel()
+	for _, config := range []Config{{}, {Ordered: true}} {
+		s := newSoloist(t, config)
+		s.seedWith(10, 20)
+		s.hear(peerAddr(10), s.data(dataOf(77, 1)), s.data(dataOf(77, 3)))
+		s.run(2 * time.Second) // the gap is noted
+		s.fake.feed(peerAddr(20), s.data(dataOf(77, 2)))
+		s.at += 40 * time.Second // nothing runs
+		s.run(0)                 // Tick and Send come before Receive
+		if _, err := s.Receive(0); err != nil {
+			t.Fatal(err)
+		}
+		s.run(time.Second)
+		s.want(len(s.got) == 3, "with Ordered %v a message that waited in the socket while the process was stopped is refused: got %v, %d given up",
+			config.Ordered, s.got, s.Stats().GaveUpUnseen)
+	}
+}
+
+// The same among nodes that retain everything: when all their clocks jump by an
+// hour nothing need be given up.
+func TestAClockThatJumpsGivesUpNothingThatOthersRetain(t *testing.T) {
+	heavy(t)
+	t.Parallel()
+	for seed := range uint64(10) {
+		c := newSimCluster(t, 16, rough(seed), Config{})
+		c.form()
+		said := map[string]*simNode{}
+		c.traffic(2*time.Second, 20*time.Millisecond, said, Broadcast, Random)
+		for _, n := range c.nodes {
+			n.shift(time.Hour)
+		}
+		c.everybodyGot(time.Minute, said)
+	}
+}

@@ -7,8 +7,11 @@ import (
 	"math"
 	"net/netip"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
+
+	"example.com/gossip/internal/wire"
 )
 
 // traffic lets random nodes, of those that run and are not stopped, say something
@@ -177,6 +180,26 @@ func unsendable(t *testing.T, size int, seed uint64, cannot []int) (took []time.
 	c.wellInTheEnd(5*time.Second, said)
 	slices.Sort(took)
 	return took
+}
+
+func TestAnUnsendableRecipientHoldsUpNobodyElse(t *testing.T) {
+	s := newSoloist(t, Config{})
+	s.seedWith(10, 20, 30)
+	s.fake.fail = map[netip.AddrPort]error{peerAddr(10): syscall.EPERM}
+	for range 50 {
+		s.want(s.SendData([]byte("for all")) == nil, "SendData failed")
+	}
+	at20, at30 := 0, 0
+	for _, m := range only(s.speak(), wire.TypeData, anybody) {
+		switch m.to {
+		case peerAddr(20):
+			at20++
+		case peerAddr(30):
+			at30++
+		}
+	}
+	s.want(at20 == 50 && at30 == 50, "the others got %d and %d of 50", at20, at30)
+	s.want(s.Stats().SendErrors > 0, "the errors of the system should be counted")
 }
 
 // In one hop nobody depends on another one. In two, those few behind the silent

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
-	"syscall"
 	"testing"
 	"time"
 
@@ -292,24 +291,4 @@ func (s *spreadSums) result() (r spreadResult) {
 	slices.Sort(s.all)
 	r.all = s.all
 	return r
-}
-
-func TestAnUnsendableRecipientHoldsUpNobodyElse(t *testing.T) {
-	s := newSoloist(t, Config{})
-	s.seedWith(10, 20, 30)
-	s.fake.fail = map[netip.AddrPort]error{peerAddr(10): syscall.EPERM}
-	for range 50 {
-		s.want(s.SendData([]byte("for all")) == nil, "SendData failed")
-	}
-	at20, at30 := 0, 0
-	for _, m := range only(s.speak(), wire.TypeData, anybody) {
-		switch m.to {
-		case peerAddr(20):
-			at20++
-		case peerAddr(30):
-			at30++
-		}
-	}
-	s.want(at20 == 50 && at30 == 50, "the others got %d and %d of 50", at20, at30)
-	s.want(s.Stats().SendErrors > 0, "the errors of the system should be counted")
 }
