@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"example.com/gossip"
+	"example.com/gossip/examples/internal/cli"
+)
+
+// upkeep is the pace of what is done beside the loop: seeds are looked for while the
+// node is alone, and its status is told.
+const upkeep = time.Second
+
+// cat is a node between an input and an output.
+type cat struct {
+	options
+	node   *gossip.GossipService
+	in     *input
+	stderr io.Writer
+}
+
+// live makes the node and lets it work until the input is at an end, or ctx, or the
+// output cannot be written.
+func live(ctx context.Context, o options, stdin io.Reader, stdout, stderr io.Writer) error {
+	working, stop := context.WithCancel(ctx)
+	defer stop()
+	out := newOutput(stdout, o.raw, stop)
+	node, err := cli.NewNode(o.listen, out.receive, gossip.Config{
+		Cluster: o.cluster, Keys: o.keys, Spread: o.spread, SkipHistory: o.fresh,
+	})
+	if err != nil {
+		return err
+	}
+	defer node.Close()
+	in := newInput(node, o.direct, stderr)
+	c := &cat{options: o, node: node, in: in, stderr: stderr}
+	err = c.work(working, stdin)
+	if lost, unwritten := out.close(ctx); unwritten != nil {
+		return unwritten
+	} else if lost > 0 {
+		return fmt.Errorf("lines are not printed, %d in all: nobody took the output", lost)
+	}
+	return err
+}
+
+// work joins the cluster, turns the loop and says goodbye.
+func (c *cat) work(ctx context.Context, stdin io.Reader) error {
+	ctx, stop := cli.Within(ctx, c.wait, c.node, c.seeds)
+	defer stop()
+	var helpers sync.WaitGroup
+	if len(c.seeds) > 0 {
+		helpers.Go(func() { c.keepJoined(ctx) })
+	} else if err := c.node.Join(); err != nil {
+		return err
+	} else {
+		fmt.Fprintf(c.stderr, "gossipcat: %v listens on %v\n", c.node.ID(), c.node.Address())
+	}
+	if c.status {
+		helpers.Go(func() { c.tellStatus(ctx) })
+	}
+	read := make(chan error, 1)
+	go func() { // nobody waits for it: a Read has no other end than its own
+		read <- c.in.speak(ctx, stdin)
+		c.node.Wake()
+	}()
+	err := c.loop(ctx, read)
+	if err == nil {
+		err = cli.Cause(ctx)
+	}
+	stop()
+	helpers.Wait() // so that nobody joins again after Leave
+	if left := leave(c.node); err == nil {
+		err = left
+	}
+	return err
+}
+
+// loop drives the node until ctx ends or, unless it is to stay, the input has and all
+// that it said is acknowledged.
+func (c *cat) loop(ctx context.Context, read <-chan error) error {
+	defer context.AfterFunc(ctx, c.node.Wake)()
+	var refused error
+	var end time.Time // of the input
+	for ctx.Err() == nil {
+		select {
+		case refused = <-read:
+			if refused != nil && !errors.Is(refused, errRefused) {
+				return refused
+			}
+			end = time.Now()
+		default:
+		}
+		switch atEnd := !end.IsZero() && !c.keep; {
+		case atEnd && c.acknowledged():
+			return refused
+		case atEnd && c.tooLate(end):
+			return fmt.Errorf("the last lines are not acknowledged in %v: somebody may lack them", c.linger)
+		}
+		if err := c.turn(); err != nil {
+			return err
+		}
+	}
+	return refused
+}
+
+// turn is one turn of the loop.
+func (c *cat) turn() error {
+	wait, err := c.node.Tick()
+	if err == nil {
+		_, err = c.node.Send()
+	}
+	if err == nil {
+		c.in.hasTurned()
+		_, err = c.node.Receive(wait)
+	}
+	return err
+}
+
+// acknowledged reports whether all that the input said, which is at an end, has arrived
+// where the node sent it, and if it said nothing, whether the node has joined.
+//
+// A copy leaves the queue when it is acknowledged, but also when it is given up, and
+// Hellos are given up too. So if anything was, it takes more to be sure: that no question
+// is open whether a member lives, and that there is one.
+func (c *cat) acknowledged() bool {
+	s := c.node.Stats()
+	if s.Sent == 0 {
+		return c.node.State() == gossip.StateConnected
+	}
+	allAnswered := s.QueuedControl == 0 && s.Members > 0 && !c.in.direct
+	return s.QueuedData == 0 && (s.GivenUp == c.in.givenUp || allAnswered)
+}
+
+// tooLate reports whether the last lines have been waiting for longer than they may. If
+// there is none the node has not joined yet, and -wait tells for how long.
+func (c *cat) tooLate(end time.Time) bool {
+	return c.linger > 0 && c.node.Stats().Sent > 0 && time.Since(end) >= c.linger
+}
+
+// leave says goodbye.
+func leave(node *gossip.GossipService) error {
+	err := node.Leave()
+	if errors.Is(err, gossip.ErrState) { // it never joined
+		return nil
+	}
+	for sent := 1; sent > 0 && err == nil; {
+		sent, err = node.Send()
+	}
+	return err
+}
+
+// keepJoined looks for the seeds until ctx ends, and tells what is wrong with them
+// whenever that is something else.
+func (c *cat) keepJoined(ctx context.Context) {
+	tick := time.NewTicker(upkeep)
+	defer tick.Stop()
+	told := ""
+	c.seeds.KeepJoined(ctx, c.node, net.DefaultResolver.LookupNetIP, tick.C, func(err error) {
+		if text := err.Error(); text != told {
+			told = text
+			fmt.Fprintf(c.stderr, "gossipcat: %s\n", text)
+		}
+	})
+}
+
+// tellStatus tells how things are, whenever they are not as before, until ctx ends.
+func (c *cat) tellStatus(ctx context.Context) {
+	tick := time.NewTicker(upkeep)
+	defer tick.Stop()
+	for told := ""; ; {
+		s := c.node.Stats()
+		text := fmt.Sprintf("%v, %d members, %d sent, %d received, %d waiting", c.node.State(), s.Members, s.Sent, s.Delivered, s.QueuedData)
+		if text != told {
+			told = text
+			fmt.Fprintf(c.stderr, "gossipcat: %s\n", text)
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done(): // and once more
+		}
+	}
+}

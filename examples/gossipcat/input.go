@@ -1,0 +1,102 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"example.com/gossip"
+)
+
+// errRefused means that the input had lines that are too long.
+var errRefused = errors.New("lines were refused")
+
+// input spreads lines from a goroutine of its own, for reading them may take for ever.
+// It does not read on while there is no room for a line.
+type input struct {
+	node    *gossip.GossipService
+	direct  bool          // to one node, which need not be a member
+	turned  chan struct{} // has one when the loop has turned
+	givenUp uint64        // by the node before the last line; to be read at the end
+	stderr  io.Writer
+}
+
+func newInput(node *gossip.GossipService, direct bool, stderr io.Writer) *input {
+	return &input{node: node, direct: direct, turned: make(chan struct{}, 1), stderr: stderr}
+}
+
+// hasTurned is to be called whenever the loop has turned.
+func (in *input) hasTurned() {
+	select {
+	case in.turned <- struct{}{}:
+	default: // it has not been noticed yet
+	}
+}
+
+// speak spreads all lines of r.
+func (in *input) speak(ctx context.Context, r io.Reader) error {
+	b := bufio.NewReaderSize(r, 64<<10)
+	var refused error
+	for n := 1; ; n++ {
+		line, length, err := nextLine(b)
+		switch {
+		case err == io.EOF:
+			return refused
+		case err != nil:
+			return fmt.Errorf("cannot read line %d: %w", n, err)
+		case length > in.node.MaxPayload():
+			fmt.Fprintf(in.stderr, "gossipcat: line %d has %d bytes, a message has %d at most: not sent\n", n, length, in.node.MaxPayload())
+			refused = errRefused
+			continue
+		}
+		if err := in.say(ctx, line); err != nil {
+			return err
+		}
+	}
+}
+
+// nextLine returns a line without its newline, and its length. Of one that is longer
+// than what b holds it returns the length only. The last line may lack its newline.
+func nextLine(b *bufio.Reader) (line []byte, length int, err error) {
+	for {
+		line, err = b.ReadSlice('\n')
+		length += len(line)
+		switch {
+		case err == nil:
+			return line[:len(line)-1], length - 1, nil
+		case err == io.EOF && length > 0:
+			return line, length, nil
+		case err != bufio.ErrBufferFull:
+			return nil, 0, err
+		}
+	}
+}
+
+// say spreads a line, as soon as there is somebody to send it to and the node has room
+// for it: both can only change when the loop turns.
+func (in *input) say(ctx context.Context, line []byte) error {
+	for {
+		if in.heard() {
+			in.givenUp = in.node.Stats().GivenUp
+			err := in.node.SendData(line)
+			if !errors.Is(err, gossip.ErrQueueFull) {
+				return err
+			}
+		}
+		select {
+		case <-in.turned:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// heard reports whether there is somebody to send to.
+func (in *input) heard() bool {
+	if in.direct {
+		return in.node.State() == gossip.StateConnected
+	}
+	return in.node.Stats().Members > 0
+}
