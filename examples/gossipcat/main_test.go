@@ -198,7 +198,7 @@ type errReader struct{ error }
 func (r errReader) Read([]byte) (int, error) { return 0, r.error }
 
 // runNode returns a node of the library that turns its loop until the test ends.
-func runNode(t *testing.T, receiver gossip.DataReceiver) *gossip.GossipService {
+func runNode(t *testing.T, receiver func(gossip.NodeID, []byte)) *gossip.GossipService {
 	t.Helper()
 	at, err := gossip.ParseAddress("127.0.0.1:0")
 	if err != nil {
