@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
-	"strconv"
 	"time"
 
 	"example.com/gossip/internal/addrtext"
@@ -32,7 +31,8 @@ type Address struct {
 // choose one. Neither part may be left out.
 //
 // Host names are not resolved, because one name may stand for many addresses,
-// or for others tomorrow: resolve the name and give an address.
+// or for others tomorrow: resolve the name, for instance by net.Resolver, and give
+// what netip.AddrPort.String makes of the address and a port.
 //
 // The error wraps ErrAddress.
 func ParseAddress(s string) (Address, error) {
@@ -73,13 +73,13 @@ func addressOf(ap netip.AddrPort) Address {
 	return Address{netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())}
 }
 
-// broadcast is every node of the link, and no one of them.
-var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+// limitedBroadcast is every node of the link, and no one of them.
+var limitedBroadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 
 // reachable reports whether a node could be at ap.
 func reachable(ap netip.AddrPort) bool {
 	ip := ap.Addr()
-	return ap.IsValid() && ap.Port() != 0 && !ip.IsUnspecified() && !ip.IsMulticast() && ip != broadcast
+	return ap.IsValid() && ap.Port() != 0 && !ip.IsUnspecified() && !ip.IsMulticast() && ip != limitedBroadcast
 }
 
 // Multiaddr returns a in the standard multiaddr form, such as
@@ -90,15 +90,7 @@ func (a Address) Multiaddr() string {
 	if !a.IsValid() {
 		return ""
 	}
-	ip := a.ap.Addr()
-	prefix := "/ip4/"
-	if ip.Is6() {
-		prefix = "/ip6/"
-		if zone := ip.Zone(); zone != "" {
-			prefix = "/ip6zone/" + zone + prefix
-		}
-	}
-	return prefix + ip.WithZone("").String() + "/udp/" + strconv.Itoa(int(a.ap.Port()))
+	return addrtext.FormatMultiaddr(a.ap)
 }
 
 // String returns a in the form that ParseAddress reads back, such as
@@ -229,6 +221,23 @@ const (
 	mostNew = 32
 )
 
+// checkSeeds returns the error of joining them, if it is one.
+func (g *GossipService) checkSeeds(seeds []Address) error {
+	count := g.roster.Seeds()
+	for _, s := range seeds {
+		if !reachable(s.ap) {
+			return fmt.Errorf("%w: seed %q, which is not the address of one node", ErrAddress, s)
+		}
+		if !g.roster.IsSeed(s.ap) {
+			count++
+		}
+	}
+	if count > g.config.MaxMembers {
+		return fmt.Errorf("%w: %d seeds are more than MaxMembers, %d", ErrAddress, count, g.config.MaxMembers)
+	}
+	return nil
+}
+
 // learn takes one piece of hearsay. What contradicts is asked about.
 func (g *GossipService) learn(now time.Duration, x wire.Member) (m *view.Member, added bool) {
 	if !g.usable(x) {
@@ -354,9 +363,9 @@ func (g *GossipService) probe(to netip.AddrPort) *outbox.Envelope {
 	return g.greet(to, 0, 1)
 }
 
-// prove asks a source that is not proven to say who it is, if that could make
+// challenge asks a source that is not proven to say who it is, if that could make
 // a member of it.
-func (g *GossipService) prove(in *envelopeIn) {
+func (g *GossipService) challenge(in *envelopeIn) {
 	if in.member != nil || g.roster.Len() < g.config.MaxMembers {
 		g.probe(in.from)
 	}

@@ -322,7 +322,7 @@ func worksWith(t *testing.T, c Config) {
 	a := newSoloistAt(unhelped{t}, netip.MustParseAddrPort("192.0.2.1:7070"), c)
 	c.Advertise = Address{}
 	b := newSoloistAt(unhelped{t}, netip.MustParseAddrPort("192.0.2.2:7070"), c)
-	b.beSomebody() // else, for it has the same randomness
+	b.newIdentity() // else, for it has the same randomness
 	a.fake.sink = func(d []byte, _ netip.AddrPort) { b.fake.feed(a.fake.local, slices.Clone(d)) }
 	b.fake.sink = func(d []byte, _ netip.AddrPort) { a.fake.feed(b.fake.local, slices.Clone(d)) }
 	over := func(over func() bool) bool {

@@ -51,13 +51,13 @@ type Config struct {
 	// bytes, or none to stand for clear text; at most 8. The first seals what is
 	// sent, all open what comes in; what none opens is dropped unanswered. They
 	// cost 36 bytes of each datagram, so that MaxPayload is less, and must be
-	// alike throughout the cluster but during a change, see SetKeys. Default:
+	// alike throughout the cluster except during a change, see SetKeys. Default:
 	// none, everything in clear.
 	Keys [][]byte
 
-	// Conn is a socket to use instead of one bound to self. The service closes
-	// it. A *net.UDPConn is fast; anything else works by deadlines of about a
-	// millisecond.
+	// Conn is a socket to use instead of one bound to self, which may then be the
+	// zero value. The node closes it, unless New fails. A *net.UDPConn is fast; any
+	// other is asked by deadlines, so that Receive(0) may take a millisecond.
 	Conn net.PacketConn
 
 	// Spread is used by SendData when it is given none. Default: Broadcast.
@@ -65,56 +65,57 @@ type Config struct {
 
 	// TickInterval is the pace of upkeep: members are exchanged once and,
 	// while there is news, seen messages are compared RumorFactor times in
-	// each. Shorter repairs faster and costs idle traffic. Default: 1 s; at
-	// least 10 ms.
+	// each. Shorter repairs faster and costs idle traffic. Default: 1 s; 10 ms
+	// to 1 h.
 	TickInterval time.Duration
 
-	// RetryAttempts is how often a message that wants an acknowledgement is
-	// sent before its recipient is taken for lost. More tolerates more loss,
-	// fewer notices a crash sooner. Default: 3; at most 255.
+	// RetryAttempts is how often a message that wants an acknowledgement is sent
+	// at most. A member that answers none of them is asked twice whether it lives,
+	// as often each time, and then taken for lost. More tolerates more loss, fewer
+	// notices a crash sooner. Default: 3; 1 to 255.
 	RetryAttempts int
 
 	// RetryInterval is the first estimate of how long an acknowledgement
 	// takes, used until the round-trip time of the member, or failing that of
-	// others, is known. Default: 250 ms.
+	// others, is known. Default: 250 ms; 1 ms to 1 min.
 	RetryInterval time.Duration
 
 	// AckDelay is how long an acknowledgement waits for company, so that many
 	// travel in one datagram. It is added to what the sender waits. Default:
-	// 10 ms; at most 1 s.
+	// 10 ms; at most 1 s; a nanosecond is no delay.
 	AckDelay time.Duration
 
 	// RumorFactor is to how many members a Random message is passed on by each
-	// that receives it, and how many comparisons there are in a TickInterval.
-	// Default: 3; at most 64.
+	// that receives it, how often the arrival of a member is passed on, and how
+	// many comparisons there are in a TickInterval. Default: 3; 1 to 64.
 	RumorFactor int
 
-	// BroadcastFactor is among how many members each node on the way divides
-	// its part of the ring. More makes fewer hops and busier nodes. Default: 8;
-	// at most 64.
+	// BroadcastFactor is among how many members each node on the way of a
+	// Broadcast divides its part of the ring. More makes fewer hops and busier
+	// nodes. The node that says it divides the whole ring among 16, whatever this
+	// is. Default: 8; 1 to 64.
 	BroadcastFactor int
 
 	// MaxMessageSize is the largest datagram, in bytes without IP and UDP
 	// headers, that is sent or accepted; it must be the same throughout the
 	// cluster. 1400 suits a LAN and carries many small messages per datagram.
 	// Default: 512, which every path on the Internet carries unfragmented; at
-	// most 65507.
+	// least 66, or 46 and the length of Cluster, with Keys 36 more; at most 65507.
 	MaxMessageSize int
 
 	// MaxOutputMessages bounds each of the two outbound queues, for control
 	// and for data, in messages. When the data queue is full SendData returns
-	// ErrQueueFull; control displaces its oldest. Default: 1024.
+	// ErrQueueFull; control displaces its oldest. Default: 1024; 1 to 2^24.
 	MaxOutputMessages int
 
-	// MaxMembers bounds how many members the node keeps in its view. In a
-	// cluster that is larger a view of about 96 is enough. Default: 1024; at
-	// least 9.
+	// MaxMembers bounds how many members the node keeps in its view, four
+	// neighbours on each side of the ring among them. In a cluster that is larger
+	// a view of about 96 is enough. Default: 1024; 9 to 2^20.
 	MaxMembers int
 
-	// DataLogSize bounds the messages that are kept for others to catch up
-	// with, in bytes: payloads and 224 bytes for each. The oldest
-	// go first. A message is repaired for as long as some peer retains it.
-	// Default: 256 KiB.
+	// DataLogSize bounds the messages that are kept for others to catch up with,
+	// in bytes: payloads and 224 bytes for each. The oldest go first. A message is
+	// repaired for as long as some peer retains it. Default: 256 KiB; 1 to 2^30.
 	DataLogSize int
 
 	// SkipHistory makes a node that joins do without the messages that its peers
@@ -214,7 +215,7 @@ func originsOf(c *Config) int { return max(4*c.MaxMembers, 8192) }
 // sealing returns how many bytes of a datagram are not for messages.
 func (c *Config) sealing() int {
 	if len(c.Keys) > 0 {
-		return sealedFront + sealedBack
+		return sealedSize
 	}
 	return 0
 }
@@ -230,11 +231,12 @@ func payloadIn(room int) int {
 // The receiver is called with each message that reaches the node, once, and who
 // said it. The payload is valid until it returns. It is called from Receive or Tick
 // (or Join, Leave and Close, if these run at the same time on another goroutine),
-// one call at a time, in the order of arrival, without any lock held: SendData,
-// Leave, Close and everything that only asks are legal inside it; Receive and Run
-// are not. While it runs, the node's loop stands still.
+// one call at a time, in the order of arrival, without any lock held: all methods may
+// be called inside it but Receive and Run. While it runs, the node's loop stands
+// still, and after some seconds other nodes take it for lost until it goes on.
 //
-// Errors: ErrAddress, ErrConfig, or that of the operating system.
+// Errors: ErrAddress if self has no IP address, ErrConfig for a setting out of its
+// range or a nil receiver, or that of the operating system.
 func New(self Address, receiver func(origin NodeID, payload []byte), config Config) (*GossipService, error) {
 	config, err := config.withDefaults()
 	if err != nil {
@@ -265,7 +267,7 @@ func New(self Address, receiver func(origin NodeID, payload []byte), config Conf
 func newService(s socket, receiver func(NodeID, []byte), config Config, clock func() time.Duration, seed [32]byte) *GossipService {
 	g := &GossipService{
 		config: config, receiver: receiver, socket: s, bound: s.LocalAddr(), clock: clock,
-		arrived: make([]byte, config.MaxMessageSize+1), leaving: make([]byte, sealedFront+config.MaxMessageSize),
+		incoming: make([]byte, config.MaxMessageSize+1), outgoing: make([]byte, sealedFront+config.MaxMessageSize),
 		cluster: []byte(config.Cluster), room: config.MaxMessageSize - config.sealing(),
 		rng: rand.New(rand.NewChaCha8(seed)),
 	}
@@ -285,24 +287,23 @@ func newService(s socket, receiver func(NodeID, []byte), config Config, clock fu
 	}, g.log, g.rng)
 	g.useKeys(config.Keys) // checked by withDefaults
 	g.config.Keys = nil
-	g.newsAt = -newsLasts
-	g.beSomebody()
+	g.newIdentity()
 	return g
 }
 
-// beSomebody gives the node a new identity, to which nothing happened yet.
-func (g *GossipService) beSomebody() {
+// newIdentity gives the node a new identity, to which nothing happened yet.
+func (g *GossipService) newIdentity() {
 	g.id = NodeID(g.rng.Uint64() | 1)
-	g.counter, g.directs, g.unheard, g.left, g.founder = 0, 0, 0, false, false
-	g.direct.Reset(0, g.origins.Pool())
+	g.counter, g.directCounter, g.saidAlone, g.left, g.founder = 0, 0, 0, false, false
+	g.directDone.Reset(0, g.origins.Pool())
 	g.roster.Reset(uint64(g.id))
 	g.origins.Keep(uint64(g.id))
-	g.upkeep = upkeep{probes: mostProbes, grewAt: -growing, backAt: -healing}
+	g.upkeep = upkeep{probes: mostProbes, newsAt: -newsLasts, grewAt: -growing, backAt: -healing}
 	g.upkeep.Start(g.now(), g.config.TickInterval, g.rng)
 }
 
 // Stats counts what a node has done and refused since New. All counters only
-// grow, but the last group, which says how things are now.
+// grow, except the last group, which says how things are now.
 type Stats struct {
 	DatagramsIn, DatagramsOut uint64
 	BytesIn, BytesOut         uint64 // without IP and UDP headers
@@ -312,11 +313,12 @@ type Stats struct {
 	Sent      uint64 // messages accepted by SendData
 	Delivered uint64 // messages given to the receiver
 	Repaired  uint64 // of these, brought by comparison rather than by their spread
-	Duplicate uint64 // copies of messages that were here already
+	Duplicate uint64 // copies of messages that were here already, or are the node's own
 	Relayed   uint64 // copies passed on for others
+	Evicted   uint64 // messages that left the log to make room: no peer gets them from here any more
 
 	// Datagrams, or what was left of them, dropped on arrival.
-	DropOversize    uint64 // longer than MaxMessageSize, or Data longer than MaxPayload
+	DropOversize    uint64 // longer than MaxMessageSize, or Data longer than could be passed on
 	DropMalformed   uint64 // ends early or makes no sense
 	DropUnknownType uint64 // of a message type that this version does not know
 	DropTag         uint64 // of another cluster, by the tag in the header
@@ -331,23 +333,23 @@ type Stats struct {
 	DropWelcome   uint64 // Welcome that answers no Hello
 	DropLeave     uint64 // Leave of a member that it did not come from
 	DropMember    uint64 // hearsay not taken: own, unusable, or lost or gone within 60 s
-	DropStranger  uint64 // from a node that has not proved its address, where only a member is believed
+	DropStranger  uint64 // MemberList of a node that has not proved its address
 	DropRecipient uint64 // Direct messages for somebody else
 	DropOrigin    uint64 // Data of one more origin than the table, or for strangers half of it, holds
 	DropAhead     uint64 // Data far ahead of what was heard of its origin, from a source not proven
 
 	// Output not made.
 	DropAmplify   uint64 // answers that would exceed three times what an unproven source sent
-	DropRelay     uint64 // copies not passed on: the data queue was full, or the member silent or not proven
-	DropControl   uint64 // control messages displaced by newer ones in a full queue
-	DropPush      uint64 // repairs left for later because of the budget of bytes
-	GivenUp       uint64 // messages unacknowledged after the last attempt
+	DropRelay     uint64 // copies not queued: no room, or the member silent or not proven; or too long after SetKeys
+	DropControl   uint64 // control messages displaced by newer ones, or refused, in a full queue or share
+	DropPush      uint64 // repairs left for later: beyond the bytes for one datagram, or half of the queue
+	GivenUp       uint64 // messages, Hellos among them, unanswered after the last attempt
 	GaveUpUnseen  uint64 // messages of others given up because nobody retains them, or too much came after them
 	SendErrors    uint64 // errors of the operating system on sending
 	ReceiveErrors uint64 // and on receiving
 
 	MembersLost  uint64 // members taken for lost
-	MembersAgain uint64 // of these, heard again
+	MembersAgain uint64 // members that were lost and heard again
 
 	Members, Lost        int // in the view; lost and probed
 	QueuedControl        int // messages that wait to be sent or acknowledged
@@ -355,7 +357,7 @@ type Stats struct {
 	Origins              int // whose messages are known
 	Retained             int // messages in the log
 	RetainedBytes        int
-	AcksPending, Arrived int // acknowledgements to send; messages that wait for the receiver
+	AcksPending, Arrived int // acknowledgements to send; calls of the receiver and other callbacks to make
 }
 
 // Stats returns what was counted so far.
@@ -366,7 +368,7 @@ func (g *GossipService) Stats() Stats {
 	s.MessagesOut, s.Retries, s.DropControl = out.Messages, out.Retries, out.Dropped
 	s.Members, s.Lost = g.roster.Len(), g.roster.Lost()
 	s.QueuedControl, s.QueuedData = out.Control, out.Data
-	s.Origins, s.Retained, s.RetainedBytes = g.origins.Len(), g.log.Len(), g.log.Bytes()
+	s.Origins, s.Retained, s.RetainedBytes, s.Evicted = g.origins.Len(), g.log.Len(), g.log.Bytes(), g.log.Evicted()
 	s.AcksPending, s.Arrived = out.Acks, g.events.Len()
 	return s
 }

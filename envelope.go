@@ -52,8 +52,8 @@ func (g *GossipService) handle(now time.Duration, from netip.AddrPort, b []byte)
 	if !ok {
 		return
 	}
-	defer func() { in.from = netip.AddrPort{} }()
-	for first := true; len(b) > 0 || first; first = false {
+	defer func() { in.from = netip.AddrPort{} }()           // what is sent later is no answer
+	for first := true; len(b) > 0 || first; first = false { // an empty seal is malformed
 		h, ok := wire.ParseHeader(b)
 		switch {
 		case !ok:
@@ -64,7 +64,7 @@ func (g *GossipService) handle(now time.Duration, from netip.AddrPort, b []byte)
 			return
 		}
 		if first {
-			g.heard(now, in)
+			g.heard(now, in, h, b[wire.HeaderSize:])
 		}
 		n, ok := g.dispatch(now, in, h, b[wire.HeaderSize:])
 		if !ok {
@@ -82,11 +82,12 @@ func (g *GossipService) handle(now time.Duration, from netip.AddrPort, b []byte)
 //	+--------+-------+----------------------+-----+
 const (
 	sealedFront = wire.HeaderSize + seal.NonceSize
-	sealedBack  = seal.Overhead - seal.NonceSize
+	sealedSize  = wire.HeaderSize + seal.Overhead
 )
 
 // open returns the messages in a datagram, which is sealed or in clear. What
 // cannot be opened, or is clear and should not be, is counted and goes no further.
+// Sealed messages have headers of their own inside.
 func (g *GossipService) open(b []byte) (messages []byte, ok bool) {
 	h, ok := wire.ParseHeader(b)
 	switch {
@@ -95,7 +96,7 @@ func (g *GossipService) open(b []byte) (messages []byte, ok bool) {
 	case h.Tag != g.tag:
 		g.stats.DropTag++
 	case h.Type == wire.TypeSealed:
-		if messages, ok = g.ring.Open(b[wire.HeaderSize:], g.additional(b)); ok {
+		if messages, ok = g.ring.Open(b[wire.HeaderSize:], g.additionalData(b)); ok {
 			return messages, true
 		}
 		g.stats.DropSealed++
@@ -107,15 +108,15 @@ func (g *GossipService) open(b []byte) (messages []byte, ok bool) {
 	return nil, false
 }
 
-// additional returns what a sealed datagram is bound to: its header and the cluster.
-func (g *GossipService) additional(datagram []byte) []byte {
-	g.ad = append(append(g.ad[:0], datagram[:wire.HeaderSize]...), g.cluster...)
-	return g.ad
+// additionalData returns what a sealed datagram is bound to: its header and the cluster.
+func (g *GossipService) additionalData(datagram []byte) []byte {
+	g.additional = append(append(g.additional[:0], datagram[:wire.HeaderSize]...), g.cluster...)
+	return g.additional
 }
 
-// longest returns the length of the longest payload that is taken from others.
+// longestPayload returns the length of the longest payload that is taken from others.
 // Where clear text is taken it may come from a node without Keys.
-func (g *GossipService) longest() int {
+func (g *GossipService) longestPayload() int {
 	if g.ring.TakesClear() {
 		return payloadIn(g.config.MaxMessageSize)
 	}
@@ -124,14 +125,14 @@ func (g *GossipService) longest() int {
 
 // pack makes the next datagram of a lane, or none if there is nothing due in it.
 func (g *GossipService) pack(l *outbox.Lane) []byte {
-	messages := g.outbox.Pack(g.leaving[sealedFront:sealedFront], l, g.now(), g.timeout(l.To()))
+	messages := g.outbox.Pack(g.outgoing[sealedFront:sealedFront], l, g.now(), g.timeout(l.To()))
 	if len(messages) == 0 {
 		return nil
 	}
 	datagram := messages
 	if g.ring.Seals() {
-		wire.Header{Type: wire.TypeSealed, Tag: g.tag}.AppendTo(g.leaving[:0])
-		datagram = g.ring.Seal(g.leaving[:sealedFront+len(messages)], wire.HeaderSize, g.additional(g.leaving))
+		wire.Header{Type: wire.TypeSealed, Tag: g.tag}.AppendTo(g.outgoing[:0])
+		datagram = g.ring.Seal(g.outgoing[:sealedFront+len(messages)], wire.HeaderSize, g.additionalData(g.outgoing))
 	}
 	g.stats.DatagramsOut++
 	g.stats.BytesOut += uint64(len(datagram))
@@ -148,17 +149,16 @@ func (g *GossipService) pack(l *outbox.Lane) []byte {
 //	{b, a}               {k, nil}          all seal with it
 //	{b}                  {k}               all forget what was before
 //
-// A key is to be replaced before nodes that seal with it were started 92,000
-// times in all: each start draws the nonces of its next 2^32 datagrams, and up to
-// that number the chance that two of them are the same is less than 1 in 2^32.
+// A key is to be replaced before it was put first 92,000 times in all, by New or
+// SetKeys at any node: each time the nonces of the next 2^32 datagrams are drawn, and
+// up to that number the chance that two of them are the same is less than 1 in 2^32.
 //
 // Errors: ErrConfig for what is not a ring of keys, or if the node was made
 // without Config.Keys ({nil} would do) and so has no room for seals; ErrClosed.
-// It is legal inside a callback.
 func (g *GossipService) SetKeys(keys ...[]byte) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if err := g.may(verbSetKeys); err != nil {
+	if err := g.checkVerb(verbSetKeys); err != nil {
 		return err
 	}
 	if g.room == g.config.MaxMessageSize {
@@ -193,7 +193,7 @@ func (g *GossipService) afford(to netip.AddrPort, size int) bool {
 		return true
 	}
 	if g.ring.Seals() { // it may need a datagram of its own
-		size += sealedFront + sealedBack
+		size += sealedSize
 	}
 	if g.in.credit < size {
 		g.stats.DropAmplify++

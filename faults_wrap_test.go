@@ -21,8 +21,8 @@ const lastNumber = math.MaxUint32
 // hasSaid makes it so that the node has said so many messages, of each kind, and
 // all others have them.
 func (n *simNode) hasSaid(count uint32) {
-	n.counter, n.directs = count, count
-	n.direct.Reset(count, n.origins.Pool())
+	n.counter, n.directCounter = count, count
+	n.directDone.Reset(count, n.origins.Pool())
 	for _, x := range n.c.nodes {
 		o, _, _ := x.origins.Add(uint64(n.id), n.c.net.Now(), 0)
 		o.Seen.Reset(count, x.origins.Pool())
@@ -34,12 +34,12 @@ func (n *simNode) hasSaid(count uint32) {
 // refuses fails unless the node says that its numbers are used, without a trace.
 func (n *simNode) refuses(spread Spread) {
 	n.c.t.Helper()
-	before, counter, directs := n.Stats(), n.counter, n.directs
+	before, counter, directs := n.Stats(), n.counter, n.directCounter
 	err := n.SendData([]byte("one too many"), spread)
 	if !errors.Is(err, ErrState) || !strings.Contains(err.Error(), n.ID().String()) || !strings.Contains(err.Error(), "Leave and Join") {
 		n.c.t.Fatalf("seed %d: with all numbers used SendData returns %v", n.c.seed, err)
 	}
-	if after := n.Stats(); after != before || n.counter != counter || n.directs != directs {
+	if after := n.Stats(); after != before || n.counter != counter || n.directCounter != directs {
 		n.c.t.Fatalf("seed %d: a message that was refused leaves a trace: %+v became %+v", n.c.seed, before, after)
 	}
 }

@@ -22,23 +22,25 @@
 // messages for its recipient as fit. Tick says how long Receive may wait: 0 while
 // anything is still to be sent. The verbs may come in any order and at any pace:
 // time is read from the clock, so a late Tick does late what was due, and a rare
-// Send makes full datagrams. Only a closed node makes them fail; whatever comes
-// from the network, and whatever the operating system refuses in passing, is
-// counted in Stats. Run is this loop for those who want none.
+// Send makes full datagrams. Apart from a Receive inside Receive, they fail only when
+// the node is closed; whatever comes from the network, and whatever the operating
+// system refuses in passing, is counted in Stats. Run is this loop for those who want
+// none.
 //
-// SendData, from any goroutine, queues a message and wakes the loop. It returns
-// ErrQueueFull when the loop does not keep up: let it turn, then try again. The
-// node that says a message does not receive it.
+// SendData, from any goroutine, queues a message and ends the wait in Receive; Wake
+// ends it for anything else. SendData returns ErrQueueFull when the loop does not keep
+// up: let it turn, then try again. The node that says a message does not receive it.
 //
 // # Guarantee
 //
-// A message accepted by SendData is delivered exactly once to every node that is
-// connected for as long as some peer retains it, in any order (or in the origin's,
-// with Config.Ordered); what could not be delivered is counted, never silent. A
-// node that joins receives what its peers retain (or not, with SkipHistory). Each node retains the latest messages, Config.DataLogSize bytes of
-// them. Of each origin a node tells apart the latest 1024 messages; what is
-// missing beyond is given up. A Direct message is for one node only and not
-// repaired by others: it is given up after RetryAttempts.
+// As long as some peer retains it, a message accepted by SendData is delivered exactly
+// once to every other node that is connected, in any order (or in the origin's, with
+// Config.Ordered). A node that joins receives what its peers retain (or not, with
+// SkipHistory). Each node retains the latest messages, Config.DataLogSize bytes of
+// them; so does one that is alone, for whoever joins it. A node that falls more than
+// 1024 messages of one origin behind gives up the older ones. A Direct message is for
+// one node only and not repaired by others: it is given up after RetryAttempts. What
+// left the log, and what was given up, is counted: Stats.Evicted, GaveUpUnseen, GivenUp.
 //
 // Members are found and forgotten on the way, to have somebody to send to. This
 // is no membership service: a node may be missing from Members and still receive
@@ -46,36 +48,32 @@
 //
 // # Concurrency
 //
-// All methods may be called from any goroutine. Callbacks run on the goroutine
-// that calls Receive or another verb, one at a time, without a lock held:
-// everything is legal inside them but Receive and Run. A callback that takes long
-// makes the node slow, and nothing else: what the kernel drops meanwhile is
-// repaired.
+// All methods may be called from any goroutine. Callbacks run on the goroutine that
+// calls Receive or another verb, one at a time, without a lock held: all methods may
+// be called inside them but Receive and Run. While a callback runs the node does not
+// answer. After some seconds its peers take it for lost; they find it again when the
+// callback returns, and what it missed is repaired.
 //
 // # Limits
 //
-// Everything is bounded, and each type documents its bound: payloads by
-// MaxPayload, 480 bytes by default (444 with Keys); queues, view, log and the table of origins by
+// Everything is bounded, and each type documents its bound: payloads by MaxPayload,
+// 480 bytes by default (444 with Keys); queues, view, log and the table of origins by
 // Config; the work of one call and the answer to one datagram by constants. A
 // datagram from a source that has not proved its address is answered with at most
 // three times its bytes.
 //
 // Without Config.Keys messages travel in clear and unauthenticated: whoever can send
-// datagrams to the nodes can say what they like. With them, whoever has a key can.
+// datagrams to the nodes can say what they like. With Keys, only whoever has a key can.
 //
 // # Wire format
 //
-// Big-endian. A datagram holds one or more messages, each with a header and a body
-// that tells its own length; README.md lists the bodies.
+// A datagram holds one or more messages, each with a header and a body that tells its
+// own length, big-endian. README.md describes the bodies.
 //
 //	0        2        4                 8
 //	+--------+--------+-----------------+------ ...
 //	| type   |reserved| sequence number | body
 //	+--------+--------+-----------------+------ ...
-//
-// The types are Hello, Welcome, MemberList, Ack, Data, Status and Leave, and Sealed,
-// whose body is a nonce and the encrypted messages of the whole datagram; reserved is
-// 0, or a 16-bit tag of Config.Cluster.
 package gossip
 
 import (
@@ -139,8 +137,8 @@ func (s Spread) check() error {
 	return nil
 }
 
-// Errors that the caller can act on. All are wrapped with the offending value;
-// test for them by errors.Is.
+// Errors that the caller can act on. What is returned wraps one of them and says more:
+// test by errors.Is.
 var (
 	// ErrState means that the verb is not legal in the state the node is in.
 	ErrState = errors.New("gossip: not legal in this state")
@@ -154,7 +152,8 @@ var (
 	// ErrAddress means that a text is not an address, or that an address
 	// cannot be sent to.
 	ErrAddress = errors.New("gossip: bad address")
-	// ErrConfig means that New was given a setting out of its range.
+	// ErrConfig means that New or SetKeys was given a setting out of its range, or
+	// SendData more than one Spread.
 	ErrConfig = errors.New("gossip: bad configuration")
 )
 
@@ -234,14 +233,14 @@ func (g *GossipService) nameRecipient(e *outbox.Envelope) {
 // sayAgain spreads what was said when the cluster was not found yet, before what
 // others send takes its place in the log.
 func (g *GossipService) sayAgain(now time.Duration) {
-	for e := g.log.From(uint64(g.id), g.unheard); e != nil; e = g.log.Next(e) {
+	for e := g.log.From(uint64(g.id), g.saidAlone); e != nil; e = g.log.Next(e) {
 		if g.outbox.Spare() < g.copies(Broadcast) {
-			g.unheard = e.Counter // goes on at the next Tick
+			g.saidAlone = e.Counter // goes on at the next Tick
 			return
 		}
 		g.publish(now, e, Broadcast)
 	}
-	g.unheard = 0
+	g.saidAlone = 0
 }
 
 // passOn sends a rumor to random members but the one it came from.

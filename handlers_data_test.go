@@ -188,7 +188,7 @@ func TestDirectMessagesStopAtTheWindowOfTheirRecipients(t *testing.T) {
 	}
 	before := s.Stats()
 	s.want(errors.Is(s.SendData([]byte("x"), direct), ErrQueueFull), "1024 behind, a Direct message should be refused")
-	s.want(s.Stats() == before && s.directs == 1024, "the refused message left a trace")
+	s.want(s.Stats() == before && s.directCounter == 1024, "the refused message left a trace")
 	s.want(s.SendData([]byte("x")) == nil, "a Broadcast has numbers of its own")
 	delete(s.polite, peerAddr(10))
 	first := only(s.speak(), wire.TypeData, peerAddr(10))[0]

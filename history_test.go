@@ -137,3 +137,32 @@ func TestSimOrderedCountsWhatTheLogLost(t *testing.T) {
 	got, lost := len(s.got), s.Stats().GaveUpUnseen
 	s.want(got < 11 && uint64(got)+lost >= 10, "of 11 messages %d came and %d are counted as given up", got, lost)
 }
+
+func TestWhatANodeOnItsOwnCannotRetainIsCounted(t *testing.T) {
+	s := newSoloist(t, Config{DataLogSize: 32 << 10})
+	s.want(s.Join() == nil, "Join failed")
+	for range 1000 {
+		s.want(s.SendData(make([]byte, 100)) == nil, "a node on its own refused a message")
+	}
+	st := s.Stats()
+	s.want(st.Evicted > 0 && st.Evicted+uint64(st.Retained) == 1000, "1000 messages were said, but %d are retained and %d evicted", st.Retained, st.Evicted)
+}
+
+func TestTheSmallestDatagramsAreWhatTheConfigurationSays(t *testing.T) {
+	key := [][]byte{make([]byte, 32)}
+	for _, c := range []struct {
+		config Config
+		least  int
+	}{
+		{Config{}, 66}, {Config{Keys: key}, 102},
+		{Config{Cluster: strings.Repeat("x", 20)}, 66}, {Config{Cluster: strings.Repeat("x", 100)}, 146},
+		{Config{Cluster: strings.Repeat("x", 100), Keys: key}, 182},
+	} {
+		for _, size := range []int{c.least - 1, c.least} {
+			c.config.MaxMessageSize = size
+			if _, err := c.config.withDefaults(); (err == nil) != (size == c.least) {
+				t.Errorf("with a name of %d bytes and %d keys MaxMessageSize %d gave %v", len(c.config.Cluster), len(c.config.Keys), size, err)
+			}
+		}
+	}
+}

@@ -79,7 +79,7 @@ const (
 
 // handleData delivers what is new and passes it on as its spread asks.
 func (g *GossipService) handleData(now time.Duration, in *envelopeIn, seq uint32, d wire.Data) {
-	if len(d.Payload) > g.longest() { // nobody could pass it on with an arc
+	if len(d.Payload) > g.longestPayload() { // nobody could pass it on with an arc
 		g.stats.DropOversize++
 		return
 	}
@@ -88,7 +88,7 @@ func (g *GossipService) handleData(now time.Duration, in *envelopeIn, seq uint32
 			g.acknowledgeData(now, in, seq, &d)
 		}
 		g.stats.Duplicate++
-		g.jump(in, d.Counter)
+		g.skipForged(in, d.Counter)
 		return
 	}
 	if to, direct := d.Recipient(); direct && to != uint64(g.id) {
@@ -168,7 +168,7 @@ func (g *GossipService) sequence(now time.Duration, in *envelopeIn, seq uint32, 
 		if direct { // it comes again; who answers becomes a member, even of a full view
 			g.probe(in.from)
 		} else {
-			g.prove(in)
+			g.challenge(in)
 		}
 		return nil, nil
 	}
@@ -196,7 +196,7 @@ func (g *GossipService) sequence(now time.Duration, in *envelopeIn, seq uint32, 
 func (g *GossipService) newOrigin(now time.Duration, in *envelopeIn, id uint64) *versions.Origin {
 	if !in.proven() && g.origins.Len() >= originsOf(&g.config)/2 {
 		g.stats.DropOrigin++
-		g.prove(in)
+		g.challenge(in)
 		return nil
 	}
 	var via uint64
@@ -219,12 +219,12 @@ func (g *GossipService) newOrigin(now time.Duration, in *envelopeIn, id uint64) 
 // what it asks for.
 func (g *GossipService) handleStatus(now time.Duration, in *envelopeIn, seq uint32, s wire.Status) {
 	if !in.proven() {
-		g.prove(in)
+		g.challenge(in)
 		if g.repair.Skipping(now) { // not at a stranger's word
 			return
 		}
 	}
-	room := g.room - wire.StatusOverhead
+	room := g.digestRoom()
 	push := &g.push
 	*push = pusher{g: g, now: now, in: in}
 	var wanted versions.Digest
@@ -242,7 +242,7 @@ func (g *GossipService) handleStatus(now time.Duration, in *envelopeIn, seq uint
 		g.repair.Serve(s.Digest, push)
 	}
 	if wanted.Len() > 0 {
-		g.emitStatus(in.from, wire.Status{Mode: wire.Request, Last: 1<<64 - 1, Digest: wanted}, outbox.NoAnswer)
+		g.emitDigest(in.from, wire.Request, wanted)
 	}
 }
 
@@ -277,16 +277,16 @@ func (g *GossipService) deliverInOrder(o *versions.Origin, unseen uint64) {
 // number gives a message of this node the next number and retains it.
 func (g *GossipService) number(now time.Duration, payload []byte, s Spread) (*datalog.Entry, error) {
 	id, pool := uint64(g.id), g.origins.Pool()
-	if g.counter == 1<<32-1 || g.directs == 1<<32-1 {
+	if g.counter == 1<<32-1 || g.directCounter == 1<<32-1 {
 		return nil, fmt.Errorf("%w: SendData: all numbers of %v are used, Leave and Join", ErrState, g.id)
 	}
 	if s.kind == spreadDirect {
 		// Beyond the recipients' windows it would not be taken for new.
-		if g.direct.Check(g.directs+1) == versions.Ahead {
+		if g.directDone.Check(g.directCounter+1) == versions.Ahead {
 			return nil, fmt.Errorf("%w: a Direct message, %d before the last, is on its way still", ErrQueueFull, versions.Width)
 		}
-		g.directs++
-		return g.log.Detached(id, g.directs, payload, now), nil
+		g.directCounter++
+		return g.log.Detached(id, g.directCounter, payload, now), nil
 	}
 	o, evicted, ok := g.origins.Add(id, now, 0)
 	if !ok {
@@ -296,8 +296,8 @@ func (g *GossipService) number(now time.Duration, payload []byte, s Spread) (*da
 		g.log.Drop(evicted)
 	}
 	g.counter++
-	if g.roster.Len() == 0 && g.state != StateConnected && g.unheard == 0 {
-		g.unheard = g.counter
+	if g.roster.Len() == 0 && g.state != StateConnected && g.saidAlone == 0 {
+		g.saidAlone = g.counter
 	}
 	o.Since = 1
 	o.Seen.Add(g.counter, pool)
@@ -308,9 +308,9 @@ func (g *GossipService) number(now time.Duration, payload []byte, s Spread) (*da
 	return e, nil
 }
 
-// jump makes the next message of this node one that others will take for new,
+// skipForged makes the next message of this node one that others will take for new,
 // after somebody spoke in its name.
-func (g *GossipService) jump(in *envelopeIn, counter uint32) {
+func (g *GossipService) skipForged(in *envelopeIn, counter uint32) {
 	o := g.origins.Get(uint64(g.id))
 	most := uint32(2 * versions.Width)
 	if !in.proven() {

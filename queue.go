@@ -32,6 +32,10 @@ type upkeep struct {
 	recent       bool          // of the comparison: the last was of what was seen lately
 	round        int           // of a node that is alone
 	probes       int           // Hellos to doubtful addresses that are left
+	awake        time.Duration // in which the loop turned: a gap ages by this
+	lookedAt     time.Duration // when gaps were last looked at
+	newsAt       time.Duration // when a message was last new, here or there
+	warnAt       time.Duration // when to log a Hello of another cluster again
 	grewAt       time.Duration // when hearsay last brought a member
 	backAt       time.Duration // when a lost member was last heard again
 	offeredAt    time.Duration // when offer was last done
@@ -41,10 +45,10 @@ type upkeep struct {
 // keepUp does the duties whose time has come.
 func (g *GossipService) keepUp(now time.Duration) {
 	u, c := &g.upkeep, &g.config
-	if g.unheard > 0 && g.roster.Len() > 0 {
+	if g.saidAlone > 0 && g.roster.Len() > 0 {
 		g.sayAgain(now)
 	}
-	fast := now-g.newsAt < newsLasts
+	fast := now-u.newsAt < newsLasts
 	pause, most := c.TickInterval, exchanged
 	if now-u.grewAt < growing {
 		pause, most = g.comparePause(), g.room/wire.MinMemberSize
@@ -55,8 +59,8 @@ func (g *GossipService) keepUp(now time.Duration) {
 			g.body = nil
 		}
 		u.probes = mostProbes
-		g.awake += min(now-g.lookedAt, 2*c.TickInterval)
-		g.lookedAt = now
+		u.awake += min(now-u.lookedAt, 2*c.TickInterval)
+		u.lookedAt = now
 		g.askForMissing(now)
 		g.giveUpStuck()
 		u.turn++
@@ -115,19 +119,19 @@ func (g *GossipService) compare(now time.Duration, m *view.Member) {
 		return // it would bring what is to be skipped
 	}
 	if g.upkeep.recent = !g.upkeep.recent; g.upkeep.recent {
-		if digest := g.repair.Recent(now, g.room-wire.StatusOverhead); digest.Len() > 0 {
-			g.emitOffer(m.Addr, digest)
+		if digest := g.repair.Recent(now, g.digestRoom()); digest.Len() > 0 {
+			g.emitDigest(m.Addr, wire.Offer, digest)
 			return
 		}
 	}
-	digest, first, last := g.repair.Page(now, g.room-wire.StatusOverhead)
+	digest, first, last := g.repair.Page(now, g.digestRoom())
 	g.emitStatus(m.Addr, wire.Status{Mode: wire.Full, First: first, Last: last, Digest: digest}, g.config.RetryAttempts)
 }
 
 // compareOften begins or prolongs the time in which what was seen is compared
 // with random members, for there may be news.
 func (g *GossipService) compareOften(now time.Duration) {
-	g.newsAt = now
+	g.upkeep.newsAt = now
 	g.upkeep.Compare.Resume(now, g.comparePause(), g.rng)
 }
 
@@ -163,25 +167,21 @@ func (g *GossipService) isNews(now time.Duration, e *datalog.Entry, repaired boo
 // offer offers what is new to a random member.
 func (g *GossipService) offer(now time.Duration) {
 	g.upkeep.offeredAt = now
-	digest := g.repair.Offer(&g.upkeep.news, g.room-wire.StatusOverhead)
+	digest := g.repair.Offer(&g.upkeep.news, g.digestRoom())
 	if m := g.anybody(now); m != nil {
-		g.emitOffer(m.Addr, digest)
+		g.emitDigest(m.Addr, wire.Offer, digest)
 	}
-}
-
-func (g *GossipService) emitOffer(to netip.AddrPort, digest versions.Digest) {
-	g.emitStatus(to, wire.Status{Mode: wire.Offer, Last: 1<<64 - 1, Digest: digest}, outbox.NoAnswer)
 }
 
 // heal offers what came by repair to the successor, the predecessor and two
 // more members that are near.
 func (g *GossipService) heal(now time.Duration) {
 	g.upkeep.healAt = now
-	digest := g.repair.Offer(&g.upkeep.healed, g.room-wire.StatusOverhead)
+	digest := g.repair.Offer(&g.upkeep.healed, g.digestRoom())
 	g.members = g.roster.Nearest(g.members[:0], uint64(g.id), 2*view.Near)
 	for i, m := range g.members {
 		if i < 2 || g.rng.IntN(len(g.members)-2) < 2 {
-			g.emitOffer(m.Addr, digest)
+			g.emitDigest(m.Addr, wire.Offer, digest)
 		}
 	}
 }
@@ -189,13 +189,18 @@ func (g *GossipService) heal(now time.Duration) {
 // askForMissing asks a random member for what has been missing for a while: the
 // pages may take long to come round to it.
 func (g *GossipService) askForMissing(now time.Duration) {
-	missing := g.repair.Missing(g.awake, askAfter, g.room-wire.StatusOverhead)
+	missing := g.repair.Missing(g.upkeep.awake, askAfter, g.digestRoom())
 	if missing.Len() == 0 {
 		return
 	}
 	if m := g.anybody(now); m != nil {
-		g.emitStatus(m.Addr, wire.Status{Mode: wire.Request, Last: 1<<64 - 1, Digest: missing}, outbox.NoAnswer)
+		g.emitDigest(m.Addr, wire.Request, missing)
 	}
+}
+
+// emitDigest sends an offer or a request.
+func (g *GossipService) emitDigest(to netip.AddrPort, mode wire.Mode, digest versions.Digest) {
+	g.emitStatus(to, wire.Status{Mode: mode, Last: wire.LastOrigin, Digest: digest}, outbox.NoAnswer)
 }
 
 // emitStatus sends a Status. Only a full one is acknowledged, the others take NoAnswer.
@@ -203,6 +208,9 @@ func (g *GossipService) emitStatus(to netip.AddrPort, s wire.Status, attempts in
 	g.body = s.AppendTo(g.body[:0])
 	g.emit(to, wire.TypeStatus, attempts)
 }
+
+// digestRoom returns how many bytes of a Status there are for its digest.
+func (g *GossipService) digestRoom() int { return g.room - wire.StatusOverhead }
 
 // giveUp gives up what is missing of an origin up to floor.
 func (g *GossipService) giveUp(o *versions.Origin, floor uint32) {
@@ -222,7 +230,7 @@ func (g *GossipService) giveUpStuck() {
 	if g.config.Ordered {
 		patience = g.config.OrderedWait
 	}
-	for o := range g.repair.Stuck(g.awake, patience) {
+	for o := range g.repair.Stuck(g.upkeep.awake, patience) {
 		g.giveUp(o, o.StuckUpTo())
 	}
 }
@@ -272,7 +280,7 @@ func (g *GossipService) measure(now time.Duration, m *view.Member, e *outbox.Env
 // finish drops an envelope that was answered or given up.
 func (g *GossipService) finish(e *outbox.Envelope) {
 	if e.IsData() && e.Flags&wire.FlagDirect != 0 {
-		g.direct.Add(e.Entry.Counter, g.origins.Pool())
+		g.directDone.Add(e.Entry.Counter, g.origins.Pool())
 	}
 	g.outbox.Drop(e)
 }
@@ -325,7 +333,7 @@ func (g *GossipService) hint(e *outbox.Envelope) {
 		return
 	}
 	g.hints.Add(e.Entry.Origin, e.Entry.Counter)
-	g.emitOffer(e.To(), g.repair.Offer(&g.hints, g.room-wire.StatusOverhead))
+	g.emitDigest(e.To(), wire.Offer, g.repair.Offer(&g.hints, g.digestRoom()))
 }
 
 // clearLane takes everything to an address that is not a member's any more out

@@ -19,7 +19,7 @@ type captured struct {
 
 // hearAgain makes a node handle a recorded datagram as if it came from there now.
 func (n *simNode) hearAgain(from netip.AddrPort, b []byte) {
-	n.take(from, slices.Clone(b), nil)
+	n.handleReceived(from, slices.Clone(b), nil)
 	n.wakeAt(n.c.net.Now())
 }
 

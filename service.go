@@ -43,9 +43,9 @@ type socket interface {
 	Close() error
 }
 
-// GossipService is one node of a cluster. It is made by New. All its methods may
-// be called from any goroutine, and those that say so also from inside a callback;
-// none starts a goroutine.
+// GossipService is one node of a cluster. It is made by New. All its methods may be
+// called from any goroutine, and all but Receive and Run from inside a callback.
+// None starts a goroutine, but the end of a context wakes Run by one of its own.
 type GossipService struct {
 	config   Config
 	receiver func(origin NodeID, payload []byte)
@@ -56,52 +56,53 @@ type GossipService struct {
 
 	receiving sync.Mutex // held by the one Receive
 	waiting   atomic.Bool
-	arrived   []byte     // for the one Receive
+	incoming  []byte     // for the one Receive
 	sending   sync.Mutex // held by the one Send
-	leaving   []byte     // for the one Send; messages begin at sealedFront
+	outgoing  []byte     // for the one Send; messages begin at sealedFront
 
-	mu       sync.Mutex // guards all below; never held while waiting or in a callback
-	rng      *rand.Rand
-	last     time.Duration
-	id       NodeID
-	state    State
-	left     bool           // of its own will
-	founder  bool           // a seed on its own stays connected
-	observed netip.AddrPort // where others see this node
-	counter  uint32         // of the node's last message
-	direct   versions.Window
-	directs  uint32 // counter of the last Direct one
-	stats    Stats
-	rtt      view.RTT // of all members together, for one that is not known yet
+	mu    sync.Mutex // guards all below; never held while waiting or in a callback
+	rng   *rand.Rand
+	last  time.Duration // of the clock
+	stats Stats
+
+	id            NodeID
+	state         State
+	left          bool           // of its own will
+	founder       bool           // a seed on its own stays connected
+	observed      netip.AddrPort // where others see this node
+	counter       uint32         // of the node's last message
+	saidAlone     uint32         // first of those said before the cluster was found; 0: none
+	directCounter uint32         // of the last Direct one
+	directDone    versions.Window
 
 	roster  *view.Roster
 	origins *versions.Table
 	log     *datalog.Log
 	repair  *repair.Desk
 	outbox  *outbox.Outbox
+	rtt     view.RTT // of all members together, for one that is not known yet
 	upkeep  upkeep
 	events  fifo.Queue[event] // at most mostEvents, what one Receive adds, and changes of state
 	calling bool              // a callback runs
 
-	in        envelopeIn // being handled; with no source, none is
-	warnAt    time.Duration
-	newsAt    time.Duration // when a message was last new here, or there
-	lookedAt  time.Duration // when gaps were last looked at
-	awake     time.Duration // time in which the loop turned: a gap ages by this
-	unheard   uint32        // first of the messages that were said before the cluster was found; 0: none
-	body      []byte        // space to work in, as are the following
-	members   []*view.Member
-	delegates []view.Delegate
-	contacts  []netip.AddrPort
-	list      wire.MemberList
-	hints     repair.News
-	cluster   []byte // Config.Cluster
-	tag       uint16 // made of it, in each header
-	room      int    // bytes of messages in a datagram, sealed or not
-	full      error  // ErrQueueFull, made once: a busy caller may see it often
-	ring      *seal.Ring
-	ad        []byte // additional data of a sealed datagram
-	push      pusher
+	// Made once, of Config; only the ring changes.
+	cluster []byte
+	tag     uint16 // in each header
+	room    int    // bytes of messages in a datagram, sealed or not
+	full    error  // ErrQueueFull: a busy caller may see it often
+	ring    *seal.Ring
+
+	in envelopeIn // being handled; with no source, none is
+
+	// Space to work in, kept so that nothing is allocated for a message.
+	body       []byte
+	additional []byte
+	members    []*view.Member
+	delegates  []view.Delegate
+	contacts   []netip.AddrPort
+	list       wire.MemberList
+	hints      repair.News
+	push       pusher
 }
 
 // Join makes the node a member of the cluster that the seeds belong to. It
@@ -110,34 +111,26 @@ type GossipService struct {
 // on asking by itself. The seeds stand: whenever members are missing they are
 // asked again. Join may be called again at any time, also to add seeds, and also
 // after Leave, as a new node with a new ID. Without seeds the node is one itself,
-// CONNECTED at once. Its own address among them is ignored.
+// CONNECTED at once, and stays so when it is alone. Its own address among them is
+// ignored.
 //
 // Errors: ErrAddress if a seed cannot be sent to or there are more than
 // MaxMembers, and then nothing was changed; ErrClosed.
 func (g *GossipService) Join(seeds ...Address) error {
 	g.mu.Lock()
-	defer g.leave()
-	if err := g.may(verbJoin); err != nil {
+	defer g.unlock()
+	if err := g.checkVerb(verbJoin); err != nil {
 		return err
 	}
-	count := g.roster.Seeds()
-	for _, s := range seeds {
-		if !reachable(s.ap) {
-			return fmt.Errorf("%w: seed %q, which is not the address of one node", ErrAddress, s)
-		}
-		if !g.roster.IsSeed(s.ap) {
-			count++
-		}
-	}
-	if count > g.config.MaxMembers {
-		return fmt.Errorf("%w: %d seeds are more than MaxMembers, %d", ErrAddress, count, g.config.MaxMembers)
+	if err := g.checkSeeds(seeds); err != nil {
+		return err
 	}
 	now := g.now()
 	if g.config.SkipHistory && !g.active() {
 		g.repair.SkipHistory(now + skipsFor)
 	}
 	if g.left {
-		g.beSomebody()
+		g.newIdentity()
 	}
 	others := 0
 	for _, s := range seeds {
@@ -163,7 +156,8 @@ func (g *GossipService) Join(seeds ...Address) error {
 // then handles it and those that are there already, 64 at most, and calls the
 // receiver for what they brought. It returns how many datagrams it handled.
 // It returns early after Wake, when output waits to be sent, and when the socket
-// reports a passing error, which is counted.
+// reports a passing error, which is counted. While another goroutine's callback keeps
+// 4096 messages waiting it reads nothing, and sleeps for 10 ms at most.
 //
 // One goroutine at a time may be in Receive: a second call meanwhile, also from a
 // callback that it makes, is ErrState. After Close it returns ErrClosed, also if
@@ -176,7 +170,7 @@ func (g *GossipService) Receive(maxWait time.Duration) (handled int, err error) 
 	defer g.drain()
 	g.waiting.Store(true)
 	g.mu.Lock()
-	err = g.may(verbReceive)
+	err = g.checkVerb(verbReceive)
 	if g.outbox.Pending() || g.events.Len() > 0 && !g.calling {
 		maxWait = 0
 	}
@@ -190,7 +184,7 @@ func (g *GossipService) Receive(maxWait time.Duration) (handled int, err error) 
 		return 0, err
 	}
 	for handled < receiveBurst {
-		n, from, err := g.socket.Receive(g.arrived, maxWait)
+		n, from, err := g.socket.Receive(g.incoming, maxWait)
 		g.waiting.Store(false)
 		if errors.Is(err, net.ErrClosed) {
 			return handled, fmt.Errorf("%w: Receive", ErrClosed)
@@ -198,7 +192,7 @@ func (g *GossipService) Receive(maxWait time.Duration) (handled int, err error) 
 		if err == transport.ErrNothing {
 			break
 		}
-		if !g.take(from, g.arrived[:n], err) {
+		if !g.handleReceived(from, g.incoming[:n], err) {
 			break
 		}
 		handled++
@@ -207,8 +201,8 @@ func (g *GossipService) Receive(maxWait time.Duration) (handled int, err error) 
 	return handled, nil
 }
 
-// take handles what the socket gave, and reports whether that was a datagram.
-func (g *GossipService) take(from netip.AddrPort, b []byte, err error) bool {
+// handleReceived handles what the socket gave, and reports whether that was a datagram.
+func (g *GossipService) handleReceived(from netip.AddrPort, b []byte, err error) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if err != nil {
@@ -227,7 +221,7 @@ func (g *GossipService) Send() (datagrams int, err error) {
 	defer g.sending.Unlock()
 	for datagrams < sendBurst {
 		g.mu.Lock()
-		if err = g.may(verbSend); err != nil {
+		if err = g.checkVerb(verbSend); err != nil {
 			g.mu.Unlock()
 			return datagrams, err
 		}
@@ -258,7 +252,7 @@ func (g *GossipService) Send() (datagrams int, err error) {
 // ErrClosed.
 func (g *GossipService) Tick() (next time.Duration, err error) {
 	g.mu.Lock()
-	if err := g.may(verbTick); err != nil {
+	if err := g.checkVerb(verbTick); err != nil {
 		g.mu.Unlock()
 		return 0, err
 	}
@@ -292,13 +286,17 @@ func (g *GossipService) Tick() (next time.Duration, err error) {
 // the Spread says, by default Config.Spread. It only queues. The node's own
 // receiver is not called.
 //
-// Errors, all without any trace: ErrTooLarge, ErrQueueFull, ErrAddress for a
-// Direct to an address that cannot be sent to, ErrState before Join and after
-// Leave, ErrClosed. It is legal inside a callback.
+// Before the first member is found the node keeps what it says, as much as it
+// retains of messages anyway, and spreads it then.
+//
+// An error changes nothing: ErrTooLarge; ErrQueueFull, also while the Direct message
+// 1024 before is still on its way; ErrAddress for a Direct to an address that cannot
+// be sent to; ErrConfig for more than one Spread; ErrState before Join, after Leave,
+// and when the 2^32 numbers of this ID are used up; ErrClosed.
 func (g *GossipService) SendData(payload []byte, spread ...Spread) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if err := g.may(verbSendData); err != nil {
+	if err := g.checkVerb(verbSendData); err != nil {
 		return err
 	}
 	s, err := g.config.choose(spread)
@@ -327,13 +325,14 @@ func (g *GossipService) SendData(payload []byte, spread ...Spread) error {
 }
 
 // Leave says goodbye to all members and forgets them, and the seeds: nothing goes out
-// after it but the goodbye, which the next Send sends, and what comes in is dropped. What
-// was queued is dropped too. The node is DISCONNECTED; Join makes it a new one.
-// Errors: ErrState before Join; ErrClosed. It is legal inside a callback.
+// after it but the goodbye, which the next Send sends, and what comes in is dropped.
+// What was queued is dropped too: to have it sent and acknowledged, let the loop turn
+// until Stats().QueuedData is 0 before. The node is DISCONNECTED; Join makes it a new
+// one. Errors: ErrState before Join; ErrClosed.
 func (g *GossipService) Leave() error {
 	g.mu.Lock()
-	defer g.leave()
-	if err := g.may(verbLeave); err != nil || g.left {
+	defer g.unlock()
+	if err := g.checkVerb(verbLeave); err != nil || g.left {
 		return err
 	}
 	g.outbox.Clear()
@@ -351,10 +350,10 @@ func (g *GossipService) Leave() error {
 // Close ends the node at once, without a goodbye, and closes its socket: the
 // state is DESTROYED, and all other verbs return ErrClosed, also a Receive that
 // is waiting. Messages that arrived and were not yet handed to the receiver
-// are dropped. A second Close returns nil. It is legal inside a callback.
+// are dropped. A second Close returns nil.
 func (g *GossipService) Close() error {
 	g.mu.Lock()
-	defer g.leave()
+	defer g.unlock()
 	if g.state == StateDestroyed {
 		return nil
 	}
@@ -386,7 +385,9 @@ func (g *GossipService) Wake() { g.socket.Wake() }
 
 // SyscallConn returns the socket's raw connection, for a caller that waits by
 // its own poller: when it is readable call Receive(0). Only its Control method
-// is meant to be used. It fails for a Conn that has none.
+// is meant to be used. Wake and SendData do not end the wait of such a poller: what
+// another goroutine says goes out at the next turn unless the caller ends the wait by
+// means of its own. It fails for a Conn that has none.
 func (g *GossipService) SyscallConn() (syscall.RawConn, error) {
 	if g.State() == StateDestroyed {
 		return nil, fmt.Errorf("%w: SyscallConn", ErrClosed)
@@ -412,8 +413,8 @@ func (g *GossipService) wake() {
 	}
 }
 
-// leave unlocks and makes the calls that became due.
-func (g *GossipService) leave() {
+// unlock unlocks and makes the calls that became due.
+func (g *GossipService) unlock() {
 	g.mu.Unlock()
 	g.drain()
 }

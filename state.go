@@ -2,7 +2,6 @@ package gossip
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -16,6 +15,8 @@ import (
 
 // State says how far a node is with its cluster.
 //
+//	     .------------------ Join as a seed itself ---.
+//	     |                                             v
 //	INITIALIZED --Join--> JOINING --a seed answers--> CONNECTED
 //	     |                   |                         |    ^
 //	     |               none answers      Leave, or the    a seed or a lost
@@ -52,7 +53,6 @@ type column uint8
 
 const (
 	columnLeft   = column(StateDestroyed) + 1
-	columns      = columnLeft + 1
 	initialized  = 1 << StateInitialized
 	joining      = 1 << StateJoining
 	connected    = 1 << StateConnected
@@ -63,7 +63,7 @@ const (
 )
 
 // messageLegal says in which states a message is handled. In the others it is
-// counted and dropped; after Leave not even that far is it read.
+// counted and dropped. After Leave datagrams are dropped unread.
 var messageLegal = [...]uint8{
 	wire.TypeHello:      joining | among,
 	wire.TypeWelcome:    joining | among,
@@ -108,13 +108,17 @@ func (g *GossipService) column() column {
 	return column(g.state)
 }
 
-// may returns the error of calling a verb now, if it is one.
-func (g *GossipService) may(v verb) error {
+// checkVerb returns the error of calling a verb now, if it is one.
+func (g *GossipService) checkVerb(v verb) error {
 	switch {
 	case g.state == StateDestroyed:
 		return fmt.Errorf("%w: %s", ErrClosed, verbNames[v])
 	case verbLegal[v]&(1<<g.column()) == 0:
-		return fmt.Errorf("%w: %s in %v", ErrState, verbNames[v], g.state)
+		when := g.state.String()
+		if g.left {
+			when += ", after Leave"
+		}
+		return fmt.Errorf("%w: %s in %s", ErrState, verbNames[v], when)
 	}
 	return nil
 }
@@ -126,9 +130,16 @@ func (g *GossipService) State() State {
 	return g.state
 }
 
-// heard notes that a member is alive. One that was lost is back.
-func (g *GossipService) heard(now time.Duration, in *envelopeIn) {
-	m, again := g.roster.Heard(in.from, now)
+// heard notes that a member is alive, by a datagram that begins with this message.
+// One that was lost is back, unless it says Hello as another node, which took its place.
+func (g *GossipService) heard(now time.Duration, in *envelopeIn, h wire.Header, b []byte) {
+	var claimed uint64
+	if h.Type == wire.TypeHello {
+		if m, _, ok := wire.ParseHello(b); ok {
+			claimed = m.From.ID
+		}
+	}
+	m, again := g.roster.Heard(in.from, claimed, now)
 	if in.member = m; again {
 		g.stats.MembersAgain++
 		g.inform(slog.LevelInfo, "gossip: member is back", "member", NodeID(m.ID), "address", m.Addr)
@@ -146,11 +157,11 @@ func (g *GossipService) lose(now time.Duration, m *view.Member) {
 	g.inform(slog.LevelInfo, "gossip: member lost", "member", NodeID(m.ID), "address", m.Addr)
 	g.roster.Lose(m, now)
 	g.clearLane(now, m.Addr)
-	g.alone(now)
+	g.disconnectIfAlone(now)
 }
 
-// alone makes a node without members DISCONNECTED, unless it is a seed on its own.
-func (g *GossipService) alone(now time.Duration) {
+// disconnectIfAlone makes a node without members DISCONNECTED, unless it is a seed on its own.
+func (g *GossipService) disconnectIfAlone(now time.Duration) {
 	if g.roster.Len() == 0 && g.state == StateConnected && !g.founder {
 		g.disconnect(now)
 	}
@@ -180,20 +191,19 @@ func (g *GossipService) setState(s State) {
 	g.state = s
 }
 
-// handleHello answers a Hello without a valid token with a token, and takes in
-// one that has it: it is reached where it says it is. No state is kept for the
-// first.
+// handleHello answers a Hello without a valid token by a token, for which no state is
+// kept. One with a valid token proves its source: that node becomes a member.
 func (g *GossipService) handleHello(now time.Duration, in *envelopeIn, seq uint32, m wire.Hello) {
 	if string(m.Cluster) != g.config.Cluster {
 		g.stats.DropCluster++
-		if now >= g.warnAt {
-			g.warnAt = now + time.Minute
+		if now >= g.upkeep.warnAt {
+			g.upkeep.warnAt = now + time.Minute
 			g.inform(slog.LevelWarn, "gossip: Hello of another cluster", "cluster", string(m.Cluster), "address", in.from)
 		}
 		return
 	}
 	if m.From.ID == uint64(g.id) {
-		g.metMyself(now, seq)
+		g.handleOwnHello(now, seq)
 		return
 	}
 	if !g.tokens.Valid(m.Token, in.from, now) {
@@ -213,8 +223,8 @@ func (g *GossipService) handleHello(now time.Duration, in *envelopeIn, seq uint3
 	}
 }
 
-// metMyself handles the node's own Hello: one of its seeds is itself.
-func (g *GossipService) metMyself(now time.Duration, seq uint32) {
+// handleOwnHello handles the node's own Hello: one of its seeds is itself.
+func (g *GossipService) handleOwnHello(now time.Duration, seq uint32) {
 	e := g.outbox.Find(seq)
 	if e == nil || e.Kind != wire.TypeHello {
 		g.stats.DropMember++
@@ -242,7 +252,7 @@ func (g *GossipService) handleWelcome(now time.Duration, in *envelopeIn, w wire.
 		return
 	}
 	in.proved = true // it names what was sent to e.To(), wherever it comes from
-	at, asked, newcomer := e.To(), binary.BigEndian.Uint64(e.Body[2:]) == 0, e.Newcomer
+	at, asked, newcomer := e.To(), wire.AsksForToken(e.Body), e.Newcomer
 	if m := g.roster.Get(w.From.ID); m != nil && m.Proven && m.Addr != at && !m.Says(at) {
 		// One node at two addresses, one that moved, or a liar: the member stays
 		// where it is until it is lost there, or says itself that it is here.
@@ -285,7 +295,7 @@ func (g *GossipService) handleMemberList(now time.Duration, in *envelopeIn, seq 
 	full := in.member == nil && g.roster.Len() >= g.config.MaxMembers
 	if !in.proven() {
 		g.stats.DropStranger++
-		g.prove(in)
+		g.challenge(in)
 		if !full {
 			return
 		}
@@ -327,7 +337,7 @@ func (g *GossipService) handleLeave(now time.Duration, in *envelopeIn, id uint64
 	to := in.member.Addr
 	in.member = nil
 	g.clearLane(now, to)
-	g.alone(now)
+	g.disconnectIfAlone(now)
 }
 
 // inform queues a record for the Logger, which is called like the other

@@ -73,7 +73,7 @@ func (s *soloist) effects() string {
 	q := s.outbox.Stats()
 	return fmt.Sprint(s.state, s.roster.Len(), s.roster.Seeds(), s.roster.Lost(), s.roster.HasNews(),
 		q.Control, q.Data, q.Hellos, q.Acks, q.Recipients, s.outbox.Pending(),
-		s.origins.Len(), s.log.Len(), s.events.Len(), s.observed, s.upkeep.probes, s.newsAt, len(s.got), len(s.states))
+		s.origins.Len(), s.log.Len(), s.events.Len(), s.observed, s.upkeep.probes, s.upkeep.newsAt, len(s.got), len(s.states))
 }
 
 func TestWhichMessageIsHandledInWhichState(t *testing.T) {

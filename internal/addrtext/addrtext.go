@@ -1,4 +1,4 @@
-// Package addrtext reads addresses written as text, strictly: each address has one
+// Package addrtext reads and writes addresses as text, strictly: each address has one
 // way to be written in each form, and errors say what is wrong without repeating
 // the text.
 package addrtext
@@ -37,9 +37,8 @@ var (
 )
 
 // ParseHostPort reads 192.0.2.1:7070, [2001:db8::1]:7070 or, with a zone,
-// [fe80::1%eth0]:7070. It does not use
-// netip.ParseAddrPort, whose errors repeat the whole text and which accepts
-// leading zeros in the port and any bytes in the zone.
+// [fe80::1%eth0]:7070. It does not use netip.ParseAddrPort, whose errors repeat the
+// whole text and which accepts leading zeros in the port and any bytes in the zone.
 func ParseHostPort(s string) (netip.AddrPort, error) {
 	host, port, bracketed, err := splitHostPort(s)
 	if err != nil {
@@ -208,4 +207,17 @@ func parsePort(s string) (uint16, error) {
 		return 0, ErrPort
 	}
 	return uint16(n), nil
+}
+
+// FormatMultiaddr writes a valid address as /ip4/…/udp/…, /ip6/…/udp/… or, with a
+// zone, /ip6zone/…/ip6/…/udp/….
+func FormatMultiaddr(a netip.AddrPort) string {
+	ip, prefix := a.Addr(), "/ip4/"
+	if ip.Is6() {
+		prefix = "/ip6/"
+		if zone := ip.Zone(); zone != "" {
+			prefix = "/ip6zone/" + zone + prefix
+		}
+	}
+	return prefix + ip.WithZone("").String() + "/udp/" + strconv.Itoa(int(a.Port()))
 }

@@ -2,6 +2,7 @@ package versions
 
 import (
 	"encoding/binary"
+	"math"
 	"sort"
 	"time"
 )
@@ -144,7 +145,7 @@ func (d *Digest) AddPage(t *Table, first uint64, room int, now, age time.Duratio
 			return o.ID - 1
 		}
 	}
-	return 1<<64 - 1
+	return math.MaxUint64
 }
 
 // Covers reports whether c is at most floor or in one of the ascending runs.

@@ -115,15 +115,19 @@ func (r *Roster) Lost() (n int) {
 	return n
 }
 
-// Heard records that something came from addr itself. A lost member is back by
-// it: again reports that. Unknown addresses give nil.
-func (r *Roster) Heard(addr netip.AddrPort, now time.Duration) (m *Member, again bool) {
+// Heard records that something came from addr itself, from who claims to be a node if
+// that is not 0. A lost member is back by it, unless another claims its address: again
+// reports that. Unknown addresses give nil.
+func (r *Roster) Heard(addr netip.AddrPort, claimed uint64, now time.Duration) (m *Member, again bool) {
 	if m = r.ByAddr(addr); m == nil {
 		i := r.contact(addr)
 		if i < 0 || r.contacts[i].id == 0 || r.Get(r.contacts[i].id) != nil {
 			return nil, false
 		}
 		id := r.contacts[i].id
+		if claimed != 0 && claimed != id {
+			return nil, false
+		}
 		r.found(id, addr)
 		if m = r.insert(id, addr, false); m == nil {
 			return nil, false

@@ -123,10 +123,13 @@ func TestTheLostAreProbedAndComeBack(t *testing.T) {
 	if p := r.Probes(nil, true, now); !slices.Equal(p, []netip.AddrPort{host(2)}) {
 		t.Fatalf("the lost should be probed, not %v", p)
 	}
-	if m, again := r.Heard(host(7), now); m != nil || again {
+	if m, again := r.Heard(host(7), 0, now); m != nil || again {
 		t.Fatalf("nobody is known at %v, but %v is", host(7), m)
 	}
-	m, again := r.Heard(host(2), now+9)
+	if m, again := r.Heard(host(2), 99, now); m != nil || again {
+		t.Fatalf("another node took the address of 2, but %v is back", m)
+	}
+	m, again := r.Heard(host(2), 0, now+9)
 	if m == nil || !again || m.ID != 2 || m.Addr != host(2) || m.Heard != now+9 || r.Get(2) != m || r.Lost() != 0 {
 		t.Fatalf("2 was heard and should be back, but got %v, %v, and %d are lost", m, again, r.Lost())
 	}
@@ -135,7 +138,7 @@ func TestTheLostAreProbedAndComeBack(t *testing.T) {
 		t.Fatalf("that 2 is back should be passed on twice, but told are %v", ids)
 	}
 	m.SuspectUntil = now + time.Hour
-	if same, again := r.Heard(host(2), now+10); same != m || again || m.Suspect(now) || m.Heard != now+10 {
+	if same, again := r.Heard(host(2), 0, now+10); same != m || again || m.Suspect(now) || m.Heard != now+10 {
 		t.Fatalf("2 is back already and now no more suspect, but got %v, %v", same, again)
 	}
 	if p := r.Probes(nil, true, now); len(p) != 0 {
@@ -152,7 +155,7 @@ func TestWhoIsBackAtAnotherAddressIsNotLostAtTheOld(t *testing.T) {
 		t.Fatalf("2 proved where it is now, but %d are lost and %v are probed", r.Lost(), p)
 	}
 	r.Depart(r.Get(2), now)
-	if m, again := r.Heard(host(2), now); m != nil || again {
+	if m, again := r.Heard(host(2), 0, now); m != nil || again {
 		t.Fatalf("2 has left, yet something from where it was before brings it back: %v, %v", m, again)
 	}
 }
@@ -232,8 +235,8 @@ func TestSeedsAreFewAndStandForEver(t *testing.T) {
 	if !r.AddSeed(host(60)) || r.Seeds() != least || r.Lost() != 2 {
 		t.Fatalf("a lost member's address may be a seed too, but there are %d seeds and %d lost", r.Seeds(), r.Lost())
 	}
-	r.Heard(host(60), now)
-	r.Heard(host(1), now)
+	r.Heard(host(60), 0, now)
+	r.Heard(host(1), 0, now)
 	if r.Seeds() != least || r.Lost() != 0 || r.Len() != 2 {
 		t.Fatalf("both are back, and their addresses still seeds: %d seeds, %d lost, %d members", r.Seeds(), r.Lost(), r.Len())
 	}
@@ -269,7 +272,7 @@ func TestTheOldestLostIsForgotten(t *testing.T) {
 			}
 			if rng.IntN(4) == 0 {
 				k := rng.IntN(len(lost))
-				if _, again := r.Heard(host(lost[k]), now); !again {
+				if _, again := r.Heard(host(lost[k]), 0, now); !again {
 					t.Fatalf("seed %d: %d should be among the lost %v", seed, lost[k], lost)
 				}
 				r.Depart(r.ByAddr(host(lost[k])), now)
@@ -280,7 +283,7 @@ func TestTheOldestLostIsForgotten(t *testing.T) {
 			}
 		}
 		for i := range 40 {
-			if _, again := r.Heard(host(i), now); again != slices.Contains(lost, i) {
+			if _, again := r.Heard(host(i), 0, now); again != slices.Contains(lost, i) {
 				t.Fatalf("seed %d: of those lost %v are still to be known, but %d came back: %v", seed, lost, i, again)
 			}
 		}

@@ -74,11 +74,14 @@ func parseAddr(b []byte) (a netip.AddrPort, n int, ok bool) {
 //	| 2       | 8     | 11..27 | 1      |      |
 //	+---------+-------+--------+--------+------+
 type Hello struct {
-	Version uint16
-	Token   uint64
+	Version uint16 // for later versions to tell; nothing depends on it yet
+	Token   uint64 // 0 asks for one
 	From    Member
 	Cluster []byte // at most 255 bytes of UTF-8
 }
+
+// AsksForToken reports whether the Hello with this body asks for a token.
+func AsksForToken(body []byte) bool { return be.Uint64(body[2:]) == 0 }
 
 // AppendTo appends the body to b.
 func (m Hello) AppendTo(b []byte) []byte {

@@ -47,7 +47,7 @@ func ParseAck(b []byte) (m Ack, n int, ok bool) {
 // Flags of Data. An unknown one is passed over.
 const (
 	FlagArc    uint8 = 1 << iota // an arc of the ring follows: cover it; or a recipient, with FlagDirect
-	FlagRe                       // the arc was handed over because a delegate is silent
+	FlagRe                       // the arc was handed over because a delegate is silent; told to whoever watches
 	FlagOut                      // the receiver lies outside the arc that it is to cover
 	FlagNoOut                    // this arc is not to be handed to anybody outside again
 	FlagPull                     // sent by repair, and not to be acknowledged
@@ -67,15 +67,14 @@ type Data struct {
 	Origin  uint64
 	Counter uint32
 	Flags   uint8
-	Hops    uint8
+	Hops    uint8 // on the way so far; with FlagPull the age, see AgeCode
 	Lo, Hi  uint32
 	Payload []byte // at most 65535 bytes
 }
 
-// The age of a message that is sent by repair is in Hops, which it has no use for: in
-// seconds, plus 8, as a number of 4 bits times a power of two.
-
-// AgeCode returns how an age is written, rounded by up to a sixteenth.
+// AgeCode returns how the age of a message that is sent by repair is written in Hops,
+// for which that has no other use: in seconds, plus 8, as a number of 4 bits times a
+// power of two, so rounded by up to a sixteenth.
 func AgeCode(age time.Duration) uint8 {
 	v := uint64(max(age, 0)/time.Second) + 8
 	shift := bits.Len64(v) - 4
@@ -151,6 +150,9 @@ const (
 
 	modes
 )
+
+// LastOrigin is the Last of a Status of all origins from First on.
+const LastOrigin = 1<<64 - 1
 
 // Status says what was seen, or is offered or wanted, of the origins from First
 // to Last. The floors in the digest of an Offer or a Request mean nothing by
