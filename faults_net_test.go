@@ -295,3 +295,28 @@ func TestReadErrorsCostNothingButTime(t *testing.T) {
 		}
 	}
 }
+
+// As behind NATs that forward nothing: what two nodes send to each other never
+// arrives, but a seed hears both.
+func TestSimTwoNodesThatNeverHearEachOtherSpeakThroughASeed(t *testing.T) {
+	for seed := range uint64(10) {
+		c := newSimCluster(t, 3, lan(seed), Config{})
+		a, b := c.nodes[1].addr, c.nodes[2].addr
+		c.net.SetFilter(func(from, to netip.AddrPort) bool { return !(from == a && to == b || from == b && to == a) })
+		c.nodes[0].join()
+		c.nodes[1].join(c.nodes[0])
+		c.nodes[2].join(c.nodes[0])
+		for _, n := range c.nodes[1:] {
+			c.await(10*time.Second, "both are connected", func() bool { return n.State() == StateConnected })
+		}
+		for minute := range 3 {
+			for _, n := range c.nodes {
+				text := n.say()
+				took := c.await(2*time.Second, "everybody hears it", func() bool { return c.allGot(text, n) })
+				t.Logf("seed %d, minute %d: a message of %v was everywhere after %v", seed, minute, n.addr, took)
+			}
+			c.net.Run(time.Minute)
+		}
+		c.noDuplicates()
+	}
+}
