@@ -46,6 +46,7 @@ type messageView struct {
 	Said      float64 `json:"said"`
 	Reached   int     `json:"reached"` // nodes that run and have it, the origin included
 	Of        int     `json:"of"`      // nodes that are to have it
+	Delivered int     `json:"delivered"`
 	Half      float64 `json:"half"`
 	Most      float64 `json:"most"`
 	All       float64 `json:"all"`

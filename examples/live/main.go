@@ -140,8 +140,9 @@ func parse(args []string, help io.Writer) (listen string, o options, err error) 
 // one process: they wait longer for one another and keep less.
 func slow() gossip.Config {
 	return gossip.Config{
+		TickInterval:      3 * time.Second,
 		RetryInterval:     time.Second,
-		AckDelay:          50 * time.Millisecond,
+		AckDelay:          200 * time.Millisecond,
 		MaxMembers:        128,
 		DataLogSize:       64 << 10,
 		MaxOutputMessages: 256,

@@ -106,6 +106,7 @@ func (t *trace) said(m *message) {
 func (t *trace) got(n *node, payload []byte) {
 	t.traffic.Delivered++
 	if m := t.byPayload[string(payload)]; m != nil {
+		m.view.Delivered++
 		t.has(m, n, t.c.now())
 	}
 }
