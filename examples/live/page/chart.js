@@ -3,7 +3,7 @@
 
 import {duration} from "./text.js";
 
-const margin = {left: 44, right: 14, top: 10, bottom: 36};
+const margin = {left: 44, right: 14, top: 24, bottom: 36};
 const steps = [1, 2, 5];
 
 // drawChart paints the curves; the one of focus stands out and sets the scale.
@@ -24,7 +24,7 @@ export function drawChart(svg, messages, focus, now) {
   for (const m of [...messages].sort((a, b) => (a === focus) - (b === focus))) {
     const curve = pathOf(m, span, now, x, y);
     parts.push(element("path", {d: curve.d, class: m === focus ? "focus" : ""}));
-    if (m === focus) parts.push(text(Math.min(curve.x + 6, width - margin.right), curve.y + (curve.share > 0.5 ? 18 : -8), `message ${m.message}`, curve.x > width * 0.7 ? "end" : "start", "focus"));
+    if (m === focus) parts.push(text(Math.max(curve.x, margin.left + 70), curve.y - 8, `message ${m.message}`, "end", "focus"));
   }
   const title = svg.querySelector("title");
   title.textContent = focus
@@ -54,7 +54,7 @@ function pathOf(m, span, now, x, y) {
     d += `V${y(share).toFixed(1)}`;
     lastX = at;
   }
-  const end = x(Math.max(0, Math.min(span, now - m.said)));
+  const last = Math.min(times.at(-1) ?? 0, span), end = x(Math.max(last, Math.min(span, now - m.said)));
   return {d: d + `H${end}`, x: end, y: y(share), share};
 }
 

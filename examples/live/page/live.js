@@ -35,7 +35,7 @@ function paint() {
   for (const at of m.got.values()) if (model.shown(m, at) <= now) has++;
   const running = m.spread === "direct" ? 1 : m.of;
   $("share").textContent = `${number(Math.min(has, running))} of ${number(running)}`;
-  $("elapsed").textContent = m.all ? `all after ${duration(m.all)}` : m.most ? `99 % after ${duration(m.most)}` : `have message ${m.message}`;
+  $("elapsed").textContent = `${m.spread}, node ${m.from} to ${m.to < 0 ? "all" : m.to}`;
 }
 
 // The tables and the chart follow a few times a second.
@@ -52,6 +52,7 @@ function drawTablesSoon() {
 }
 new ResizeObserver(drawTablesSoon).observe($("chart"));
 $("table").addEventListener("toggle", drawTablesSoon);
+$("counters").addEventListener("toggle", () => refreshNode());
 
 function choose(m) {
   model.chosen = m === model.messages.at(-1) ? null : m;
@@ -65,16 +66,17 @@ let announced = "";
 function announce() {
   const m = model.focus();
   if (!m) return;
-  const what = `Message ${m.message}, ${m.spread} from node ${m.from}${m.to >= 0 ? ` to node ${m.to}` : ""},`;
+  const what = `Message ${m.message}`;
   const done = m.all && m.reached >= m.of;
   const reached = done
     ? `${what} reached ${number(m.reached)} of ${number(m.of)} nodes in ${duration(m.all)}, ${per(m, "copies", 2)} copies each.`
     : model.settings.parted && m.half === 0 && model.now() - m.said > 5000
-      ? `${what} waits at the cut: ${number(m.reached)} of ${number(m.of)} nodes have it.`
-      : `${what} is on its way.`;
-  const key = `${m.message} ${reached.split(" ").slice(-4)} ${done} ${m.of}`;
-  if (key !== announced && (done || !announced.startsWith(`${m.message} `) || !reached.endsWith("way."))) {
-    announced = key;
+      ? `${what} waits at the cut, with ${number(m.reached)} of ${number(m.of)} nodes.`
+      : m.all
+        ? `${what} reached all in ${duration(m.all)}; those who came since are catching up.`
+        : `${what} is on its way.`;
+  if (reached !== announced) {
+    announced = reached;
     $("summary").textContent = reached;
   }
 }
@@ -86,7 +88,7 @@ function showFigures() {
   if (model.rates) {
     $("rate").textContent = number(Math.round(model.rates.datagrams));
     $("bandwidth").textContent = number(Math.round(model.rates.bytes / 1000));
-    drawTraffic($("traffic"), model);
+    drawTraffic($("traffic"), $("types"), model);
   }
 }
 
@@ -95,7 +97,7 @@ function showSettings() {
   $("what").textContent = s.real
     ? `${number(s.nodes)} nodes on UDP sockets of the loopback interface`
     : `${number(s.nodes)} nodes on a simulated network in one process`;
-  $("pace").textContent = model.slowed() ? "The first 10 ms of a message are drawn 100 times slower than they are." : "";
+  $("pace").textContent = model.slowed() ? " The first 10 ms of a message are drawn 100 times slower than they are." : "";
   for (const [id, value, unit] of [["loss", s.loss, "%"], ["latency", s.latency, "ms"]]) {
     if (document.activeElement !== $(id)) $(id).value = value;
     $(id + "-value").textContent = `${number(Math.round(value))} ${unit}`;

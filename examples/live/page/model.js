@@ -38,7 +38,7 @@ export class Model {
     for (const m of f.messages ?? []) this.setMessage(m);
     for (const c of f.copies ?? []) {
       const m = this.message(c.message);
-      m?.copies.push(c);
+      m?.trail.push(c);
       if (m && m === this.focus()) this.onCopy(c);
     }
     for (const g of f.got ?? []) this.message(g.message)?.got.set(g.node, g.at);
@@ -58,7 +58,7 @@ export class Model {
       Object.assign(known, v);
       return;
     }
-    this.messages.push({...v, copies: [], got: new Map()});
+    this.messages.push({...v, trail: [], got: new Map()});
     if (this.messages.length > 8) this.messages.shift();
     if (this.wanted === v.message) this.chosen = this.messages.at(-1);
     if (!this.messages.includes(this.chosen)) this.chosen = null;

@@ -37,7 +37,7 @@ export class Ring {
   // show begins to draw a message, or none.
   show(message) {
     this.message = message;
-    this.pending = message ? [...message.copies] : [];
+    this.pending = message ? [...message.trail] : [];
     this.chords = Array.from({length: hops + 1}, () => new Path2D());
     this.arcs = Array.from({length: hops + 1}, () => new Path2D());
     this.model.redraw();

@@ -17,7 +17,7 @@ export function drawMessages(body, model, choose) {
       button.textContent = m.message;
       button.addEventListener("click", () => choose(model.message(m.message)));
       row.insertCell().append(button);
-      for (const label of ["", "reached", "50 %", "99 %", "all", "copies", "dgrams", "bytes"]) row.insertCell().dataset.label = label;
+      for (const label of ["", "reached", "50 %", "99 %", "all", "copies", "datagrams", "bytes"]) row.insertCell().dataset.label = label;
       bodies.set(m.message, row);
     }
     const texts = [
@@ -54,14 +54,14 @@ export function drawNode(list, counters, d) {
 }
 
 // drawTraffic sums up what all nodes have sent.
-export function drawTraffic(list, model) {
+export function drawTraffic(list, types, model) {
   const t = model.traffic, rate = model.rates.datagrams / Math.max(1, model.settings.nodes);
   setFacts(list, [
-    ["now, per node", `${rate.toFixed(1)} datagrams/s`],
+    ["datagrams/s per node", rate.toFixed(1)],
     ["datagrams", number(t.datagrams)], ["MB with headers", (t.bytes / 1e6).toFixed(1)],
     ["datagrams lost", number(t.lost)], ["deliveries", number(t.delivered)],
-    ...Object.entries(t.messages).map(([type, n]) => [type, number(n)]),
   ]);
+  setFacts(types, Object.entries(t.messages).map(([type, n]) => [type, number(n)]));
 }
 
 // drawTable lists all nodes by their places on the ring.
