@@ -57,10 +57,10 @@ func TestASlowListenerHoldsUpNobody(t *testing.T) {
 	c := start(t, quick(10))
 	slow, err := c.listen()
 	must(t, err)
-	quick, err := c.listen()
+	eager, err := c.listen()
 	must(t, err)
 	for range 3 * mostFrames {
-		next(t, quick)
+		next(t, eager)
 	}
 	number, err := c.send(anyNode, "broadcast", anyNode)
 	must(t, err)

@@ -12,9 +12,10 @@ import (
 )
 
 const (
-	mostMessages = 8    // that are watched, the latest
-	mostCopies   = 4096 // of a message that are kept, and told in a frame; the rest is only counted
-	headers      = 28   // bytes of IP and UDP around a datagram
+	mostMessages = 8                         // that are watched, the latest
+	mostCopies   = 4096                      // of a message that are kept, and told in a frame; the rest is only counted
+	mostUnacked  = mostMessages * mostCopies // copies whose acknowledgements are counted
+	headers      = 28                        // bytes of IP and UDP around a datagram
 
 	trafficPace = 500 * time.Millisecond
 )
@@ -230,8 +231,10 @@ func (t *trace) carried(p passage, seq uint32, d *wire.Data) []*message {
 		Sent: ms(p.sent), At: ms(p.at), Fate: p.fate,
 	}
 	if d.Flags&wire.FlagPull == 0 {
-		t.unacked[envelope{p.from, seq}] = m
 		v.Hop = int(d.Hops)
+		if len(t.unacked) < mostUnacked {
+			t.unacked[envelope{p.from, seq}] = m
+		}
 	}
 	if d.Flags&wire.FlagArc != 0 && d.Flags&wire.FlagDirect == 0 {
 		v.Lo, v.Hi = float64(d.Lo)/(1<<32), float64(d.Hi)/(1<<32)

@@ -9,7 +9,7 @@ const steps = [1, 2, 5];
 // drawChart paints the curves; the one of focus stands out and sets the scale.
 export function drawChart(svg, messages, focus, now) {
   const width = svg.clientWidth, height = svg.clientHeight;
-  const span = spanOf(focus, now);
+  const span = spanOf(focus, messages, now);
   const x = (t) => margin.left + Math.min(1, t / span) * (width - margin.left - margin.right);
   const y = (share) => height - margin.bottom - share * (height - margin.top - margin.bottom);
   const parts = [];
@@ -33,12 +33,16 @@ export function drawChart(svg, messages, focus, now) {
   svg.replaceChildren(title, ...parts);
 }
 
-// spanOf returns how much time the chart shows: up to the last delivery and a bit.
-function spanOf(m, now) {
+// spanOf returns how much time the chart shows: up to the last delivery and a bit,
+// which for a message on its way is guessed from others of its kind.
+function spanOf(m, messages, now) {
   if (!m) return 1000;
   let last = 0;
   for (const at of m.got.values()) last = Math.max(last, at - m.said);
-  if (m.reached < m.of) last = Math.max(last, Math.min(now - m.said, 20000));
+  if (m.reached < m.of) {
+    const others = messages.filter((other) => other.spread === m.spread && other !== m);
+    last = Math.max(last, Math.min(now - m.said, 20000), ...others.map((other) => other.most));
+  }
   return Math.max(last * 1.08, 0.5);
 }
 

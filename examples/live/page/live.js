@@ -22,7 +22,7 @@ model.onChange = (f) => {
   if (f.settings) showSettings();
   if (f.nodes || f.messages || f.got) drawTablesSoon();
   announce();
-  model.redraw();
+  if (f.settings || f.nodes || f.messages || f.copies || f.got) model.redraw();
 };
 
 // paint draws the ring, as long as something moves.
@@ -70,7 +70,7 @@ function announce() {
   const done = m.all && m.reached >= m.of;
   const reached = done
     ? `${what} reached ${number(m.reached)} of ${number(m.of)} nodes in ${duration(m.all)}, ${per(m, "copies", 2)} copies each.`
-    : model.settings.parted && m.half === 0 && model.now() - m.said > 5000
+    : model.settings.parted && !m.all && model.now() - m.said > 5000
       ? `${what} waits at the cut, with ${number(m.reached)} of ${number(m.of)} nodes.`
       : m.all
         ? `${what} reached all in ${duration(m.all)}; those who came since are catching up.`
