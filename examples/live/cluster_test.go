@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"net/netip"
 	"testing"
 	"time"
 )
@@ -187,4 +188,29 @@ func TestControlsRefuseWhatMakesNoSense(t *testing.T) {
 	if _, err := c.send(anyNode, "broadcast", anyNode); !errors.Is(err, errRefused) {
 		t.Errorf("with no node up a message is not refused: %v", err)
 	}
+}
+
+func TestANodeIsWokenWhenADatagramArrives(t *testing.T) {
+	o := quick(1)
+	o.latency, o.config = 30*time.Millisecond, slow()
+	c := newCluster(o)
+	defer c.close()
+	n := c.nodes[0]
+	must(t, c.begin(n))
+	c.turn(n)
+	peer, err := c.net.listen(netip.MustParseAddrPort("10.1.0.0:7070"), func(time.Duration) {})
+	must(t, err)
+	_, err = peer.WriteTo([]byte("not a message"), n.socket.LocalAddr())
+	must(t, err)
+	at := n.socket.next()
+	if n.at > at || c.wakes[0] != n {
+		t.Errorf("a datagram arrives at %v, and the node is to be woken at %v", at, n.at)
+	}
+	if c.turn(n); n.at > at && n.Stats().DatagramsIn == 0 {
+		t.Errorf("after a turn before that it is to be woken at %v", n.at)
+	}
+	waitUntil(t, func() string { return "the node has read the datagram" }, func() bool {
+		c.turn(n)
+		return n.Stats().DatagramsIn == 1
+	})
 }

@@ -144,7 +144,7 @@ func slow() gossip.Config {
 		RetryInterval:     time.Second,
 		AckDelay:          200 * time.Millisecond,
 		MaxMembers:        128,
-		DataLogSize:       64 << 10,
+		DataLogSize:       32 << 10,
 		MaxOutputMessages: 256,
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -111,5 +112,21 @@ func TestHelpNamesAllFlags(t *testing.T) {
 	}
 	if code != 0 || stderr.String() != "" {
 		t.Errorf("help ended with code %d and said %q", code, stderr.String())
+	}
+}
+
+func TestTheClusterEndsWithItsPage(t *testing.T) {
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	must(t, closed.Close())
+	ended := make(chan error, 1)
+	go func() { ended <- serve(context.Background(), closed, newCluster(quick(2))) }()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, net.ErrClosed) {
+			t.Errorf("a page that cannot be served ends with %v", err)
+		}
+	case <-time.After(patience):
+		t.Fatal("the cluster goes on without a page")
 	}
 }
