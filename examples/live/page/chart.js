@@ -1,0 +1,84 @@
+// The coverage of the latest messages: the share of the nodes that have each, over
+// the time since it was said.
+
+import {duration} from "./text.js";
+
+const margin = {left: 44, right: 14, top: 24, bottom: 36};
+const steps = [1, 2, 5];
+
+// drawChart paints the curves; the one of focus stands out and sets the scale.
+export function drawChart(svg, messages, focus, now) {
+  const width = svg.clientWidth, height = svg.clientHeight;
+  const span = spanOf(focus, messages, now);
+  const x = (t) => margin.left + Math.min(1, t / span) * (width - margin.left - margin.right);
+  const y = (share) => height - margin.bottom - share * (height - margin.top - margin.bottom);
+  const parts = [];
+  for (const share of [0, 0.25, 0.5, 0.75, 1]) {
+    parts.push(line(x(0), y(share), x(span), y(share)), text(margin.left - 8, y(share) + 4, `${share * 100} %`, "end"));
+  }
+  const step = tickStep(span);
+  for (let t = 0; t <= span * 1.001; t += step) {
+    parts.push(line(x(t), y(0), x(t), y(0) + 4), text(x(t), y(0) + 17, duration(t), "middle"));
+  }
+  parts.push(text(x(span), height - 2, "since it was said", "end"));
+  for (const m of [...messages].sort((a, b) => (a === focus) - (b === focus))) {
+    const curve = pathOf(m, span, now, x, y);
+    parts.push(element("path", {d: curve.d, class: m === focus ? "focus" : ""}));
+    if (m === focus) parts.push(text(Math.max(curve.x, margin.left + 70), curve.y - 8, `message ${m.message}`, "end", "focus"));
+  }
+  const title = svg.querySelector("title");
+  title.textContent = focus
+    ? `Message ${focus.message} has reached ${focus.reached} of ${focus.of} nodes; 50 % after ${duration(focus.half)}, 99 % after ${duration(focus.most)}, all after ${duration(focus.all)}.`
+    : "No message yet.";
+  svg.replaceChildren(title, ...parts);
+}
+
+// spanOf returns how much time the chart shows: up to the last delivery and a bit,
+// which for a message on its way is guessed from others of its kind.
+function spanOf(m, messages, now) {
+  if (!m) return 1000;
+  let last = 0;
+  for (const at of m.got.values()) last = Math.max(last, at - m.said);
+  if (m.reached < m.of) {
+    const others = messages.filter((other) => other.spread === m.spread && other !== m);
+    last = Math.max(last, Math.min(now - m.said, 20000), ...others.map((other) => other.most));
+  }
+  return Math.max(last * 1.08, 0.5);
+}
+
+// pathOf returns the curve of a message, and where it ends.
+function pathOf(m, span, now, x, y) {
+  const times = [...m.got.values()].map((at) => Math.max(0, at - m.said)).sort((a, b) => a - b);
+  const of = Math.max(m.of, 1);
+  let d = `M${x(0)} ${y(0)}`, share = 0, lastX = -1;
+  for (let i = 0; i < times.length && times[i] <= span; i++) {
+    const at = x(times[i]).toFixed(1);
+    share = Math.min(1, (i + 1) / of);
+    if (at !== lastX) d += `H${at}`;
+    d += `V${y(share).toFixed(1)}`;
+    lastX = at;
+  }
+  const last = Math.min(times.at(-1) ?? 0, span), end = x(Math.max(last, Math.min(span, now - m.said)));
+  return {d: d + `H${end}`, x: end, y: y(share), share};
+}
+
+// tickStep returns a round distance between three to seven ticks.
+function tickStep(span) {
+  let unit = 10 ** Math.floor(Math.log10(span));
+  if (span / unit < 2) unit /= 10;
+  return unit * steps.find((s) => span / (unit * s) <= 7) || unit * 10;
+}
+
+function line(x1, y1, x2, y2) { return element("line", {x1, y1, x2, y2, class: "grid"}); }
+
+function text(x, y, content, anchor, name = "") {
+  const e = element("text", {x, y, "text-anchor": anchor, class: name});
+  e.textContent = content;
+  return e;
+}
+
+function element(name, attributes) {
+  const e = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) e.setAttribute(key, value);
+  return e;
+}
