@@ -2,6 +2,8 @@ package gossip
 
 import (
 	"fmt"
+	"os"
+	"strings"
 	"testing"
 	"time"
 )
@@ -15,9 +17,9 @@ type target struct {
 	busiest             int
 }
 
-// row is a case, and its target as it stands in the README.
+// row is a case, what the README calls it, if it is there, and its target.
 type row struct {
-	name string
+	name, readme string
 	spreadCase
 	target
 }
@@ -30,24 +32,28 @@ var rows = []struct {
 	quick bool
 	row
 }{
-	{true, row{"N=25", spreadCase{nodes: 25, messages: 100}, target{t100: 30 * ms, worst100: 40 * ms, copies: 1.02, datagrams: 3.1, busiest: 20}}},
-	{true, row{"N=64", spreadCase{nodes: 64, messages: 100}, target{t100: 40 * ms, copies: 1.02, busiest: 20}}},
-	{true, row{"N=256", spreadCase{nodes: 256, messages: 20}, target{copies: 1.02, datagrams: 3.05, bytes: 285, busiest: 20}}},
-	{false, row{"N=256, 100 per s", spreadCase{nodes: 256, messages: 500, every: 10 * ms}, target{datagrams: 2.1}}},
-	{false, row{"N=256, 1000 per s", spreadCase{nodes: 256, messages: 2000, every: ms}, target{datagrams: 1.6}}},
-	{true, row{"N=1000", spreadCase{nodes: 1000, messages: 10}, target{t99: 60 * ms, t100: 65 * ms, worst100: 80 * ms, copies: 1.02, datagrams: 3.05, bytes: 285, busiest: 20}}},
-	{false, row{"N=1000, 100 messages", spreadCase{nodes: 1000, messages: 100}, target{t99: 60 * ms, t100: 65 * ms, worst100: 80 * ms, copies: 1.02, datagrams: 3.05, bytes: 285, busiest: 20}}},
-	{false, row{"N=1000, loss 5%", spreadCase{nodes: 1000, messages: 100, loss: 0.05}, target{t99: 105 * ms, late: 100, copies: 1.20}}},
-	{false, row{"N=1000, loss 20%", spreadCase{nodes: 1000, messages: 100, loss: 0.20}, target{t99: 190 * ms, late: 1500, copies: 1.90}}},
-	{false, row{"N=1000, 20% crashed", spreadCase{nodes: 1000, messages: 1, crash: 0.2, clusters: 15}, target{t99: 180 * ms}}},
-	{false, row{"N=1000, 20% crashed, view 96", spreadCase{nodes: 1000, messages: 1, crash: 0.2, clusters: 15, partial: true, config: Config{MaxMembers: 96}}, target{t99: 250 * ms}}},
-	{false, row{"N=10000, view 96", spreadCase{nodes: 10000, messages: 50, partial: true, config: Config{MaxMembers: 96}}, target{t99: 85 * ms, t100: 105 * ms, copies: 1.02, datagrams: 3.05, bytes: 285}}},
-	{true, row{"N=100, WAN", spreadCase{nodes: 100, messages: 50, wide: true}, target{copies: 1.2}}},
-	{true, row{"N=100, WAN, loss 1%", spreadCase{nodes: 100, messages: 50, wide: true, loss: 0.01}, target{copies: 1.3}}},
-	{false, row{"N=1000, Random", spreadCase{nodes: 1000, messages: 30, spread: Random}, target{}}},
+	{true, row{"N=25", "25 nodes", spreadCase{nodes: 25, messages: 100}, target{t100: 30 * ms, worst100: 40 * ms, copies: 1.02, datagrams: 3.1, busiest: 20}}},
+	{true, row{"N=64", "64 nodes", spreadCase{nodes: 64, messages: 100}, target{t100: 40 * ms, copies: 1.02, busiest: 20}}},
+	{true, row{"N=256", "256 nodes", spreadCase{nodes: 256, messages: 20}, target{copies: 1.02, datagrams: 3.05, bytes: 285, busiest: 20}}},
+	{false, row{"N=256, 100 per s", "256 nodes, 100 messages/s", spreadCase{nodes: 256, messages: 500, every: 10 * ms}, target{datagrams: 2.1}}},
+	{false, row{"N=256, 1000 per s", "256 nodes, 1000 messages/s", spreadCase{nodes: 256, messages: 2000, every: ms}, target{datagrams: 1.6}}},
+	{true, row{"N=1000", "", spreadCase{nodes: 1000, messages: 10}, target{t99: 60 * ms, t100: 65 * ms, worst100: 80 * ms, copies: 1.02, datagrams: 3.05, bytes: 285, busiest: 20}}},
+	{false, row{"N=1000, 100 messages", "1000 nodes", spreadCase{nodes: 1000, messages: 100}, target{t99: 60 * ms, t100: 65 * ms, worst100: 80 * ms, copies: 1.02, datagrams: 3.05, bytes: 285, busiest: 20}}},
+	{false, row{"N=1000, loss 5%", "1000 nodes, 5 % loss", spreadCase{nodes: 1000, messages: 100, loss: 0.05}, target{t99: 105 * ms, late: 100, copies: 1.20}}},
+	{false, row{"N=1000, loss 20%", "1000 nodes, 20 % loss", spreadCase{nodes: 1000, messages: 100, loss: 0.20}, target{t99: 190 * ms, late: 1500, copies: 1.90}}},
+	{false, row{"N=1000, 20% crashed", "1000 nodes, 20 % crash at once", spreadCase{nodes: 1000, messages: 1, crash: 0.2, clusters: 15}, target{t99: 180 * ms}}},
+	{false, row{"N=1000, 20% crashed, view 96", "the same, `MaxMembers: 96`", spreadCase{nodes: 1000, messages: 1, crash: 0.2, clusters: 15, partial: true, config: Config{MaxMembers: 96}}, target{t99: 250 * ms}}},
+	{false, row{"N=10000, view 96", "10,000 nodes, `MaxMembers: 96`", spreadCase{nodes: 10000, messages: 50, partial: true, config: Config{MaxMembers: 96}}, target{t99: 85 * ms, t100: 105 * ms, copies: 1.02, datagrams: 3.05, bytes: 285}}},
+	{true, row{"N=100, WAN", "100 nodes, 10 to 150 ms apart", spreadCase{nodes: 100, messages: 50, wide: true}, target{copies: 1.2}}},
+	{true, row{"N=100, WAN, loss 1%", "the same, 1 % loss", spreadCase{nodes: 100, messages: 50, wide: true, loss: 0.01}, target{copies: 1.3}}},
+	{false, row{"N=1000, Random", "1000 nodes, `Random`", spreadCase{nodes: 1000, messages: 30, spread: Random}, target{}}},
 }
 
 func TestSimSpread(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, row := range rows {
 		if !row.quick {
 			continue
@@ -58,6 +64,9 @@ func TestSimSpread(t *testing.T) {
 			}
 			t.Parallel()
 			r := row.run(t, 1)
+			if line := row.line(r); row.readme != "" && !strings.Contains(string(readme), line) {
+				t.Errorf("README.md does not show what is measured:\n%s", line)
+			}
 			for _, miss := range row.misses(r) {
 				t.Errorf("seed 1: %s", miss)
 			}
@@ -66,6 +75,18 @@ func TestSimSpread(t *testing.T) {
 			}
 		})
 	}
+}
+
+// line is the row of the README.
+func (row row) line(r spreadResult) string {
+	took := func(d time.Duration) string {
+		if d < time.Second {
+			return fmt.Sprintf("%.0f ms", d.Seconds()*1e3)
+		}
+		return fmt.Sprintf("%.1f s", d.Seconds())
+	}
+	return fmt.Sprintf("| %s | %s | %s | %s | %.2g %% | %.2f | %.2f | %.0f |\n", row.readme, took(r.t99), took(r.t100), took(r.worst100),
+		r.late/1e4, r.copies, r.datagrams, r.bytes)
 }
 
 // misses says of each target that was missed by how much.
@@ -105,6 +126,7 @@ func BenchmarkSim(b *testing.B) {
 			b.ReportMetric(r.bytes, "bytes/delivery")
 			b.ReportMetric(float64(r.busiest), "busiest")
 			b.ReportMetric(r.background, "background/s")
+			b.Log(row.line(r))
 			for _, miss := range row.misses(r) {
 				b.Log(miss)
 			}

@@ -67,7 +67,7 @@ func (o *output) write(w io.Writer) error {
 	return nil
 }
 
-// receive takes a message. It is the node's DataReceiver.
+// receive takes a message. It is the receiver of the node.
 func (o *output) receive(origin gossip.NodeID, payload []byte) {
 	var line []byte
 	if o.raw {
