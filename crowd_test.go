@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"example.com/gossip/internal/repair"
 	"example.com/gossip/internal/versions"
 	"example.com/gossip/internal/wire"
 )
@@ -167,7 +168,7 @@ func TestAnOriginThatMadeRoomIsNotNewAgain(t *testing.T) {
 	}
 	first, _ := s.full(peerAddr(10))
 	s.want(s.origins.Get(5) != nil, "an origin that spoke lately had to make room")
-	s.at += originIdle + time.Minute
+	s.at += repair.OriginIdle + time.Minute
 	s.hear(peerAddr(10), s.data(wire.Data{Origin: first - 1, Counter: 1}))
 	s.want(s.origins.Get(5) == nil && s.origins.Get(first-1) != nil, "an origin that is idle for an hour does not make room for one that speaks")
 	s.got = nil

@@ -69,13 +69,9 @@ func (g *GossipService) dispatch(now time.Duration, in *envelopeIn, h wire.Heade
 	return n, ok
 }
 
-const (
-	originIdle = time.Hour // until an origin may make room for another
-
-	// strangerLead is how far a source that is not proven may be ahead of what
-	// was heard of an origin before.
-	strangerLead = 64
-)
+// strangerLead is how far a source that is not proven may be ahead of what was heard
+// of an origin before.
+const strangerLead = 64
 
 // handleData delivers what is new and passes it on as its spread asks.
 func (g *GossipService) handleData(now time.Duration, in *envelopeIn, seq uint32, d wire.Data) {
@@ -203,13 +199,9 @@ func (g *GossipService) newOrigin(now time.Duration, in *envelopeIn, id uint64) 
 	if in.member != nil { // by its address, for ids are free
 		via = view.Fold(in.from)
 	}
-	o, evicted, ok := g.origins.AddFrom(id, via, now, originIdle)
-	if !ok {
+	o := g.repair.Origin(now, id, via)
+	if o == nil {
 		g.stats.DropOrigin++
-		return nil
-	}
-	if evicted != 0 {
-		g.log.Drop(evicted)
 	}
 	return o
 }
@@ -288,13 +280,7 @@ func (g *GossipService) number(now time.Duration, payload []byte, s Spread) (*da
 		g.directCounter++
 		return g.log.Detached(id, g.directCounter, payload, now), nil
 	}
-	o, evicted, ok := g.origins.Add(id, now, 0)
-	if !ok {
-		return nil, fmt.Errorf("%w: no room for one more origin", ErrQueueFull)
-	}
-	if evicted != 0 {
-		g.log.Drop(evicted)
-	}
+	o := g.repair.Origin(now, id, 0)
 	g.counter++
 	if g.roster.Len() == 0 && g.state != StateConnected && g.saidAlone == 0 {
 		g.saidAlone = g.counter

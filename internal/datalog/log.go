@@ -43,10 +43,9 @@ func (e *Entry) size() int { return Overhead + len(e.Payload) }
 //	age        oldest → B1 ⇄ A3 ⇄ A7 ⇄ B2 ⇄ A4 ← newest
 //
 // Bound: the sizes of the retained messages, Overhead included, add up to at most
-// limit; the oldest makes room. A payload's buffer is rounded up, so
-// the memory behind it may be up to twice its size, and messages evicted while
-// someone holds them live on until released. Entries free for reuse are bounded by
-// their pool.
+// limit; the oldest makes room. A payload's buffer is rounded up, so the memory
+// behind it may be up to twice its size, and messages evicted while someone holds
+// them live on until released. Entries free for reuse are bounded by their pool.
 type Log struct {
 	limit, bytes   int
 	evicted        uint64

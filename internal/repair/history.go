@@ -14,8 +14,7 @@ func (d *Desk) SkipHistory(until time.Duration) { d.skipped, d.skipUntil = 0, un
 // Skipping reports whether that is still going on.
 func (d *Desk) Skipping(now time.Duration) bool { return now < d.skipUntil }
 
-// Skip takes a page of a member as history; via stands for it, as for AddFrom of a
-// versions.Table. When the pages have gone round, from id 0 to the highest, skipping
+// Skip takes a page of a member as history; via stands for it, as for Origin. When the pages have gone round, from id 0 to the highest, skipping
 // ends.
 func (d *Desk) Skip(now time.Duration, page versions.Digest, first, last, via uint64) {
 	for {
@@ -24,12 +23,9 @@ func (d *Desk) Skip(now time.Duration, page versions.Digest, first, last, via ui
 		if !more {
 			break
 		}
-		o, evicted, ok := d.origins.AddFrom(origin, via, now, time.Hour)
-		if !ok {
+		o := d.Origin(now, origin, via)
+		if o == nil {
 			continue
-		}
-		if evicted != 0 {
-			d.log.Drop(evicted)
 		}
 		for _, r := range theirs {
 			floor = max(floor, r.Last)

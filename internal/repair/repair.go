@@ -53,6 +53,24 @@ func NewDesk(log *datalog.Log, origins *versions.Table) *Desk {
 	return &Desk{log: log, origins: origins}
 }
 
+// OriginIdle is how long nothing is learned of an origin until it may make room for
+// another.
+const OriginIdle = time.Hour
+
+// Origin returns the origin with this id, known already or taken up now, or nil if
+// there is no room for it; via stands for the member that tells of it, as for AddFrom
+// of a versions.Table. What is retained of one that makes room is forgotten.
+func (d *Desk) Origin(now time.Duration, id, via uint64) *versions.Origin {
+	o, evicted, ok := d.origins.AddFrom(id, via, now, OriginIdle)
+	if !ok {
+		return nil
+	}
+	if evicted != 0 {
+		d.log.Drop(evicted)
+	}
+	return o
+}
+
 // Page returns the next page of what has been seen, in room bytes, and the range
 // of origins of which it speaks. Pages follow one another round all origins.
 func (d *Desk) Page(now time.Duration, room int) (digest versions.Digest, first, last uint64) {

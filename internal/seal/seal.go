@@ -146,9 +146,6 @@ func (r *Ring) Seals() bool { return r.seals }
 // TakesClear reports whether what comes in clear is to be accepted.
 func (r *Ring) TakesClear() bool { return r.clear }
 
-// Opens reports whether there is any key, and so any use in Open.
-func (r *Ring) Opens() bool { return len(r.keys) > 0 }
-
 // Seal seals b[from+NonceSize:] and returns b, longer by the tag. The NonceSize
 // bytes before it, which the caller leaves free, become the nonce; b[:from] stays
 // what it is. ad is authenticated along with it but not sent: it may be b[:from]

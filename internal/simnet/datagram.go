@@ -11,36 +11,6 @@ type datagram struct {
 	from, to netip.AddrPort
 	dst      *Endpoint // who listened on to when it was sent; nil: nobody
 	payload  []byte
-	next     *datagram // in its queue
-}
-
-// queue is a first-in first-out list of datagrams; the zero value is empty.
-type queue struct {
-	head, tail *datagram
-	len        int
-}
-
-func (q *queue) push(d *datagram) {
-	d.next = nil
-	if q.head == nil {
-		q.head = d
-	} else {
-		q.tail.next = d
-	}
-	q.tail = d
-	q.len++
-}
-
-// pop takes the first datagram, nil if there is none.
-func (q *queue) pop() *datagram {
-	d := q.head
-	if d == nil {
-		return nil
-	}
-	q.head = d.next
-	d.next = nil
-	q.len--
-	return d
 }
 
 // acquire returns a datagram to fill: of the spare ones the one released last,
@@ -103,10 +73,10 @@ func (n *Net) arrive(d *datagram) {
 		n.drop(Blocked, d)
 	case e == nil || e.closed:
 		n.drop(Unreachable, d)
-	case e.inbox.len >= e.size:
+	case e.inbox.Len() >= e.size:
 		n.drop(Overflowed, d)
 	default:
-		e.inbox.push(d)
+		e.inbox.Push(d)
 		n.record(Delivered, d.from, d.to, d.payload)
 		e.signal()
 	}

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"example.com/gossip/internal/fifo"
 	"example.com/gossip/internal/transport"
 )
 
@@ -23,7 +24,7 @@ type Endpoint struct {
 	net         *Net
 	bound, addr netip.AddrPort // what LocalAddr says, and what peers see
 
-	inbox queue
+	inbox fifo.Queue[*datagram]
 	size  int // bound of the inbox, in datagrams
 
 	readable func()
@@ -88,8 +89,8 @@ func (e *Endpoint) Receive(buf []byte, maxWait time.Duration) (n int, from netip
 	if e.closed {
 		return 0, netip.AddrPort{}, e.errClosed("receive")
 	}
-	d := e.inbox.pop()
-	if d == nil {
+	d, ok := e.inbox.Pop()
+	if !ok {
 		return 0, netip.AddrPort{}, transport.ErrNothing
 	}
 	n, from = copy(buf, d.payload), d.from
@@ -156,7 +157,7 @@ func (e *Endpoint) Close() error {
 	}
 	e.closed = true
 	delete(e.net.endpoints, e.addr)
-	for d := e.inbox.pop(); d != nil; d = e.inbox.pop() {
+	for d, ok := e.inbox.Pop(); ok; d, ok = e.inbox.Pop() {
 		e.net.release(d)
 	}
 	e.readable, e.refuse = nil, nil
@@ -207,7 +208,7 @@ func (e *Endpoint) Thaw() {
 	if !e.frozen {
 		return
 	}
-	waits := e.inbox.len > 0 || e.woken
+	waits := e.inbox.Len() > 0 || e.woken
 	e.frozen, e.woken = false, false
 	if waits {
 		e.signal()

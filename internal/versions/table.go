@@ -153,8 +153,8 @@ func (t *Table) Get(id uint64) *Origin { return t.byID[id] }
 // Pool returns the pool that the windows of all origins share.
 func (t *Table) Pool() *Pool { return &t.pool }
 
-// Keep names the node's own origin, which is never evicted, be it known already or
-// added later. It replaces the one named before.
+// Keep names the node's own origin, which is never evicted and always finds room,
+// be it known already or added later. It replaces the one named before.
 func (t *Table) Keep(id uint64) {
 	t.kept = id
 	t.quiet = 0 // the one named before may be evicted now, however long idle
@@ -168,14 +168,17 @@ func (t *Table) Add(id uint64, now, idle time.Duration) (o *Origin, evicted uint
 	return t.AddFrom(id, 0, now, idle)
 }
 
-// AddFrom is Add of an origin that a member told of, for which via stands, 0 for none. If no origin
-// is idle enough, and via told of fewer than another member did, one of that
-// member's makes room.
+// AddFrom is Add of an origin that a member told of, for which via stands, 0 for
+// none. If no origin is idle enough, and via told of fewer than another member did,
+// one of that member's makes room.
 func (t *Table) AddFrom(id, via uint64, now, idle time.Duration) (o *Origin, evicted uint64, ok bool) {
 	if o := t.byID[id]; o != nil {
 		return o, 0, true
 	}
 	past, again := t.retired[id]
+	if id == t.kept {
+		idle = 0
+	}
 	if len(t.sorted) >= t.limit {
 		victim := t.idlest(now, idle)
 		if victim == nil && via != 0 {

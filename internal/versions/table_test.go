@@ -87,6 +87,16 @@ func TestTableOfOnlyOurselvesTakesNobody(t *testing.T) {
 	}
 }
 
+func TestTableFindsRoomForOurselves(t *testing.T) {
+	table := NewTable(2)
+	table.Keep(9)
+	table.Add(1, 2*time.Minute, anHour)
+	table.Add(2, 1*time.Minute, anHour)
+	if o, evicted, ok := table.Add(9, 3*time.Minute, anHour); !ok || evicted != 2 || table.Get(9) != o {
+		t.Fatalf("nobody is idle for an hour, but our own origin takes the place of the idlest, 2: got in %v, and %d went", ok, evicted)
+	}
+}
+
 func TestTableDoesNotSearchForAVictimThatCannotBe(t *testing.T) {
 	table := NewTable(2)
 	table.Add(1, 10*time.Minute, anHour)
@@ -126,7 +136,7 @@ func TestTableAgreesWithAPlainMap(t *testing.T) {
 				var victims []uint64 // all as idle as the idlest
 				for v, at := range touched {
 					switch {
-					case v == own || now-at < idle:
+					case v == own || id != own && now-at < idle:
 					case len(victims) > 0 && at > touched[victims[0]]:
 					case len(victims) > 0 && at == touched[victims[0]]:
 						victims = append(victims, v)

@@ -72,20 +72,18 @@ func (r *Roster) Reset(self uint64) {
 	r.news = r.news[:0]
 }
 
-// AddSeed makes addr a seed and reports whether it is a new one. At the limit
-// it is refused.
-func (r *Roster) AddSeed(addr netip.AddrPort) bool {
+// AddSeed makes addr a seed. At the limit it is refused.
+func (r *Roster) AddSeed(addr netip.AddrPort) {
 	i := r.contact(addr)
 	switch {
 	case i >= 0 && r.contacts[i].seed || r.seeds == r.limit:
-		return false
+		return
 	case i >= 0:
 		r.contacts[i].seed = true
 	default:
 		r.contacts = append(r.contacts, contact{addr: addr, seed: true})
 	}
 	r.seeds++
-	return true
 }
 
 // IsSeed reports whether addr is a seed.
