@@ -46,12 +46,13 @@ func (g *GossipService) handle(now time.Duration, from netip.AddrPort, b []byte)
 		g.stats.DropLeft++
 		return
 	}
-	in := &g.in
-	*in = envelopeIn{from: from, credit: amplification * len(b), push: pushBudget}
+	credit := amplification * len(b)
 	b, ok := g.open(b)
 	if !ok {
 		return
 	}
+	in := &g.in
+	*in = envelopeIn{from: from, credit: credit, push: pushBudget}
 	defer func() { in.from = netip.AddrPort{} }()           // what is sent later is no answer
 	for first := true; len(b) > 0 || first; first = false { // an empty seal is malformed
 		h, ok := wire.ParseHeader(b)

@@ -194,6 +194,10 @@ func TestAStrangerWithoutTheKeyLearnsAndChangesNothing(t *testing.T) {
 	s.want(len(s.fake.out) == 0, "it answered with %d datagrams", len(s.fake.out))
 	st := s.Stats()
 	s.want(st.DropClear == 6 && st.DropSealed == 4, "6 were clear and 4 not to be opened: %+v", st)
+
+	s.mustJoin(peerAddr(3).String())
+	s.Send()
+	s.want(len(s.fake.out) == 1, "its own Hello to whom the datagrams seemed to come from is no answer to them, but %d went out", len(s.fake.out))
 }
 
 func TestSealsAreBoundToTheClusterAndTheHeader(t *testing.T) {
