@@ -166,3 +166,24 @@ func TestTheSmallestDatagramsAreWhatTheConfigurationSays(t *testing.T) {
 		}
 	}
 }
+
+// What comes in its turn need not wait, and so not fit in the log, whose size says
+// only what is retained for others.
+func TestSimOrderedDeliversWhatItsLogIsTooSmallFor(t *testing.T) {
+	large := Config{MaxMessageSize: 1400}
+	c := newSimCluster(t, 3, lan(23), large)
+	small := large
+	small.Ordered, small.DataLogSize = true, 1
+	n := c.add(otherAddr, small)
+	c.form()
+	got := heardBy(n)
+	var want []string
+	for i := range 10 {
+		want = append(want, fmt.Sprintf("%0*d", 1000-10*i, i))
+		c.nodes[0].sayExactly(want[i])
+		c.net.Run(time.Second)
+	}
+	if s := n.Stats(); !slices.Equal(*got, want) || s.GaveUpUnseen != 0 {
+		t.Fatalf("seed 23: a node that retains nothing got %d of 10 messages and gave up %d", len(*got), s.GaveUpUnseen)
+	}
+}
