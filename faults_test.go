@@ -203,3 +203,17 @@ func TestALonelyNodeAsksSoonWhateverItsTickInterval(t *testing.T) {
 	left.restart()
 	c.await(5*time.Second, "the node is CONNECTED again", func() bool { return n.State() == StateConnected })
 }
+
+// A round of Hellos that is larger than the queue must not always displace the same.
+func TestEachOfManySeedsIsAskedThroughATinyQueue(t *testing.T) {
+	for _, limit := range []int{1, 2, 4} {
+		c := newSimCluster(t, 16, lan(uint64(limit)), Config{})
+		n := c.add(otherAddr, Config{MaxOutputMessages: limit})
+		c.nodes[0].join()
+		for _, down := range c.nodes[1:16] {
+			down.crash()
+		}
+		n.join(c.nodes[:16]...)
+		c.await(2*time.Minute, "the node has found the one seed that is up", func() bool { return n.State() == StateConnected })
+	}
+}
