@@ -217,3 +217,29 @@ func TestEachOfManySeedsIsAskedThroughATinyQueue(t *testing.T) {
 		c.await(2*time.Minute, "the node has found the one seed that is up", func() bool { return n.State() == StateConnected })
 	}
 }
+
+// Whoever is only known from hearsay is sent little before it answers. What is said
+// meanwhile, faster than repair could follow, reaches it through others.
+func TestAStreamRightAfterJoiningLosesNothing(t *testing.T) {
+	hearsay := 0
+	for seed := range uint64(5) {
+		c := newSimCluster(t, 4, lan(seed), Config{})
+		c.form()
+		n := c.nodes[3]
+		for _, x := range c.nodes[:3] {
+			if !n.roster.Get(uint64(x.ID())).Proven {
+				hearsay++
+			}
+		}
+		said := n.stream(time.Second)
+		c.net.Run(20 * time.Second)
+		for _, x := range c.nodes[:3] {
+			if len(x.got) != said || said < 2000 {
+				t.Errorf("seed %d: of %d messages %v got %d", seed, said, x.addr, len(x.got))
+			}
+		}
+	}
+	if hearsay == 0 {
+		t.Error("nobody is known from hearsay only when the streams begin")
+	}
+}
