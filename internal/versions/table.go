@@ -203,7 +203,7 @@ func (t *Table) AddFrom(id, via uint64, now, idle time.Duration) (o *Origin, evi
 	t.sorted = slices.Insert(t.sorted, t.Search(id), o)
 	if again {
 		delete(t.retired, id)
-		o.Since = 1
+		o.Since, o.Given = 1, past.seen
 		o.Seen.Reset(past.seen, &t.pool)
 		o.Direct.Reset(past.direct, &t.pool)
 	}
