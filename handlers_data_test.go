@@ -251,3 +251,20 @@ func TestWhatAWindowCannotHoldIsCounted(t *testing.T) {
 	s.hear(peerAddr(10), s.data(wire.Data{Origin: 77, Counter: 9000, Flags: wire.FlagDirect}))
 	s.want(s.Stats().GaveUpUnseen == 473 && len(s.got) == 6, "a Direct message far ahead of a proven member is taken")
 }
+
+func TestANodeThatIsCutOffGivesNothingUp(t *testing.T) {
+	s := newSoloist(t, Config{})
+	s.want(s.Join(Address{peerAddr(99)}) == nil, "Join failed")
+	s.join(s.peerID(10), peerAddr(10))
+	for _, counter := range []uint32{1, 3} {
+		s.hear(peerAddr(10), s.data(wire.Data{Origin: 77, Counter: counter}))
+	}
+	delete(s.polite, peerAddr(10))
+	s.hear(peerAddr(10), s.goodbye(s.peerID(10)))
+	s.run(5 * time.Minute)
+	s.want(s.State() == StateDisconnected && s.Stats().GaveUpUnseen == 0, "in 5 minutes on its own, %v, it gave up %d", s.State(), s.Stats().GaveUpUnseen)
+	s.join(s.peerID(20), peerAddr(20))
+	s.run(2 * time.Second)
+	s.hear(peerAddr(20), s.data(wire.Data{Origin: 77, Counter: 2}))
+	s.want(len(s.got) == 3, "what was missing comes when there is a member: %d delivered", len(s.got))
+}
