@@ -243,3 +243,19 @@ func TestAStreamRightAfterJoiningLosesNothing(t *testing.T) {
 		t.Error("nobody is known from hearsay only when the streams begin")
 	}
 }
+
+// Where one message fills the queue, none of a node's duties may always come second.
+func TestAQueueOfOneMessageLeavesRoomForEveryDuty(t *testing.T) {
+	s := newSoloist(t, Config{MaxOutputMessages: 1})
+	s.seedWith(10, 20)
+	full, lists := 0, 0
+	for _, m := range s.run(time.Minute) {
+		switch {
+		case m.kind == wire.TypeStatus && m.status.Mode == wire.Full:
+			full++
+		case m.kind == wire.TypeMemberList:
+			lists++
+		}
+	}
+	s.want(full >= 20 && lists >= 20, "in a minute it compared %d times what was seen, and %d times members", full, lists)
+}

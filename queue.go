@@ -67,9 +67,13 @@ func (g *GossipService) keepUp(now time.Duration) {
 		g.giveUpStuck()
 		u.turn++
 		if m := g.roster.Partner(u.turn, g.rng); m != nil {
-			g.exchange(m, most)
-			g.meetNeighbours()
-			if !fast {
+			// A queue of one message does not hold both: each has its turns.
+			both, odd := c.MaxOutputMessages > 1, u.turn%2 == 1
+			if both || fast || odd {
+				g.exchange(m, most)
+				g.meetNeighbours()
+			}
+			if !fast && (both || !odd) {
 				g.compare(now, m)
 			}
 		}
