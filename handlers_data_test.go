@@ -268,3 +268,38 @@ func TestANodeThatIsCutOffGivesNothingUp(t *testing.T) {
 	s.hear(peerAddr(20), s.data(wire.Data{Origin: 77, Counter: 2}))
 	s.want(len(s.got) == 3, "what was missing comes when there is a member: %d delivered", len(s.got))
 }
+
+// What nobody offers may be retained by somebody: it is asked for by itself.
+func TestWhatIsMissingForLongIsAskedFor(t *testing.T) {
+	s := newSoloist(t, Config{})
+	s.seedWith(10, 20)
+	for _, counter := range []uint32{1, 3} {
+		s.hear(peerAddr(10), s.data(wire.Data{Origin: 77, Counter: counter}))
+	}
+	asked := 0
+	for _, m := range only(s.run(10*time.Second), wire.TypeStatus, anybody) {
+		if origin, _, runs, ok := m.status.Digest.Next(nil); m.status.Mode == wire.Request && ok {
+			asked++
+			s.want(origin == 77 && len(runs) == 1 && runs[0].First == 2 && runs[0].Last == 2, "of %d it asks for %v", origin, runs)
+			s.want(m.at > askAfter, "it asks after %v only", m.at)
+		}
+	}
+	s.want(asked > 0, "in 10 s it did not ask for what is missing")
+}
+
+// A stream of repairs is offered on in few messages.
+func TestWhatCameByRepairIsOfferedToNeighboursNowAndThen(t *testing.T) {
+	s := newSoloist(t, Config{})
+	s.seedWith(around(8)...)
+	from := peerAddr(around(8)[0])
+	offers := 0
+	for i := range uint32(60) { // one in a millisecond
+		s.hear(from, s.data(wire.Data{Origin: 77, Counter: i + 1, Flags: wire.FlagPull}))
+		for _, m := range only(s.run(time.Millisecond), wire.TypeStatus, anybody) {
+			if m.status.Mode == wire.Offer {
+				offers++
+			}
+		}
+	}
+	s.want(offers > 0 && offers <= 2*4+1, "60 repairs in 60 ms were offered in %d messages", offers)
+}
