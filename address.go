@@ -339,9 +339,11 @@ func (g *GossipService) tell(now time.Duration, m *view.Member) {
 	g.upkeep.Announce.By(now + newsPause/2)
 }
 
-// probeContacts says Hello to seeds and lost members.
+// probeContacts says Hello to seeds and lost members, to no more at once than the
+// queue holds: one that is displaced before it is sent costs its recipient its turn, and
+// where turns come round in step it is the same recipient every time.
 func (g *GossipService) probeContacts(now time.Duration) {
-	g.contacts = g.roster.Probes(g.contacts[:0], g.state == StateConnected, now)
+	g.contacts = g.roster.Probes(g.contacts[:0], g.config.MaxOutputMessages, g.state == StateConnected, now)
 	for _, to := range g.contacts {
 		g.greet(to, 0, 1)
 	}

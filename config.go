@@ -298,7 +298,11 @@ func (g *GossipService) newIdentity() {
 	g.directDone.Reset(0, g.origins.Pool())
 	g.roster.Reset(uint64(g.id))
 	g.origins.Keep(uint64(g.id))
-	g.upkeep = upkeep{probes: mostProbes, newsAt: -newsLasts, grewAt: -growing, backAt: -healing}
+	g.upkeep = upkeep{
+		probes: mostProbes, newsAt: -newsLasts, grewAt: -growing, backAt: -healing,
+		// By these age the gaps of origins that stay known.
+		awake: g.upkeep.awake, lookedAt: g.upkeep.lookedAt,
+	}
 	g.upkeep.Start(g.now(), g.config.TickInterval, g.rng)
 }
 

@@ -157,29 +157,32 @@ func (s *soloist) full(from netip.AddrPort) (first uint64, many int) {
 }
 
 func TestAnOriginThatMadeRoomIsNotNewAgain(t *testing.T) {
-	s := newSoloist(t, Config{})
-	s.seedWith(10, 20)
-	said := func(counter uint32, flags uint8) {
-		s.hear(peerAddr(20), s.data(wire.Data{Origin: 5, Counter: counter, Flags: flags, Payload: []byte("once")}))
+	for _, ordered := range []bool{false, true} {
+		s := newSoloist(t, Config{Ordered: ordered})
+		s.seedWith(10, 20)
+		said := func(counter uint32, flags uint8) {
+			s.hear(peerAddr(20), s.data(wire.Data{Origin: 5, Counter: counter, Flags: flags, Payload: []byte("once")}))
+		}
+		for i := range uint32(3) {
+			said(1+i, 0)
+			said(1+i, wire.FlagDirect)
+		}
+		first, _ := s.full(peerAddr(10))
+		s.want(s.origins.Get(5) != nil, "an origin that spoke lately had to make room")
+		s.at += repair.OriginIdle + time.Minute
+		s.hear(peerAddr(10), s.data(wire.Data{Origin: first - 1, Counter: 1}))
+		s.want(s.origins.Get(5) == nil && s.origins.Get(first-1) != nil, "an origin that is idle for an hour does not make room for one that speaks")
+		s.got = nil
+		for i := range uint32(3) { // somebody retains them still
+			said(1+i, wire.FlagPull)
+			said(1+i, wire.FlagDirect)
+		}
+		s.want(len(s.got) == 0, "what was delivered before its origin made room is delivered again: %v", s.got)
+		said(4, 0)
+		said(4, wire.FlagDirect)
+		s.want(len(s.got) == 2, "of the next two messages of that origin %d were delivered", len(s.got))
+		s.want(s.Stats().GaveUpUnseen == 0, "with Ordered %v what was delivered before is counted as %d messages given up", ordered, s.Stats().GaveUpUnseen)
 	}
-	for i := range uint32(3) {
-		said(1+i, 0)
-		said(1+i, wire.FlagDirect)
-	}
-	first, _ := s.full(peerAddr(10))
-	s.want(s.origins.Get(5) != nil, "an origin that spoke lately had to make room")
-	s.at += repair.OriginIdle + time.Minute
-	s.hear(peerAddr(10), s.data(wire.Data{Origin: first - 1, Counter: 1}))
-	s.want(s.origins.Get(5) == nil && s.origins.Get(first-1) != nil, "an origin that is idle for an hour does not make room for one that speaks")
-	s.got = nil
-	for i := range uint32(3) { // somebody retains them still
-		said(1+i, wire.FlagPull)
-		said(1+i, wire.FlagDirect)
-	}
-	s.want(len(s.got) == 0, "what was delivered before its origin made room is delivered again: %v", s.got)
-	said(4, 0)
-	said(4, wire.FlagDirect)
-	s.want(len(s.got) == 2, "of the next two messages of that origin %d were delivered", len(s.got))
 }
 
 func TestStrangersDoNotFillTheTableOfOrigins(t *testing.T) {

@@ -320,3 +320,29 @@ func TestSimTwoNodesThatNeverHearEachOtherSpeakThroughASeed(t *testing.T) {
 		c.noDuplicates()
 	}
 }
+
+// Who is cut off asks nobody for what it lacks, so that does not wait in vain: when the
+// net is whole again it is repaired, not given up.
+func TestWhatANodeLackedBeforeItWasCutOffReachesItAfter(t *testing.T) {
+	for seed := range uint64(10) {
+		for _, ordered := range []bool{false, true} {
+			c := newSimCluster(t, 2, lan(seed), Config{})
+			n := c.add(otherAddr, Config{Ordered: ordered})
+			c.form()
+			c.partition(2)
+			said := map[string]*simNode{}
+			for range 2 {
+				said[c.nodes[0].say()] = c.nodes[0]
+			}
+			late := wire.Data{Origin: uint64(c.nodes[0].ID()), Counter: 2, Payload: []byte("message 2")}
+			n.hears(c.nodes[0], late)
+			c.net.Run(2 * time.Minute)
+			c.net.Heal()
+			c.everybodyGot(10*time.Second, said)
+			if lost := n.Stats().GaveUpUnseen; lost > 0 {
+				t.Errorf("seed %d: with Ordered %v it gave up %d messages that its peers retain", seed, ordered, lost)
+			}
+			c.noDuplicates()
+		}
+	}
+}

@@ -203,3 +203,59 @@ func TestALonelyNodeAsksSoonWhateverItsTickInterval(t *testing.T) {
 	left.restart()
 	c.await(5*time.Second, "the node is CONNECTED again", func() bool { return n.State() == StateConnected })
 }
+
+// A round of Hellos that is larger than the queue must not always displace the same.
+func TestEachOfManySeedsIsAskedThroughATinyQueue(t *testing.T) {
+	for _, limit := range []int{1, 2, 4} {
+		c := newSimCluster(t, 16, lan(uint64(limit)), Config{})
+		n := c.add(otherAddr, Config{MaxOutputMessages: limit})
+		c.nodes[0].join()
+		for _, down := range c.nodes[1:16] {
+			down.crash()
+		}
+		n.join(c.nodes[:16]...)
+		c.await(2*time.Minute, "the node has found the one seed that is up", func() bool { return n.State() == StateConnected })
+	}
+}
+
+// Whoever is only known from hearsay is sent little before it answers. What is said
+// meanwhile, faster than repair could follow, reaches it through others.
+func TestAStreamRightAfterJoiningLosesNothing(t *testing.T) {
+	hearsay := 0
+	for seed := range uint64(5) {
+		c := newSimCluster(t, 4, lan(seed), Config{})
+		c.form()
+		n := c.nodes[3]
+		for _, x := range c.nodes[:3] {
+			if !n.roster.Get(uint64(x.ID())).Proven {
+				hearsay++
+			}
+		}
+		said := n.stream(time.Second)
+		c.net.Run(20 * time.Second)
+		for _, x := range c.nodes[:3] {
+			if len(x.got) != said || said < 2000 {
+				t.Errorf("seed %d: of %d messages %v got %d", seed, said, x.addr, len(x.got))
+			}
+		}
+	}
+	if hearsay == 0 {
+		t.Error("nobody is known from hearsay only when the streams begin")
+	}
+}
+
+// Where one message fills the queue, none of a node's duties may always come second.
+func TestAQueueOfOneMessageLeavesRoomForEveryDuty(t *testing.T) {
+	s := newSoloist(t, Config{MaxOutputMessages: 1})
+	s.seedWith(10, 20)
+	full, lists := 0, 0
+	for _, m := range s.run(time.Minute) {
+		switch {
+		case m.kind == wire.TypeStatus && m.status.Mode == wire.Full:
+			full++
+		case m.kind == wire.TypeMemberList:
+			lists++
+		}
+	}
+	s.want(full >= 20 && lists >= 20, "in a minute it compared %d times what was seen, and %d times members", full, lists)
+}

@@ -289,6 +289,9 @@ func (g *GossipService) forward(now time.Duration, e *datalog.Entry, arc view.Ar
 	}
 	pressing := e.Origin == uint64(g.id) && g.log.Brief(now, askAfter)
 	g.delegates = g.roster.Split(g.delegates[:0], arc, k, now)
+	for g.doubt(now, g.delegates) { // others are to cover what these would not
+		g.delegates = g.roster.Split(g.delegates[:0], arc, k, now)
+	}
 	for _, d := range g.delegates {
 		attempts := g.config.RetryAttempts
 		if d.Suspect(now) {
@@ -302,10 +305,26 @@ func (g *GossipService) forward(now time.Duration, e *datalog.Entry, arc view.Ar
 	}
 }
 
-// relay queues one copy. Of what is only known from hearsay nobody gets more than
-// a few messages before it answers: it may be the victim of a lie.
+// doubt takes those delegates for absent that are not sent any more until they answer,
+// and reports whether there are any.
+func (g *GossipService) doubt(now time.Duration, delegates []view.Delegate) (any bool) {
+	for _, d := range delegates {
+		if !d.Suspect(now) && g.hasEnough(d.Member) {
+			d.SuspectUntil, any = now+suspicion, true
+		}
+	}
+	return any
+}
+
+// hasEnough reports whether m is sent no more before it answers: of what is only known
+// from hearsay nobody gets more than a few messages, for it may be the victim of a lie.
+func (g *GossipService) hasEnough(m *view.Member) bool {
+	return !m.Proven && g.outbox.Load(m.Addr) >= outbox.LeastWindow
+}
+
+// relay queues one copy.
 func (g *GossipService) relay(m *view.Member, c outbox.Copy, attempts int) {
-	if !m.Proven && g.outbox.Load(m.Addr) >= outbox.LeastWindow || g.outbox.EmitData(m.Addr, c, attempts) == nil {
+	if g.hasEnough(m) || g.outbox.EmitData(m.Addr, c, attempts) == nil {
 		g.stats.DropRelay++
 	} else if c.Entry.Origin != uint64(g.id) {
 		g.stats.Relayed++

@@ -251,3 +251,55 @@ func TestWhatAWindowCannotHoldIsCounted(t *testing.T) {
 	s.hear(peerAddr(10), s.data(wire.Data{Origin: 77, Counter: 9000, Flags: wire.FlagDirect}))
 	s.want(s.Stats().GaveUpUnseen == 473 && len(s.got) == 6, "a Direct message far ahead of a proven member is taken")
 }
+
+func TestANodeThatIsCutOffGivesNothingUp(t *testing.T) {
+	s := newSoloist(t, Config{})
+	s.want(s.Join(Address{peerAddr(99)}) == nil, "Join failed")
+	s.join(s.peerID(10), peerAddr(10))
+	for _, counter := range []uint32{1, 3} {
+		s.hear(peerAddr(10), s.data(wire.Data{Origin: 77, Counter: counter}))
+	}
+	delete(s.polite, peerAddr(10))
+	s.hear(peerAddr(10), s.goodbye(s.peerID(10)))
+	s.run(5 * time.Minute)
+	s.want(s.State() == StateDisconnected && s.Stats().GaveUpUnseen == 0, "in 5 minutes on its own, %v, it gave up %d", s.State(), s.Stats().GaveUpUnseen)
+	s.join(s.peerID(20), peerAddr(20))
+	s.run(2 * time.Second)
+	s.hear(peerAddr(20), s.data(wire.Data{Origin: 77, Counter: 2}))
+	s.want(len(s.got) == 3, "what was missing comes when there is a member: %d delivered", len(s.got))
+}
+
+// What nobody offers may be retained by somebody: it is asked for by itself.
+func TestWhatIsMissingForLongIsAskedFor(t *testing.T) {
+	s := newSoloist(t, Config{})
+	s.seedWith(10, 20)
+	for _, counter := range []uint32{1, 3} {
+		s.hear(peerAddr(10), s.data(wire.Data{Origin: 77, Counter: counter}))
+	}
+	asked := 0
+	for _, m := range only(s.run(10*time.Second), wire.TypeStatus, anybody) {
+		if origin, _, runs, ok := m.status.Digest.Next(nil); m.status.Mode == wire.Request && ok {
+			asked++
+			s.want(origin == 77 && len(runs) == 1 && runs[0].First == 2 && runs[0].Last == 2, "of %d it asks for %v", origin, runs)
+			s.want(m.at > askAfter, "it asks after %v only", m.at)
+		}
+	}
+	s.want(asked > 0, "in 10 s it did not ask for what is missing")
+}
+
+// A stream of repairs is offered on in few messages.
+func TestWhatCameByRepairIsOfferedToNeighboursNowAndThen(t *testing.T) {
+	s := newSoloist(t, Config{})
+	s.seedWith(around(8)...)
+	from := peerAddr(around(8)[0])
+	offers := 0
+	for i := range uint32(60) { // one in a millisecond
+		s.hear(from, s.data(wire.Data{Origin: 77, Counter: i + 1, Flags: wire.FlagPull}))
+		for _, m := range only(s.run(time.Millisecond), wire.TypeStatus, anybody) {
+			if m.status.Mode == wire.Offer {
+				offers++
+			}
+		}
+	}
+	s.want(offers > 0 && offers <= 2*4+1, "60 repairs in 60 ms were offered in %d messages", offers)
+}

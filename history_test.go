@@ -166,3 +166,40 @@ func TestTheSmallestDatagramsAreWhatTheConfigurationSays(t *testing.T) {
 		}
 	}
 }
+
+// What comes in its turn need not wait, and so not fit in the log, whose size says
+// only what is retained for others.
+func TestSimOrderedDeliversWhatItsLogIsTooSmallFor(t *testing.T) {
+	large := Config{MaxMessageSize: 1400}
+	c := newSimCluster(t, 3, lan(23), large)
+	small := large
+	small.Ordered, small.DataLogSize = true, 1
+	n := c.add(otherAddr, small)
+	c.form()
+	got := heardBy(n)
+	var want []string
+	for i := range 10 {
+		want = append(want, fmt.Sprintf("%0*d", 1000-10*i, i))
+		c.nodes[0].sayExactly(want[i])
+		c.net.Run(time.Second)
+	}
+	if s := n.Stats(); !slices.Equal(*got, want) || s.GaveUpUnseen != 0 {
+		t.Fatalf("seed 23: a node that retains nothing got %d of 10 messages and gave up %d", len(*got), s.GaveUpUnseen)
+	}
+}
+
+// However long the node lived before it left, a gap of that time is given up as soon
+// as any other.
+func TestOrderedGivesUpAGapFromBeforeLeave(t *testing.T) {
+	s := newSoloist(t, Config{Ordered: true, OrderedWait: 2 * time.Second})
+	s.seedWith(10, 20)
+	s.run(time.Hour)
+	s.hear(peerAddr(10), s.data(dataOf(77, 1)), s.data(dataOf(77, 3)))
+	s.run(1500 * time.Millisecond)
+	s.want(fmt.Sprint(s.got) == "[1]", "3 should wait for 2, but got %v", s.got)
+	s.want(s.Leave() == nil, "Leave failed")
+	s.want(s.Join() == nil, "Join failed")
+	s.join(s.peerID(10), peerAddr(10))
+	s.run(5 * time.Second)
+	s.want(fmt.Sprint(s.got) == "[1 3]" && s.Stats().GaveUpUnseen == 1, "after the wait 3 should come, but got %v, given up %d", s.got, s.Stats().GaveUpUnseen)
+}

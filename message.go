@@ -118,6 +118,10 @@ func (g *GossipService) handleData(now time.Duration, in *envelopeIn, seq uint32
 	e := g.log.Put(d.Origin, d.Counter, d.Payload, born)
 	g.isNews(now, e, d.Flags&wire.FlagPull != 0)
 	if g.config.Ordered {
+		if d.Counter == o.Given+1 && g.log.Get(d.Origin, d.Counter) == nil {
+			o.Given = d.Counter // it is next, and need not wait in a log that is too small for it
+			g.deliver(g.log.Retain(e))
+		}
 		g.deliverInOrder(o, 0)
 		defer g.log.Release(e)
 	} else {

@@ -32,7 +32,7 @@ type upkeep struct {
 	recent       bool          // of the comparison: the last was of what was seen lately
 	round        int           // of a node that is alone
 	probes       int           // Hellos to doubtful addresses that are left
-	awake        time.Duration // in which the loop turned: a gap ages by this
+	awake        time.Duration // in which the loop turned, CONNECTED: a gap ages by this
 	lookedAt     time.Duration // when gaps were last looked at
 	newsAt       time.Duration // when a message was last new, here or there
 	warnAt       time.Duration // when to log a Hello of another cluster again
@@ -59,15 +59,21 @@ func (g *GossipService) keepUp(now time.Duration) {
 			g.body = nil
 		}
 		u.probes = mostProbes
-		u.awake += min(now-u.lookedAt, 2*c.TickInterval)
+		if g.state == StateConnected { // who is cut off has nobody to ask for what is missing
+			u.awake += min(now-u.lookedAt, 2*c.TickInterval)
+		}
 		u.lookedAt = now
 		g.askForMissing(now)
 		g.giveUpStuck()
 		u.turn++
 		if m := g.roster.Partner(u.turn, g.rng); m != nil {
-			g.exchange(m, most)
-			g.meetNeighbours()
-			if !fast {
+			// A queue of one message does not hold both: each has its turns.
+			both, odd := c.MaxOutputMessages > 1, u.turn%2 == 1
+			if both || fast || odd {
+				g.exchange(m, most)
+				g.meetNeighbours()
+			}
+			if !fast && (both || !odd) {
 				g.compare(now, m)
 			}
 		}

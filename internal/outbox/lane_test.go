@@ -189,3 +189,52 @@ func TestTheDeadlineIsWhenThereIsSomethingToDo(t *testing.T) {
 	q.want(!any, "all is done")
 	q.audit()
 }
+
+// What did not fit in the datagram and is not due yet must not lose its time while the
+// lane has a turn.
+func TestAcknowledgementsLeftOverAreSentWhenTheyAreDue(t *testing.T) {
+	q := newBench(t, Config{})
+	room := (512 - wire.AckOverhead) / wire.AckSize
+	for i := range room + 5 {
+		q.Acknowledge(q.now, peerAddr(1), uint32(i+1))
+	}
+	q.Deadline()
+	q.flush()
+	q.want(q.stats.Acks == 5 && !q.Pending(), "%d are left over, 5 should wait for company", q.stats.Acks)
+	q.audit()
+	at, any := q.Deadline()
+	q.want(any && at == q.now+10*time.Millisecond, "they should be due in 10 ms, not in %v", at-q.now)
+	q.now = at
+	q.Overdue(q.now)
+	q.flush()
+	q.want(q.stats.Acks == 0, "%d are never sent", q.stats.Acks)
+	q.audit()
+}
+
+func TestGoodbyesDisplaceNothing(t *testing.T) {
+	q := newBench(t, Config{Limit: 4})
+	q.control(99, 100, 1)
+	for i := range 10 {
+		q.Emit(peerAddr(i), wire.TypeLeave, make([]byte, 8), NoAnswer)
+	}
+	q.want(len(q.flush()) == 11 && q.stats.Dropped == 0, "of 11 messages %d were dropped", q.stats.Dropped)
+}
+
+func TestTheLoadIsWhatWaitsOrIsNotAnswered(t *testing.T) {
+	q := newBench(t, Config{})
+	load := func(want int, when string) {
+		t.Helper()
+		q.want(q.Load(peerAddr(1)) == want, "%s the load is %d, not %d", when, q.Load(peerAddr(1)), want)
+	}
+	load(0, "with no lane")
+	q.control(1, 100, 1)
+	load(0, "before control was sent")
+	once, twice := q.copyTo(1, 1), q.copyTo(1, 2)
+	load(2, "before Data were sent")
+	q.flush()
+	load(3, "after the last attempt of two and the first of one")
+	q.Linger(once)
+	load(3, "while one lingers")
+	q.Drop(twice)
+	load(2, "when one was answered")
+}

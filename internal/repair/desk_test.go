@@ -190,3 +190,30 @@ func (b *basket) Push(e *datalog.Entry) bool {
 }
 
 func bottomless() *basket { return &basket{takes: -1} }
+
+func TestWhoSkipsHistoryWantsOnlyOfOriginsThatItCounts(t *testing.T) {
+	d := NewDesk(datalog.New(1<<10), versions.NewTable(8))
+	d.SkipHistory(time.Hour)
+	d.SkipTo(d.Origin(0, 5, 0), 10)
+	offer := digestOf(record{5, 10, []versions.Run{run(11, 12)}}, record{6, 0, []versions.Run{run(1, 3)}})
+	if got := messages(read(d.Want(0, offer, anyRoom))); !slices.Equal(got, []message{{5, 11}, {5, 12}}) {
+		t.Errorf("of an offer it wants %v", got)
+	}
+	if got := messages(read(d.Want(time.Hour, offer, anyRoom))); len(got) != 5 {
+		t.Errorf("once it does not skip any more it wants %v", got)
+	}
+}
+
+func TestPagesOfSeveralPeersMayOverlapWhileHistoryIsSkipped(t *testing.T) {
+	d := NewDesk(datalog.New(1<<10), versions.NewTable(8))
+	d.SkipHistory(time.Hour)
+	for i, page := range [][2]uint64{{0, 10}, {5, 20}, {30, lastOrigin}, {15, 25}, {26, lastOrigin}} {
+		if !d.Skipping(0) {
+			t.Fatalf("skipping ended before page %d, with a gap behind the others", i)
+		}
+		d.Skip(0, versions.Digest{}, page[0], page[1], 0)
+	}
+	if d.Skipping(0) {
+		t.Error("skipping goes on though the pages have gone round")
+	}
+}

@@ -114,7 +114,8 @@ type Table struct {
 	pool   Pool
 
 	retired map[uint64]retiree
-	order   fifo.Queue[uint64] // of the retired, the first that left first
+	order   fifo.Queue[retiree] // the first that left first; who came back since is in it still
+	turn    uint64              // of the last
 
 	// No origin that may be evicted was touched before this. It saves the search
 	// for a victim as long as there can be none.
@@ -123,7 +124,11 @@ type Table struct {
 
 // retiree is what is remembered of an origin that was evicted, so that none of
 // its messages is taken for new if somebody still has it. The last 8*limit are.
-type retiree struct{ seen, direct uint32 }
+type retiree struct {
+	id           uint64
+	turn         uint64 // of leaving, for one that came back may leave again
+	seen, direct uint32
+}
 
 // NewTable returns an empty table for at most limit origins.
 func NewTable(limit int) *Table {
@@ -198,7 +203,7 @@ func (t *Table) AddFrom(id, via uint64, now, idle time.Duration) (o *Origin, evi
 	t.sorted = slices.Insert(t.sorted, t.Search(id), o)
 	if again {
 		delete(t.retired, id)
-		o.Since = 1
+		o.Since, o.Given = 1, past.seen
 		o.Seen.Reset(past.seen, &t.pool)
 		o.Direct.Reset(past.direct, &t.pool)
 	}
@@ -207,13 +212,15 @@ func (t *Table) AddFrom(id, via uint64, now, idle time.Duration) (o *Origin, evi
 
 // retire evicts an origin.
 func (t *Table) retire(o *Origin) {
-	past := retiree{o.Seen.Highest(), o.Direct.Highest()}
+	t.turn++
+	past := retiree{o.ID, t.turn, o.Seen.Highest(), o.Direct.Highest()}
 	t.Remove(o.ID)
 	if t.order.Len() == 8*t.limit {
-		first, _ := t.order.Pop()
-		delete(t.retired, first)
+		if first, _ := t.order.Pop(); t.retired[first.id] == first {
+			delete(t.retired, first.id)
+		}
 	}
-	t.order.Push(o.ID)
+	t.order.Push(past)
 	t.retired[o.ID] = past
 }
 

@@ -304,3 +304,26 @@ func TestTheEvictedAreNotNewAgain(t *testing.T) {
 		t.Errorf("a table of 2 remembers %d retired origins, and should 16", n)
 	}
 }
+
+// Whoever left, came back and left again is remembered from the second time on.
+func TestWhoIsEvictedAgainIsRememberedAsLongAsAnybody(t *testing.T) {
+	table := NewTable(1)
+	now := time.Duration(0)
+	add := func(id uint64) *Origin {
+		now += 2 * time.Hour
+		o, _, ok := table.Add(id, now, time.Hour)
+		if !ok {
+			t.Fatalf("origin %d found no room though another was idle for an hour", id)
+		}
+		return o
+	}
+	add(1).Seen.Add(1, table.Pool())
+	add(2)
+	add(1).Seen.Add(2, table.Pool())
+	for id := uint64(3); id <= 9; id++ { // 1 leaves, and then 3 to 8
+		add(id)
+	}
+	if o := add(1); o.Seen.Floor() != 2 {
+		t.Errorf("of origin 1, the seventh last that left, it is remembered that %d were seen, not 2", o.Seen.Floor())
+	}
+}

@@ -216,8 +216,8 @@ func (r *Roster) Answered(addr netip.AddrPort, id uint64) {
 // Probes appends the addresses to say Hello to in this round: those of the
 // contacts, in turn, at which no member is known. A node that is connected asks
 // a fifth of them, at most 3, or 1 when nobody was lost lately; one that is not
-// asks up to 8.
-func (r *Roster) Probes(dst []netip.AddrPort, connected bool, now time.Duration) []netip.AddrPort {
+// asks up to 8. There are never more than most: whoever is not asked keeps its turn.
+func (r *Roster) Probes(dst []netip.AddrPort, most int, connected bool, now time.Duration) []netip.AddrPort {
 	n := 8
 	if connected {
 		n = min((len(r.contacts)+4)/5, 3)
@@ -225,6 +225,7 @@ func (r *Roster) Probes(dst []netip.AddrPort, connected bool, now time.Duration)
 			n = min(n, 1)
 		}
 	}
+	n = min(n, most)
 	for range r.contacts {
 		if n == 0 {
 			break

@@ -120,7 +120,7 @@ func TestTheLostAreProbedAndComeBack(t *testing.T) {
 	if r.Get(2) != nil || r.ByAddr(host(2)) != nil || r.Lost() != 1 || r.HasNews() {
 		t.Fatalf("2 should be lost and no news, but %d are lost, news %v", r.Lost(), r.news)
 	}
-	if p := r.Probes(nil, true, now); !slices.Equal(p, []netip.AddrPort{host(2)}) {
+	if p := r.Probes(nil, 8, true, now); !slices.Equal(p, []netip.AddrPort{host(2)}) {
 		t.Fatalf("the lost should be probed, not %v", p)
 	}
 	if m, again := r.Heard(host(7), 0, now); m != nil || again {
@@ -141,7 +141,7 @@ func TestTheLostAreProbedAndComeBack(t *testing.T) {
 	if same, again := r.Heard(host(2), 0, now+10); same != m || again || m.Suspect(now) || m.Heard != now+10 {
 		t.Fatalf("2 is back already and now no more suspect, but got %v, %v", same, again)
 	}
-	if p := r.Probes(nil, true, now); len(p) != 0 {
+	if p := r.Probes(nil, 8, true, now); len(p) != 0 {
 		t.Fatalf("nobody is left to probe, but %v are", p)
 	}
 }
@@ -151,7 +151,7 @@ func TestWhoIsBackAtAnotherAddressIsNotLostAtTheOld(t *testing.T) {
 	know(r, 2)
 	r.Lose(r.Get(2), now)
 	r.Admit(2, host(20), now)
-	if p := r.Probes(nil, false, now); r.Lost() != 0 || len(p) != 0 {
+	if p := r.Probes(nil, 8, false, now); r.Lost() != 0 || len(p) != 0 {
 		t.Fatalf("2 proved where it is now, but %d are lost and %v are probed", r.Lost(), p)
 	}
 	r.Depart(r.Get(2), now)
@@ -248,7 +248,7 @@ func TestSeedsAreFewAndStandForEver(t *testing.T) {
 	if r.Seeds() != 0 || r.Lost() != 0 || r.Len() != 0 || r.HasNews() {
 		t.Fatalf("after Reset nobody is left, but there are %d seeds, %d lost, %d members, news %v", r.Seeds(), r.Lost(), r.Len(), r.news)
 	}
-	if p := append(r.Probes(nil, true, now), r.Probes(nil, false, now)...); len(p) != 0 {
+	if p := append(r.Probes(nil, 8, true, now), r.Probes(nil, 8, false, now)...); len(p) != 0 {
 		t.Fatalf("after Reset nobody is known, but %v are probed", p)
 	}
 	if _, v := r.Learn(61, host(61), now); v != Added {
@@ -305,7 +305,7 @@ func TestProbesKeepTheirPace(t *testing.T) {
 		for i := c.unknown; i < c.contacts; i++ {
 			r.Learn(uint64(i+2), host(i), now)
 		}
-		pace := func(connected bool, now time.Duration) int { return len(r.Probes(nil, connected, now)) }
+		pace := func(connected bool, now time.Duration) int { return len(r.Probes(nil, 8, connected, now)) }
 		if got := pace(true, 0); got != c.later {
 			t.Errorf("%+v: nobody was ever lost, but %d are probed at the start", c, got)
 		}
@@ -349,7 +349,7 @@ func TestEveryContactGetsItsTurn(t *testing.T) {
 					gone(a)
 				}
 			}
-			for _, p := range r.Probes(nil, rng.IntN(3) > 0, now) {
+			for _, p := range r.Probes(nil, 8, rng.IntN(3) > 0, now) {
 				if len(since[p]) > 0 {
 					t.Fatalf("seed %d round %d: %v has its turn again before %v", seed, round, p, since[p])
 				}
