@@ -84,7 +84,7 @@ func (r *replica) delete(w http.ResponseWriter, _ *http.Request, key string) {
 }
 
 // change answers 503 when the node does not take the write now: its queue is full, or
-// it has not joined yet, or is about to end.
+// it has not joined yet, or is about to end; or while its clock is behind what it has seen.
 func (r *replica) change(w http.ResponseWriter, change write) {
 	if err := r.tell(change); err != nil {
 		why := "not now"

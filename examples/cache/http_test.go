@@ -146,6 +146,19 @@ func TestTooManyWritesAtOnceAreToldToComeAgain(t *testing.T) {
 }
 
 // Leave drops what is not sent, so the end of the loop comes before it.
+func TestAWriteThatNobodyWouldTakeIsNotAccepted(t *testing.T) {
+	r := idle(t)
+	if err := r.node.Join(); err != nil {
+		t.Fatal(err)
+	}
+	r.store.next(time.Now().Add(2 * mostAhead)) // and then the clock was set back
+	r.wants(t, "PUT", "/cache/k", "v", 503, "not now")
+	r.wants(t, "DELETE", "/cache/k", "", 503, "not now")
+	if n := r.node.Stats().Sent; n > 0 {
+		t.Errorf("%d writes were spread that nobody takes", n)
+	}
+}
+
 func TestWhatWasAcceptedIsHandedOverAtTheEnd(t *testing.T) {
 	r, _, other := withMember(t)
 	const many = 500

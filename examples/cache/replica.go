@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"expvar"
 	"log/slog"
 	"sync/atomic"
@@ -69,11 +70,18 @@ func (r *replica) hear(_ gossip.NodeID, payload []byte) {
 	r.store.take(time.Now(), w)
 }
 
+// errClock means that the clock was set back by so much that a write, which has to come
+// after those that were seen, would be refused everywhere as one from the future.
+var errClock = errors.New("the clock was set back")
+
 // tell gives a write its version, spreads and takes it. If the node cannot spread it
 // nothing has happened.
 func (r *replica) tell(w write) error {
 	now := time.Now()
 	w.version, w.writer = r.store.next(now), uint64(r.writer)
+	if tooFarAhead(now, w.version) {
+		return errClock
+	}
 	if err := r.node.SendData(w.append(nil)); err != nil {
 		return err
 	}

@@ -65,12 +65,17 @@ func (s *store) next(now time.Time) int64 {
 	return s.clock
 }
 
+// tooFarAhead reports whether no store takes a write of this version now.
+func tooFarAhead(now time.Time, version int64) bool {
+	return version > now.Add(mostAhead).UnixMicro()
+}
+
 // take makes w the newest write of its key, unless it is not. In whatever order
 // stores are given the same writes, they hold the same.
 func (s *store) take(now time.Time, w write) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if w.version > now.Add(mostAhead).UnixMicro() {
+	if tooFarAhead(now, w.version) {
 		s.refused.Add(1)
 		return
 	}

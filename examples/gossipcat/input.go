@@ -6,12 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"example.com/gossip"
 )
 
 // errRefused means that the input had lines that are too long.
 var errRefused = errors.New("lines were refused")
+
+// mostAcquaintance is how long lines wait for one another at first.
+const mostAcquaintance = 2 * time.Second
 
 // input spreads lines from a goroutine of its own, for reading them may take for ever.
 // It does not read on while there is no room for a line.
@@ -21,6 +25,10 @@ type input struct {
 	turned  chan struct{} // has one when the loop has turned
 	givenUp uint64        // by the node before the last line; to be read at the end
 	stderr  io.Writer
+
+	first      time.Time // when the first line was said to these members
+	known      int       // members, when the last line was said
+	acquainted bool      // with them, see heard
 }
 
 func newInput(node *gossip.GossipService, direct bool, stderr io.Writer) *input {
@@ -79,9 +87,10 @@ func nextLine(b *bufio.Reader) (line []byte, length int, err error) {
 func (in *input) say(ctx context.Context, line []byte) error {
 	for {
 		if in.heard() {
-			in.givenUp = in.node.Stats().GivenUp
+			before := in.node.Stats()
 			err := in.node.SendData(line)
 			if !errors.Is(err, gossip.ErrQueueFull) {
+				in.said(before)
 				return err
 			}
 		}
@@ -93,10 +102,37 @@ func (in *input) say(ctx context.Context, line []byte) error {
 	}
 }
 
-// heard reports whether there is somebody to send to.
-func (in *input) heard() bool {
-	if in.direct {
-		return in.node.State() == gossip.StateConnected
+// said notes how things were before a line was said.
+func (in *input) said(before gossip.Stats) {
+	in.givenUp, in.known = before.GivenUp, before.Members
+	if in.first.IsZero() {
+		in.first = time.Now()
 	}
-	return in.node.Stats().Members > 0
+}
+
+// heard reports whether there is somebody to send the next line to.
+//
+// At first there is the seed only, and then there are members who are known from hearsay,
+// to whom a node sends no more than a few messages before they answer. What else it says
+// is left to repair, which a stream outruns. So each line waits for the line before it to
+// be acknowledged, until nobody new turned up meanwhile; but not for long, for some of
+// them may be dead.
+func (in *input) heard() bool {
+	s := in.node.Stats()
+	switch {
+	case in.direct:
+		return in.node.State() == gossip.StateConnected
+	case s.Members == 0:
+		in.first, in.acquainted = time.Time{}, false // it begins anew
+		return false
+	case in.acquainted, in.first.IsZero():
+		return true
+	case time.Since(in.first) >= mostAcquaintance:
+		in.acquainted = true
+	case s.QueuedData > 0:
+		return false
+	default:
+		in.acquainted = s.Members == in.known && s.QueuedControl == 0
+	}
+	return true
 }

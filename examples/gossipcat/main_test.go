@@ -90,6 +90,25 @@ func TestAPipeArrivesComplete(t *testing.T) {
 	}
 }
 
+func TestAPipeArrivesCompleteWhereTheSeedOnlyTellsOf(t *testing.T) {
+	seed, addr := startListener(t)
+	listeners := []*clitest.Program{seed}
+	for range 2 {
+		listeners = append(listeners, start(t, strings.NewReader(""), "-seed", addr, "-k", "-status"))
+	}
+	for _, l := range listeners[1:] {
+		l.Stderr.Find(t, "CONNECTED, 2 members")
+	}
+	const lines = 10_000 // several times what a node retains for others
+	pipe := start(t, strings.NewReader(strings.Repeat("one of many\n", lines)), "-seed", addr)
+	wantEnd(t, pipe, 0, "")
+	for i, l := range listeners {
+		arrived := func() int { return strings.Count(l.Stdout.String(), "\n") }
+		clitest.Until(t, func() string { return fmt.Sprintf("listener %d prints %d lines, only %d", i, lines, arrived()) },
+			func() bool { return arrived() >= lines })
+	}
+}
+
 func TestOldLinesArePrintedUnlessOnlyNewOnesAreWanted(t *testing.T) {
 	stdin, say := keyboard(t)
 	ann := start(t, stdin)

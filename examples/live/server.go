@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -61,8 +62,8 @@ func withHeaders(next http.Handler) http.Handler {
 func local(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host, _, err := net.SplitHostPort(r.Host)
-		if err != nil {
-			host = r.Host
+		if err != nil { // no port: an IPv6 address is in brackets all the same
+			host = strings.Trim(r.Host, "[]")
 		}
 		if _, err := netip.ParseAddr(host); err != nil && host != "localhost" {
 			http.Error(w, fmt.Sprintf("%q is not this machine: open the page by its IP address or as localhost", host), http.StatusForbidden)

@@ -135,6 +135,7 @@ func TestOtherSitesCannotSteer(t *testing.T) {
 		{"a name that was made to point here", http.Header{"Host": {"elsewhere.example:" + own.Port()}}, http.StatusForbidden},
 		{"the page", http.Header{"Sec-Fetch-Site": {"same-origin"}, "Origin": {s.URL}}, http.StatusOK},
 		{"the page as localhost", http.Header{"Host": {"localhost:" + own.Port()}}, http.StatusOK},
+		{"the page at an IPv6 address and port 80", http.Header{"Host": {"[::1]"}}, http.StatusOK},
 		{"a program", nil, http.StatusOK},
 	} {
 		if status, text := post(t, s, "/network", "loss=1", x.header); status != x.status {

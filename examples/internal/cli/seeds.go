@@ -41,14 +41,24 @@ func (s *Seeds) Set(list string) error {
 // split returns the address that text is, or else the host name and port.
 func split(text string) (a gossip.Address, port uint16, err error) {
 	if err = a.UnmarshalText([]byte(text)); err == nil && a.IsValid() {
+		if !ofOneNode(a.AddrPort()) {
+			return a, 0, fmt.Errorf("%w %q: no single node can be reached there, give the address of one, such as 127.0.0.1:7070", gossip.ErrAddress, text)
+		}
 		return a, 0, nil
 	}
 	host, service, bad := net.SplitHostPort(text)
 	number, numberErr := strconv.ParseUint(service, 10, 16)
-	if bad != nil || host == "" || numberErr != nil || number == 0 || strings.ContainsAny(host, ":/ ") {
+	if bad != nil || host == "" || numberErr != nil || number == 0 || strings.ContainsAny(host, ":/ \t\r\n") {
 		return a, 0, fmt.Errorf("%w %q: a host and a port are needed, such as 127.0.0.1:7070 or node.example:7070", gossip.ErrAddress, text)
 	}
 	return a, uint16(number), nil
+}
+
+// ofOneNode reports whether a node could be at a. One seed that is not like that makes
+// Join refuse all of them.
+func ofOneNode(a netip.AddrPort) bool {
+	ip := a.Addr().Unmap()
+	return a.Port() != 0 && !ip.IsUnspecified() && !ip.IsMulticast() && ip != netip.AddrFrom4([4]byte{255, 255, 255, 255})
 }
 
 // Lookup resolves a host name; that of a net.Resolver for network "ip" is one.
@@ -71,8 +81,9 @@ func (s Seeds) Resolve(ctx context.Context, lookup Lookup) ([]gossip.Address, er
 		}
 		host, _, _ := net.SplitHostPort(text)
 		ips, err := lookup(ctx, "ip", host)
+		ips = slices.DeleteFunc(ips, func(ip netip.Addr) bool { return !ofOneNode(netip.AddrPortFrom(ip, port)) })
 		if err == nil && len(ips) == 0 {
-			err = errors.New("the name has no address")
+			err = errors.New("the name has no address of a node")
 		}
 		if err != nil {
 			failed = fmt.Errorf("seed %s: %w", text, err)

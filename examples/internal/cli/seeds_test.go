@@ -22,7 +22,8 @@ func TestSeedsAreAddressesOrNamesWithAPort(t *testing.T) {
 	if got, want := s.String(), "127.0.0.1:7070,[::1]:7070,node.example:7070,/ip4/127.0.0.1/udp/7070"; got != want {
 		t.Errorf("the seeds are %q instead of %q", got, want)
 	}
-	for _, text := range []string{"", ",", "node.example", "node.example:", "node.example:0", "node.example:65536", ":7070", "a b:7070", "/dns/node.example/udp/7070", "a:1,"} {
+	for _, text := range []string{"", ",", "node.example", "node.example:", "node.example:0", "node.example:65536", ":7070", "a b:7070", "/dns/node.example/udp/7070", "a:1,", "a\nb:1",
+		"127.0.0.1:0", "0.0.0.0:7070", "[::]:7070", "224.0.0.1:7070", "255.255.255.255:7070", "127.0.0.1:7070,[::1]:0"} {
 		if err := s.Set(text); !errors.Is(err, gossip.ErrAddress) {
 			t.Errorf("%q was taken for seeds: %v", text, err)
 		}
@@ -44,12 +45,12 @@ func (b book) lookup(_ context.Context, _, host string) (ips []netip.Addr, err e
 }
 
 func TestNamesStandForAllTheirAddressesOnce(t *testing.T) {
-	names := book{"a": {"192.0.2.1", "::ffff:192.0.2.2", "2001:db8::1"}, "b": {"192.0.2.2"}, "empty": nil}
+	names := book{"a": {"192.0.2.1", "::ffff:192.0.2.2", "2001:db8::1"}, "b": {"192.0.2.2", "0.0.0.0", "::", "ff02::1"}, "empty": nil, "blocked": {"0.0.0.0"}}
 	got, err := Seeds{"a:1", "missing:1", "192.0.2.9:2", "b:1"}.Resolve(t.Context(), names.lookup)
 	if want := "[192.0.2.1:1 192.0.2.2:1 [2001:db8::1]:1 192.0.2.9:2]"; err != nil || fmt.Sprint(got) != want {
 		t.Errorf("the seeds stand for %v, %v instead of %s", got, err, want)
 	}
-	for _, name := range []string{"missing", "empty"} {
+	for _, name := range []string{"missing", "empty", "blocked"} {
 		if got, err := (Seeds{name + ":1"}).Resolve(t.Context(), names.lookup); err == nil || !strings.Contains(err.Error(), name) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("a name without an address stands for %v, and the error is %v", got, err)
 		}
