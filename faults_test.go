@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"example.com/gossip/internal/outbox"
+	"example.com/gossip/internal/simnet"
 	"example.com/gossip/internal/wire"
 )
 
@@ -241,6 +242,29 @@ func TestAStreamRightAfterJoiningLosesNothing(t *testing.T) {
 	}
 	if hearsay == 0 {
 		t.Error("nobody is known from hearsay only when the streams begin")
+	}
+}
+
+// At the speed of a network without latency thousands of messages overtake one that is
+// lost. Whoever it is for tells only versions.Width of an origin apart, so it must not
+// fall further behind than that.
+func TestAFastStreamOverALossyNetLosesNothing(t *testing.T) {
+	for _, size := range []int{2, 8} {
+		for seed := range uint64(3) {
+			net := simnet.Config{Seed: seed, LatencyMin: 50 * time.Microsecond, LatencyMax: 100 * time.Microsecond}
+			c := newSimCluster(t, size, net, Config{RetryAttempts: 8})
+			c.form()
+			c.net.Run(5 * time.Second) // all have proven their addresses
+			c.net.SetLoss(0.01)
+			said := c.nodes[0].stream(500 * time.Millisecond)
+			c.net.Run(5 * time.Second)
+			for _, x := range c.nodes[1:] {
+				if lost := x.Stats().GaveUpUnseen; len(x.got) != said || lost > 0 || said < 3000 {
+					t.Errorf("seed %d: of %d messages %v of %d nodes got %d and gave up %d", seed, said, x.addr, size, len(x.got), lost)
+				}
+			}
+			c.noDuplicates()
+		}
 	}
 }
 

@@ -35,6 +35,7 @@ type Envelope struct {
 	Newcomer  bool   // Hello: who answers is new to the cluster
 
 	lane  *Lane
+	begin int              // what Lane.begins was when it began; 0: it is not in Lane.begun
 	chain *chain           // of the lane, that it is in
 	links [chainKinds]link // by kind of chain
 }
@@ -83,10 +84,11 @@ func (e *Envelope) appendTo(b []byte, tag uint16) []byte {
 	return d.AppendTo(b)
 }
 
-// The two kinds of chain an envelope can be in at the same time.
+// The kinds of chain an envelope can be in at the same time.
 const (
 	inLane     = iota // one of the chains of its lane
 	inAge             // all control envelopes, the oldest first
+	inBegun           // Lane.begun
 	chainKinds        // how many kinds there are
 )
 

@@ -4,6 +4,8 @@ import (
 	"container/heap"
 	"net/netip"
 	"time"
+
+	"example.com/gossip/internal/versions"
 )
 
 // The bounds of what is in flight to one recipient, in Data messages. It starts
@@ -16,6 +18,11 @@ const (
 	MostWindow  = 256
 )
 
+// MostSpan is how many Data messages begin after one that may be sent again. The
+// recipient tells versions.Width numbers of an origin apart: what falls further behind
+// than that it has to give up.
+const MostSpan = versions.Width * 3 / 4
+
 // The acknowledgements that wait to be sent to one recipient.
 const (
 	AcksInHand = 32   // so many are sent without waiting for more
@@ -27,10 +34,13 @@ const (
 // it is due, and the acknowledgements to send.
 type Lane struct {
 	to            netip.AddrPort
-	control, data chain // waiting to be sent, again or for the first time
+	control, data chain // waiting to be sent, control also again
+	again         chain // Data waiting to be sent again, before other Data
 	sent          chain // waiting for an answer before the next attempt
 	spent         chain // waiting for an answer after the last attempt
 	lingering     chain // waiting on, for as long as a slow loop may take
+	begun         chain // Data that was sent and may be again, the first begun first
+	begins        int   // how often Data began
 	flying        int   // Data that wait for an answer, see flies
 	controls      int   // in any of the chains
 	hellos        int   // of these
@@ -53,8 +63,8 @@ type Lane struct {
 // To returns the recipient's address.
 func (l *Lane) To() netip.AddrPort { return l.to }
 
-func (l *Lane) chains() [5]*chain {
-	return [...]*chain{&l.control, &l.sent, &l.spent, &l.lingering, &l.data}
+func (l *Lane) chains() [6]*chain {
+	return [...]*chain{&l.control, &l.sent, &l.spent, &l.lingering, &l.again, &l.data}
 }
 
 // waiting returns the first of each kind that waits for an answer; nil: of that
@@ -64,7 +74,12 @@ func (l *Lane) waiting() [3]*Envelope {
 }
 
 func (l *Lane) idle() bool {
-	return l.control.len+l.data.len+l.sent.len+l.spent.len+l.lingering.len+len(l.acks) == 0
+	return l.control.len+l.load()+len(l.acks) == 0
+}
+
+// load returns how many messages there are, without control that waits to be sent.
+func (l *Lane) load() int {
+	return l.data.len + l.again.len + l.sent.len + l.spent.len + l.lingering.len
 }
 
 // flies reports whether e counts as being in flight, for which the window is: Data
@@ -75,13 +90,39 @@ func (l *Lane) flies(e *Envelope) bool {
 }
 
 // sendable reports whether there is a message to send, whatever the time.
-func (l *Lane) sendable() bool { return l.control.len > 0 || l.dataSendable() }
+func (l *Lane) sendable() bool { return l.control.len > 0 || l.nextData() != nil }
 
 // sendableAt reports whether there is anything to send at now: a message, or
 // acknowledgements that are due.
 func (l *Lane) sendableAt(now time.Duration) bool { return l.sendable() || l.acksDue(now) }
 
-func (l *Lane) dataSendable() bool { return l.data.len > 0 && l.flying < l.window }
+// nextData returns the Data to send next, nil if there is none or it has to wait for
+// answers.
+func (l *Lane) nextData() *Envelope {
+	switch first := l.begun.head; {
+	case l.flying >= l.window:
+		return nil
+	case l.again.head != nil:
+		return l.again.head
+	case first != nil && l.begins-first.begin >= MostSpan:
+		return nil
+	}
+	return l.data.head
+}
+
+// start and end bound the time in which MostSpan counts what begins after e.
+func (l *Lane) start(e *Envelope) {
+	l.begins++
+	e.begin = l.begins
+	l.begun.push(e, inBegun)
+}
+
+func (l *Lane) end(e *Envelope) {
+	if e.begin != 0 {
+		e.begin = 0
+		l.begun.remove(e, inBegun)
+	}
+}
 
 func (l *Lane) acksDue(now time.Duration) bool {
 	return len(l.acks) > 0 && (len(l.acks) >= AcksInHand || l.ackDue <= now)

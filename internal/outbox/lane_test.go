@@ -97,6 +97,60 @@ func TestTheWindowGrowsWithEachAckAndHalvesOncePerRoundTrip(t *testing.T) {
 	q.audit()
 }
 
+func TestWhatWasNotAnsweredIsSentAgainBeforeOtherData(t *testing.T) {
+	q := newBench(t, Config{})
+	first := q.copyTo(1, 3)
+	for range 999 {
+		q.copyTo(1, 3)
+	}
+	q.flush()
+	for e := first.lane.sent.tail; e != first; e = first.lane.sent.tail { // all but the first arrive
+		q.Drop(e)
+	}
+	q.now += patience
+	q.Resend(q.now, q.Overdue(q.now))
+	d := q.datagram()
+	q.want(first.Attempt == 2 && d.headers[0].Seq == first.Seq, "%d messages are sent before the one that was lost", len(d.headers))
+	q.audit()
+}
+
+// A recipient that gets one message only later has room for MostSpan that follow.
+func TestNoMoreThanTheSpanBeginsAfterOneThatIsNotAnswered(t *testing.T) {
+	q := newBench(t, Config{Limit: 3 * MostSpan})
+	first := q.copyTo(1, 2)
+	for q.Spare() > 0 {
+		q.copyTo(1, 2)
+	}
+	l := first.lane
+	begun := func(attempts int) (n int) { // how many go out while all but the first are answered
+		for {
+			d := q.flush()
+			for e := l.sent.tail; e != nil && e != first; e = l.sent.tail {
+				q.Drop(q.Acknowledged(peerAddr(1), e.Seq, nobodyElse))
+			}
+			if q.audit(); len(d) == 0 {
+				return n
+			}
+			for _, d := range d {
+				n += len(d.headers)
+			}
+			q.want(first.Attempt <= attempts, "it went out %d times", first.Attempt)
+		}
+	}
+	n := begun(1)
+	q.want(n == 1+MostSpan, "with the first unanswered %d others have begun, not %d", n-1, MostSpan)
+	q.now += patience
+	q.Resend(q.now, q.Overdue(q.now))
+	n = begun(2)
+	q.want(n == 1, "the first is sent again and with it %d others", n-1)
+	q.now += patience
+	q.control(1, 100, 1)
+	q.want(len(q.flush()) == 1, "control should pass by")
+	q.Linger(q.Overdue(q.now))
+	n = begun(2)
+	q.want(n == 2*MostSpan-1 && q.lanes[first.To()] == l, "when the first only lingers %d go out of %d", n, 2*MostSpan-1)
+}
+
 func TestASilentRecipientHoldsUpNobodyElse(t *testing.T) {
 	q := newBench(t, Config{Limit: 300})
 	for range 200 {

@@ -25,7 +25,7 @@ func (q *bench) audit() {
 		due, any := l.due()
 		q.want(!any || l.index >= 0 && l.wake <= due, "the lane of %v is due at %v and wakes at %v, index %d", to, due, l.wake, l.index)
 		q.want(l.index < 0 || l.index < len(q.timers) && q.timers[l.index] == l, "the lane of %v is not at its index %d of the timers", to, l.index)
-		flying := 0
+		flying, begun := 0, 0
 		for _, c := range l.chains() {
 			n := 0
 			var prev *Envelope
@@ -42,6 +42,11 @@ func (q *bench) audit() {
 				if e.IsData() && (c == &l.sent || e.Attempts == 1 && (c == &l.spent || c == &l.lingering)) {
 					flying++
 				}
+				began := e.IsData() && e.Attempt > 0 && c != &l.lingering
+				q.want((e.begin != 0) == began, "an envelope to %v in attempt %d began as number %d", to, e.Attempt, e.begin)
+				if began {
+					begun++
+				}
 				q.want(e.Size() <= q.config.Room, "an envelope of %d bytes waits for a room of %d", e.Size(), q.config.Room)
 				if e.Seq != 0 {
 					numbered++
@@ -53,6 +58,10 @@ func (q *bench) audit() {
 				}
 			}
 			q.want(c.tail == prev && c.len == n, "a chain to %v holds %d and says %d", to, n, c.len)
+		}
+		q.want(l.begun.len == begun, "%d Data to %v may be sent again, counted %d", begun, to, l.begun.len)
+		for e := l.begun.head; e != nil && e != l.begun.tail; e = e.links[inBegun].next {
+			q.want(e.begin < e.links[inBegun].next.begin, "what was begun to %v is not in order", to)
 		}
 		q.want(l.flying == flying, "%d Data are in flight to %v, counted %d", flying, to, l.flying)
 		controls := 0

@@ -4,7 +4,7 @@
 // A message travels in an Envelope, which moves from chain to chain of its lane, and
 // leaves it by Drop from any of them:
 //
-//	Emit     → control ─┐      ┌─→ sent ── Overdue, Resend ─→ control or data again
+//	Emit     → control ─┐      ┌─→ sent ── Overdue, Resend ─→ control or again, before data
 //	                    ├ Pack ┤
 //	EmitData → data ────┘      └─→ spent ── Overdue, Linger ─→ lingering ── Overdue, Drop
 //
@@ -14,7 +14,8 @@
 //
 // Data to one recipient is sent as far as its window goes: FirstWindow envelopes
 // in flight at the start, one more with each that is acknowledged, and half of them when
-// one is not. Control is not held up by it.
+// one is not; and no more than MostSpan begin after one that may be sent again. Control is
+// not held up by either.
 //
 // Nothing here reads a clock, starts a goroutine or locks: time is an argument,
 // and the caller lets one goroutine in at a time.
@@ -193,6 +194,7 @@ func (o *Outbox) Drop(e *Envelope) {
 	if e.IsData() {
 		o.stats.Data--
 		o.log.Release(e.Entry)
+		l.end(e)
 	} else {
 		o.age.remove(e, inAge)
 		l.controls--
@@ -243,7 +245,7 @@ func (o *Outbox) All() iter.Seq[*Envelope] {
 // without control that waits to be sent.
 func (o *Outbox) Load(to netip.AddrPort) int {
 	if l := o.lanes[to]; l != nil {
-		return l.data.len + l.sent.len + l.spent.len + l.lingering.len
+		return l.load()
 	}
 	return 0
 }
@@ -307,7 +309,12 @@ func (o *Outbox) take(to netip.AddrPort, kind wire.Type, attempts int) *Envelope
 func (o *Outbox) enqueue(e *Envelope) {
 	l := e.lane
 	o.unchain(e)
-	if e.chain = &l.control; e.IsData() {
+	switch {
+	case !e.IsData():
+		e.chain = &l.control
+	case e.Attempt > 0:
+		e.chain = &l.again
+	default:
 		e.chain = &l.data
 	}
 	e.chain.push(e, inLane)

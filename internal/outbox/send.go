@@ -64,8 +64,8 @@ func (o *Outbox) packControl(b []byte, l *Lane, now, timeout time.Duration) []by
 }
 
 func (o *Outbox) packData(b []byte, l *Lane, now, timeout time.Duration) []byte {
-	for l.dataSendable() && len(b)+l.data.head.Size() <= o.config.Room {
-		b = o.put(b, l.data.head, now, timeout)
+	for e := l.nextData(); e != nil && len(b)+e.Size() <= o.config.Room; e = l.nextData() {
+		b = o.put(b, e, now, timeout)
 	}
 	return b
 }
@@ -90,6 +90,9 @@ func (o *Outbox) put(b []byte, e *Envelope, now, timeout time.Duration) []byte {
 		return b
 	}
 	l := e.lane
+	if e.IsData() && e.Attempt == 1 {
+		l.start(e)
+	}
 	e.SentAt, e.Deadline = now, now+timeout
 	if e.Attempt < e.Attempts {
 		o.await(&l.sent, e)
@@ -141,8 +144,8 @@ func (o *Outbox) Deadline() (at time.Duration, any bool) {
 	return 0, false
 }
 
-// Resend puts an envelope that was not answered back among those to send; the window
-// of its lane halves, at most once per round trip.
+// Resend puts an envelope that was not answered back among those to send, Data first of
+// its kind; the window of its lane halves, at most once per round trip.
 func (o *Outbox) Resend(now time.Duration, e *Envelope) {
 	l := e.lane
 	if e.IsData() && now-l.shrunkAt > e.Deadline-e.SentAt {
@@ -154,6 +157,11 @@ func (o *Outbox) Resend(now time.Duration, e *Envelope) {
 // Linger gives an envelope that was not answered at its last attempt the rest of
 // the patience with its recipient, LingersFor.
 func (o *Outbox) Linger(e *Envelope) {
+	l := e.lane
 	e.Deadline = max(e.Deadline, e.SentAt+LingersFor)
-	o.await(&e.lane.lingering, e)
+	o.await(&l.lingering, e)
+	l.end(e)
+	if l.sendable() {
+		o.makeReady(l)
+	}
 }
