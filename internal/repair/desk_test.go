@@ -204,6 +204,23 @@ func TestWhoSkipsHistoryWantsOnlyOfOriginsThatItCounts(t *testing.T) {
 	}
 }
 
+// What came since the node is there is no history, whoever says in a page that it saw it.
+func TestWhatFollowsAMessageThatWasTakenIsNoHistory(t *testing.T) {
+	d := NewDesk(datalog.New(1<<10), versions.NewTable(8))
+	d.SkipHistory(time.Hour)
+	o := d.Origin(0, 5, 0)
+	d.SkipTo(o, 9)
+	o.Seen.Add(10, d.origins.Pool())
+	o.Since = 10
+	d.Skip(0, digestOf(record{5, 20, nil}, record{6, 20, nil}), 0, lastOrigin, 0)
+	if got := d.origins.Get(5).Seen.Floor(); got != 10 {
+		t.Errorf("of what followed a message that was taken all up to %d is skipped", got)
+	}
+	if got := d.origins.Get(6).Seen.Floor(); got != 20 {
+		t.Errorf("of an origin of which nothing was taken all up to %d is skipped, not to 20", got)
+	}
+}
+
 func TestPagesOfSeveralPeersMayOverlapWhileHistoryIsSkipped(t *testing.T) {
 	d := NewDesk(datalog.New(1<<10), versions.NewTable(8))
 	d.SkipHistory(time.Hour)

@@ -14,8 +14,9 @@ func (d *Desk) SkipHistory(until time.Duration) { d.skipped, d.skipUntil = 0, un
 // Skipping reports whether that is still going on.
 func (d *Desk) Skipping(now time.Duration) bool { return now < d.skipUntil }
 
-// Skip takes a page of a member as history; via stands for it, as for Origin. When the pages have gone round, from id 0 to the highest, skipping
-// ends.
+// Skip takes a page of a member as history, but for what follows the first message that
+// was taken of an origin; via stands for the member, as for Origin. When the pages have
+// gone round, from id 0 to the highest, skipping ends.
 func (d *Desk) Skip(now time.Duration, page versions.Digest, first, last, via uint64) {
 	for {
 		origin, floor, theirs, more := page.Next(d.theirs)
@@ -30,7 +31,7 @@ func (d *Desk) Skip(now time.Duration, page versions.Digest, first, last, via ui
 		for _, r := range theirs {
 			floor = max(floor, r.Last)
 		}
-		d.SkipTo(o, floor)
+		d.SkipTo(o, min(floor, o.Since-1)) // Since 0 is before none
 	}
 	if first == 0 || first-1 <= d.skipped {
 		d.skipped = max(d.skipped, last)
