@@ -294,7 +294,7 @@ func newService(s socket, receiver func(NodeID, []byte), config Config, clock fu
 // newIdentity gives the node a new identity, to which nothing happened yet.
 func (g *GossipService) newIdentity() {
 	g.id = NodeID(g.rng.Uint64() | 1)
-	g.counter, g.directCounter, g.saidAlone, g.left, g.founder = 0, 0, 0, false, false
+	g.counter, g.directCounter, g.saidAlone, g.left, g.founder = 0, 0, versions.Run{}, false, false
 	g.directDone.Reset(0, g.origins.Pool())
 	g.roster.Reset(uint64(g.id))
 	g.origins.Keep(uint64(g.id))

@@ -86,6 +86,7 @@ import (
 
 	"example.com/gossip/internal/datalog"
 	"example.com/gossip/internal/outbox"
+	"example.com/gossip/internal/versions"
 	"example.com/gossip/internal/view"
 	"example.com/gossip/internal/wire"
 )
@@ -233,14 +234,15 @@ func (g *GossipService) nameRecipient(e *outbox.Envelope) {
 // sayAgain spreads what was said when the cluster was not found yet, before what
 // others send takes its place in the log.
 func (g *GossipService) sayAgain(now time.Duration) {
-	for e := g.log.From(uint64(g.id), g.saidAlone); e != nil; e = g.log.Next(e) {
+	said := &g.saidAlone
+	for e := g.log.From(uint64(g.id), said.First); e != nil && e.Counter <= said.Last; e = g.log.Next(e) {
 		if g.outbox.Spare() < g.copies(Broadcast) {
-			g.saidAlone = e.Counter // goes on at the next Tick
+			said.First = e.Counter // goes on at the next Tick
 			return
 		}
 		g.publish(now, e, Broadcast)
 	}
-	g.saidAlone = 0
+	*said = versions.Run{}
 }
 
 // passOn sends a rumor to random members but the one it came from.

@@ -66,6 +66,42 @@ func TestSimANewcomerReceivesWhatIsRetained(t *testing.T) {
 	}
 }
 
+func TestAFounderSkipsNothing(t *testing.T) {
+	s := newSoloist(t, Config{SkipHistory: true})
+	s.want(s.Join() == nil, "Join failed")
+	s.join(s.peerID(10), peerAddr(10))
+	page := wire.Status{Mode: wire.Full, Last: wire.LastOrigin}
+	page.Digest.Add(77, 3, nil, 485)
+	s.hear(peerAddr(10), s.status(page))
+	asked := false
+	for _, m := range only(s.speak(), wire.TypeStatus, peerAddr(10)) {
+		asked = asked || m.status.Mode == wire.Request
+	}
+	s.want(asked, "what the first newcomer says that it has seen is not asked for")
+}
+
+// What is said again, for it was said before the cluster was found, are no messages that
+// were said since.
+func TestWhatWasSaidSinceTheClusterWasFoundIsNotSaidAgain(t *testing.T) {
+	s := newSoloist(t, Config{})
+	s.want(s.Join(Address{peerAddr(10)}) == nil, "Join failed")
+	payload := func(i int) []byte { return fmt.Append(nil, i) }
+	for i := range 3 {
+		s.want(s.SendData(payload(i), Random) == nil, "message %d is refused", i)
+	}
+	s.join(s.peerID(10), peerAddr(10))
+	for i := range 3 {
+		s.want(s.SendData(payload(3+i)) == nil, "message %d is refused", 3+i)
+	}
+	copies := map[uint32]int{}
+	for _, m := range only(s.run(5*time.Second), wire.TypeData, peerAddr(10)) {
+		copies[m.data.Counter]++
+	}
+	for i := range uint32(6) {
+		s.want(copies[i+1] == 1, "message %d is sent %d times", i+1, copies[i+1])
+	}
+}
+
 func TestSimSkippingHistoryGoesRoundManyOrigins(t *testing.T) {
 	c := newSimCluster(t, 60, lan(22), Config{})
 	c.form()

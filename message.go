@@ -286,8 +286,11 @@ func (g *GossipService) number(now time.Duration, payload []byte, s Spread) (*da
 	}
 	o := g.repair.Origin(now, id, 0)
 	g.counter++
-	if g.roster.Len() == 0 && g.state != StateConnected && g.saidAlone == 0 {
-		g.saidAlone = g.counter
+	if g.roster.Len() == 0 && g.state != StateConnected {
+		if g.saidAlone.First == 0 {
+			g.saidAlone.First = g.counter
+		}
+		g.saidAlone.Last = g.counter
 	}
 	o.Since = 1
 	o.Seen.Add(g.counter, pool)

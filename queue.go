@@ -45,7 +45,7 @@ type upkeep struct {
 // keepUp does the duties whose time has come.
 func (g *GossipService) keepUp(now time.Duration) {
 	u, c := &g.upkeep, &g.config
-	if g.saidAlone > 0 && g.roster.Len() > 0 {
+	if g.saidAlone.First > 0 && g.roster.Len() > 0 {
 		g.sayAgain(now)
 	}
 	fast := now-u.newsAt < newsLasts

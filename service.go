@@ -71,7 +71,7 @@ type GossipService struct {
 	founder       bool           // a seed on its own stays connected
 	observed      netip.AddrPort // where others see this node
 	counter       uint32         // of the node's last message
-	saidAlone     uint32         // first of those said before the cluster was found; 0: none
+	saidAlone     versions.Run   // counters said before the cluster was found; First 0: none
 	directCounter uint32         // of the last Direct one
 	directDone    versions.Window
 
@@ -125,10 +125,7 @@ func (g *GossipService) Join(seeds ...Address) error {
 	if err := g.checkSeeds(seeds); err != nil {
 		return err
 	}
-	now := g.now()
-	if g.config.SkipHistory && !g.active() {
-		g.repair.SkipHistory(now + skipsFor)
-	}
+	now, active := g.now(), g.active()
 	if g.left {
 		g.newIdentity()
 	}
@@ -141,6 +138,9 @@ func (g *GossipService) Join(seeds ...Address) error {
 				g.greet(s.ap, 0, g.config.RetryAttempts)
 			}
 		}
+	}
+	if g.config.SkipHistory && !active && others > 0 { // a founder has none to skip
+		g.repair.SkipHistory(now + skipsFor)
 	}
 	if others == 0 {
 		g.founder = true
