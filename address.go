@@ -1,3 +1,6 @@
+// Addresses as text, and the members that are at them: how a node learns of them, tells
+// others and asks after them.
+
 package gossip
 
 import (
@@ -217,8 +220,8 @@ const (
 	// exchanged is how many members there are in one exchange.
 	exchanged = 16
 
-	// mostNew bounds the new members that one list brings to a full view.
-	mostNew = 32
+	// mostNewMembers bounds the new members that one list brings to a full view.
+	mostNewMembers = 32
 )
 
 // checkSeeds returns the error of joining them, if it is one.
@@ -336,7 +339,7 @@ func (g *GossipService) announce(now time.Duration) {
 
 func (g *GossipService) tell(now time.Duration, m *view.Member) {
 	g.roster.Tell(m)
-	g.upkeep.Announce.By(now + newsPause/2)
+	g.upkeep.Announce.By(now + announcePause/2)
 }
 
 // probeContacts says Hello to seeds and lost members, to no more at once than the

@@ -1,3 +1,5 @@
+// What a node is made of, Config and New, and what it counts, Stats.
+
 package gossip
 
 import (
@@ -110,7 +112,9 @@ type Config struct {
 
 	// MaxMembers bounds how many members the node keeps in its view, four
 	// neighbours on each side of the ring among them. In a cluster that is larger
-	// a view of about 96 is enough. Default: 1024; 9 to 2^20.
+	// a view of about 96 is enough. Four times as many, and at least 8192, nodes may
+	// say something within an hour; what more than these say is refused, and counted in
+	// Stats.DropOrigin. Default: 1024; 9 to 2^20.
 	MaxMembers int
 
 	// DataLogSize bounds the messages that are kept for others to catch up with,
@@ -119,8 +123,9 @@ type Config struct {
 	DataLogSize int
 
 	// SkipHistory makes a node that joins do without the messages that its peers
-	// retain: it takes what they have seen at their first comparisons as known.
-	// By default it receives them.
+	// retain: it takes what they have seen at their first comparisons, about a
+	// second later, as known, and with that what it missed since. A node that joins no
+	// other skips nothing. By default a node receives what is retained.
 	SkipHistory bool
 
 	// Ordered delivers the messages of each origin in the order in which they
@@ -130,11 +135,12 @@ type Config struct {
 	Ordered bool
 
 	// OrderedWait is, with Ordered, how long a missing message holds up later
-	// ones before it is given up. Default: 5 s.
+	// ones before it is given up, one or two TickIntervals late. Default: 5 s; 1 ms to
+	// 1 h.
 	OrderedWait time.Duration
 
 	// ReadBuffer is the size asked for the socket's receive buffer, in bytes.
-	// Default: what the operating system gives.
+	// Default: what the operating system gives; at most 2^30.
 	ReadBuffer int
 }
 
@@ -346,7 +352,7 @@ type Stats struct {
 	DropAmplify   uint64 // answers that would exceed three times what an unproven source sent
 	DropRelay     uint64 // copies not queued: no room, or the member silent or not proven; or too long after SetKeys
 	DropControl   uint64 // control messages displaced by newer ones, or refused, in a full queue or share
-	DropPush      uint64 // repairs left for later: beyond the bytes for one datagram, or half of the queue
+	DropPush      uint64 // repairs left for later: beyond the bytes for one datagram, half of the queue, or a share of it
 	GivenUp       uint64 // messages, Hellos among them, unanswered after the last attempt
 	GaveUpUnseen  uint64 // messages of others given up because nobody retains them, or too much came after them
 	SendErrors    uint64 // errors of the operating system on sending

@@ -306,7 +306,7 @@ func TestAListBringsFewNewMembersToAFullView(t *testing.T) {
 	s.want(s.roster.Len() == 64, "the view holds %d", s.roster.Len())
 	before := s.Stats().DropMember
 	s.hear(peerAddr(10), list(2000, 3000))
-	s.want(s.Stats().DropMember-before >= 3000-mostNew, "of 3000 only %d were refused", s.Stats().DropMember-before)
+	s.want(s.Stats().DropMember-before >= 3000-mostNewMembers, "of 3000 only %d were refused", s.Stats().DropMember-before)
 }
 
 func TestRepairsLeaveHalfOfTheQueueToOthers(t *testing.T) {

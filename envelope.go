@@ -1,3 +1,6 @@
+// Between datagrams and messages: what came in is opened and read, what goes out is
+// packed and sealed.
+
 package gossip
 
 import (

@@ -24,7 +24,7 @@ func (n *simNode) hasSaid(count uint32) {
 	n.counter, n.directCounter = count, count
 	n.directDone.Reset(count, n.origins.Pool())
 	for _, x := range n.c.nodes {
-		o, _, _ := x.origins.Add(uint64(n.id), n.c.net.Now(), 0)
+		o, _, _ := x.origins.Add(uint64(n.id), 0, n.c.net.Now(), 0)
 		o.Seen.Reset(count, x.origins.Pool())
 		o.Direct.Reset(count, x.origins.Pool())
 		o.Since, o.Given = 1, count

@@ -28,8 +28,8 @@
 // none.
 //
 // SendData, from any goroutine, queues a message and ends the wait in Receive; Wake
-// ends it for anything else. SendData returns ErrQueueFull when the loop does not keep
-// up: let it turn, then try again. The node that says a message does not receive it.
+// ends it for anything else. SendData returns ErrQueueFull when the loop, or the
+// cluster, does not keep up: let it turn, then try again. The node that says a message does not receive it.
 //
 // # Guarantee
 //
@@ -126,9 +126,10 @@ var (
 	Random = Spread{kind: spreadRandom}
 )
 
-// Direct sends to one address only, which need not be a member. It is repeated
+// Direct sends to one address only, which need not be a member's. It is repeated
 // until acknowledged, up to RetryAttempts times, and never passed on or
-// repaired by others.
+// repaired by others. To answer an origin, find the Member with its ID, or, for not
+// everybody knows everybody in a large cluster, let the payload say where to.
 func Direct(to Address) Spread { return Spread{kind: spreadDirect, to: to} }
 
 func (s Spread) check() error {
@@ -159,9 +160,10 @@ var (
 )
 
 // Run is the loop for those who want none of their own: Tick, Send, Receive,
-// until ctx ends. Then it says Leave, sends the goodbye and returns nil; the node
-// is not closed. It returns earlier with the error of a verb, ErrClosed after
-// Close.
+// until ctx ends. Then it says Leave, which drops what is queued, sends the goodbye and
+// returns nil; the node is not closed. To have all sent, end ctx only when
+// Stats().QueuedData is 0: what was queued is acknowledged then, or given up. Run returns
+// earlier with the error of a verb, ErrClosed after Close.
 func (g *GossipService) Run(ctx context.Context) error {
 	defer context.AfterFunc(ctx, g.Wake)()
 	for ctx.Err() == nil {

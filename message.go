@@ -1,3 +1,7 @@
+// What a message asks of a node: dispatch to the handler of its type, and the handlers of
+// what is said, Data and Status. Those of members are in state.go, that of Ack in
+// queue.go.
+
 package gossip
 
 import (

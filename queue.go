@@ -1,3 +1,6 @@
+// What a node does by the clock, and what becomes of an envelope that is answered, or is
+// not.
+
 package gossip
 
 import (
@@ -15,13 +18,13 @@ import (
 )
 
 const (
-	newsPause  = 100 * time.Millisecond  // between two announcements of new members
-	newsLasts  = 1500 * time.Millisecond // after the last news, what was seen is compared more rarely
-	healing    = 3 * time.Second         // after a lost member came back, the others are asked more often
-	growing    = 8 * time.Second         // after the last new member, more are exchanged, more often
-	mostProbes = 64                      // Hellos to doubtful addresses in a TickInterval
-	trimEvery  = 16                      // exchanges of an idle node
-	longProbe  = 4 * time.Second         // between two rounds of Hellos of a node that is alone
+	announcePause = 100 * time.Millisecond  // between two announcements of new members
+	newsLasts     = 1500 * time.Millisecond // after the last news, what was seen is compared more rarely
+	healing       = 3 * time.Second         // after a lost member came back, the others are asked more often
+	growing       = 8 * time.Second         // after the last new member, more are exchanged, more often
+	mostProbes    = 64                      // Hellos to doubtful addresses in a TickInterval
+	trimEvery     = 16                      // exchanges of an idle node
+	longProbe     = 4 * time.Second         // between two rounds of Hellos of a node that is alone
 )
 
 // upkeep is what a node does by the clock alone, and what it remembers for that.
@@ -85,7 +88,7 @@ func (g *GossipService) keepUp(now time.Duration) {
 			g.compare(now, m)
 		}
 	}
-	if u.Announce.Due(now, newsPause, g.rng) {
+	if u.Announce.Due(now, announcePause, g.rng) {
 		g.announce(now)
 	}
 	if u.Offer.Due(now, pace.Never, g.rng) {

@@ -1,3 +1,5 @@
+// The node, and the verbs that its loop and other goroutines call.
+
 package gossip
 
 import (
@@ -287,11 +289,12 @@ func (g *GossipService) Tick() (next time.Duration, err error) {
 // receiver is not called.
 //
 // Before the first member is found the node keeps what it says, as much as it
-// retains of messages anyway, and spreads it then.
+// retains of messages anyway, and spreads it then, as a Broadcast. Nothing holds up who
+// says more than that: before a stream, wait until there are Members.
 //
 // An error changes nothing: ErrTooLarge; ErrQueueFull, also while the Direct message
-// 1024 before is still on its way; ErrAddress for a Direct to an address that cannot
-// be sent to; ErrConfig for more than one Spread; ErrState before Join, after Leave,
+// 1024 before is still on its way; ErrAddress for a Direct to the node itself or to an
+// address that cannot be sent to; ErrConfig for more than one Spread; ErrState before Join, after Leave,
 // and when the 2^32 numbers of this ID are used up; ErrClosed.
 func (g *GossipService) SendData(payload []byte, spread ...Spread) error {
 	g.mu.Lock()

@@ -1,3 +1,6 @@
+// The states of a node, what is legal in each, the handlers of messages that change
+// members, and the calls to the owner that come of it all.
+
 package gossip
 
 import (
@@ -15,14 +18,14 @@ import (
 
 // State says how far a node is with its cluster.
 //
-//	     .------------------ Join as a seed itself ---.
+//	     .------- Join as a seed itself, from any ----.
 //	     |                                             v
 //	INITIALIZED --Join--> JOINING --a seed answers--> CONNECTED
 //	     |                   |                         |    ^
 //	     |               none answers      Leave, or the    a seed or a lost
 //	     |                   |             last member      member is heard;
-//	     |                   v             falls silent     Join after Leave
-//	     |               DISCONNECTED <----------------+    goes by JOINING
+//	     |                   v             leaves or is     Join after Leave
+//	     |               DISCONNECTED <----silent------+    goes by JOINING
 //	     |                   |  |                           |
 //	     |                   |  '---------------------------'
 //	     '---Close, from any of them---> DESTROYED
@@ -290,7 +293,7 @@ func (g *GossipService) handleWelcome(now time.Duration, in *envelopeIn, w wire.
 // else it is not acknowledged, to come again when they have met; but if the view
 // is full they never will, and then those are asked who would have a place in it.
 // Of those that are new to a full view, where each costs a search for one to go, it
-// takes no more than mostNew of a list.
+// takes no more than mostNewMembers of a list.
 func (g *GossipService) handleMemberList(now time.Duration, in *envelopeIn, seq uint32, m wire.MemberList) {
 	full := in.member == nil && g.roster.Len() >= g.config.MaxMembers
 	if !in.proven() {
@@ -301,7 +304,7 @@ func (g *GossipService) handleMemberList(now time.Duration, in *envelopeIn, seq 
 		}
 	}
 	g.acknowledge(now, in, seq)
-	left := mostNew
+	left := mostNewMembers
 	for x, ok := m.Next(); ok; x, ok = m.Next() {
 		if in.member != nil && x.ID == in.member.ID {
 			continue

@@ -23,9 +23,9 @@ type Entry struct {
 	Payload []byte
 	Born    time.Duration // when it was said, as far as that is known, or arrived
 
-	Handled bool   // Lo and Hi are set
-	Lo, Hi  uint32 // the arc of the ring that was handled for it
-	Outside bool   // so was one that was handed to this node from outside
+	Handled bool   // this node took on an arc of the ring for it
+	Lo, Hi  uint32 // that arc, unless the node is the origin
+	Outside bool   // and one that was handed to it from outside
 
 	retained     bool
 	refs         int32  // references out; the log's own is retained

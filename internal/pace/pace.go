@@ -12,9 +12,6 @@ const Never = time.Duration(1<<63 - 1)
 // Duty is something that is done again and again. Its zero value is due at once.
 type Duty struct{ at time.Duration }
 
-// At puts the next time off, or brings it forward, to at.
-func (d *Duty) At(at time.Duration) { d.at = at }
-
 // Stop puts the next time off for good.
 func (d *Duty) Stop() { d.at = Never }
 

@@ -64,13 +64,13 @@ func TestADutyCanBePutOffAndBroughtForward(t *testing.T) {
 	expect(0, "a new duty")
 	d.By(5 * time.Second)
 	expect(0, "one that is due anyway and wanted by 5 s")
-	d.At(10 * time.Second)
+	d.at = 10 * time.Second
 	expect(10*time.Second, "one put off to 10 s")
 	d.By(12 * time.Second)
 	expect(10*time.Second, "one for 10 s that is wanted by 12 s")
 	d.By(8 * time.Second)
 	expect(8*time.Second, "one for 10 s that is wanted by 8 s")
-	d.At(4 * time.Second)
+	d.at = 4 * time.Second
 	expect(4*time.Second, "one brought forward to 4 s")
 	d.Stop()
 	if d.Next() != Never || d.Due(Never-1, interval, r) {
@@ -79,7 +79,7 @@ func TestADutyCanBePutOffAndBroughtForward(t *testing.T) {
 	d.By(20 * time.Second)
 	expect(20*time.Second, "one that was stopped and is wanted by 20 s")
 	d.Stop()
-	d.At(0)
+	d.at = 0
 	expect(0, "one that was stopped and started again")
 }
 
@@ -136,7 +136,7 @@ func TestADutyResumesOnlyIfItWasStopped(t *testing.T) {
 	for seed := range uint64(1000) {
 		r := rand.New(rand.NewPCG(seed, 5))
 		var d Duty
-		d.At(interval)
+		d.at = interval
 		d.Resume(time.Hour, interval, r)
 		if d.Next() != interval {
 			t.Fatalf("seed %d: a duty for %v was resumed at %v", seed, interval, d.Next())

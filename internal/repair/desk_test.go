@@ -118,7 +118,7 @@ func roomy() *node { return newNode(1 << 30) }
 // for moves it on, and the newest is young unless it came by repair. It reports
 // whether the message was new.
 func (n *node) take(now time.Duration, m message, repaired bool) bool {
-	o, _, _ := n.origins.Add(m.origin, now, 0)
+	o, _, _ := n.origins.Add(m.origin, 0, now, 0)
 	newest := m.counter > o.Seen.Highest()
 	o.Seen.MakeRoom(m.counter, n.origins.Pool())
 	if o.Seen.Add(m.counter, n.origins.Pool()) != versions.New {
@@ -141,7 +141,7 @@ func (n *node) hear(origin uint64, runs ...versions.Run) *node {
 
 // knew makes a node that has seen the counters and retains none of them.
 func (n *node) knew(origin uint64, runs ...versions.Run) *node {
-	o, _, _ := n.origins.Add(origin, 0, 0)
+	o, _, _ := n.origins.Add(origin, 0, 0, 0)
 	for _, c := range counters(runs...) {
 		o.Seen.MakeRoom(c, n.origins.Pool())
 		o.Seen.Add(c, n.origins.Pool())
@@ -151,7 +151,7 @@ func (n *node) knew(origin uint64, runs ...versions.Run) *node {
 
 // gaveUp moves the floor of an origin.
 func (n *node) gaveUp(origin uint64, floor uint32) *node {
-	o, _, _ := n.origins.Add(origin, 0, 0)
+	o, _, _ := n.origins.Add(origin, 0, 0, 0)
 	o.Seen.Advance(floor, n.origins.Pool())
 	return n
 }

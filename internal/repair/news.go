@@ -33,9 +33,6 @@ func (n *News) Add(origin uint64, counter uint32) {
 	n.oldest = (n.oldest + 1) % mostNews
 }
 
-// Empty reports whether there is no news.
-func (n *News) Empty() bool { return len(n.items) == 0 }
-
 // Clear empties the list.
 func (n *News) Clear() { n.items, n.oldest = n.items[:0], 0 }
 

@@ -17,11 +17,11 @@ func offered(t *testing.T, d *Desk, n *News, room int) []record {
 
 func TestOfferPutsNewsInOrder(t *testing.T) {
 	var n News
-	if !n.Empty() {
+	if len(n.items) > 0 {
 		t.Fatalf("fresh news should be none")
 	}
 	for _, m := range []message{{7, 5}, {3, 9}, {7, 4}, {3, 2}, {7, 8}, {7, 5}, {lastOrigin, lastCounter}, {3, 3}, {lastOrigin, lastCounter}, {7, 6}} {
-		if n.Add(m.origin, m.counter); n.Empty() {
+		if n.Add(m.origin, m.counter); len(n.items) == 0 {
 			t.Fatalf("%v was added, but there is no news", m)
 		}
 	}
@@ -34,7 +34,7 @@ func TestOfferPutsNewsInOrder(t *testing.T) {
 	if !slices.EqualFunc(got, want, record.equal) {
 		t.Fatalf("news of three origins, some of it twice, should be offered in order, %v, not %v", want, got)
 	}
-	if again := offered(t, roomy().desk, &n, anyRoom); !n.Empty() || len(again) != 0 {
+	if again := offered(t, roomy().desk, &n, anyRoom); len(n.items) > 0 || len(again) != 0 {
 		t.Fatalf("what was offered is news no more, but %v is offered again", again)
 	}
 }
@@ -43,7 +43,7 @@ func TestNewsClearedIsNotOffered(t *testing.T) {
 	var n News
 	n.Add(1, 1)
 	n.Clear()
-	if got := offered(t, roomy().desk, &n, anyRoom); !n.Empty() || len(got) != 0 {
+	if got := offered(t, roomy().desk, &n, anyRoom); len(n.items) > 0 || len(got) != 0 {
 		t.Fatalf("the news was cleared, but %v is offered", got)
 	}
 }
@@ -81,8 +81,8 @@ func TestOfferKeepsToItsRoom(t *testing.T) {
 		if fit < 10 && room%each >= versions.MinRecord {
 			fit++
 		}
-		if !slices.Equal(got, want[:fit]) || !n.Empty() {
-			t.Fatalf("in %d bytes %v should be offered and the rest forgotten, but offered are %v, and is the list empty? %v", room, want[:fit], got, n.Empty())
+		if !slices.Equal(got, want[:fit]) || len(n.items) > 0 {
+			t.Fatalf("in %d bytes %v should be offered and the rest forgotten, but offered are %v, and is the list empty? %v", room, want[:fit], got, len(n.items) == 0)
 		}
 	}
 }
@@ -127,7 +127,7 @@ func TestOfferSaysWhatARecordCan(t *testing.T) {
 		n.Add(5, 1+2*c)
 	}
 	got := messages(offered(t, roomy().desk, &n, anyRoom))
-	if len(got) != mostRuns || got[mostRuns-1] != (message{5, 2*mostRuns - 1}) || !n.Empty() {
+	if len(got) != mostRuns || got[mostRuns-1] != (message{5, 2*mostRuns - 1}) || len(n.items) > 0 {
 		t.Fatalf("%d messages of which none follow one another should be offered to the %dth, but %d are: %v", mostNews, mostRuns, len(got), got)
 	}
 	n.Add(5, 1)

@@ -58,10 +58,10 @@ func NewDesk(log *datalog.Log, origins *versions.Table) *Desk {
 const OriginIdle = time.Hour
 
 // Origin returns the origin with this id, known already or taken up now, or nil if
-// there is no room for it; via stands for the member that tells of it, as for AddFrom
-// of a versions.Table. What is retained of one that makes room is forgotten.
+// there is no room for it; via stands for the member that tells of it, as for Add of
+// a versions.Table. What is retained of one that makes room is forgotten.
 func (d *Desk) Origin(now time.Duration, id, via uint64) *versions.Origin {
-	o, evicted, ok := d.origins.AddFrom(id, via, now, OriginIdle)
+	o, evicted, ok := d.origins.Add(id, via, now, OriginIdle)
 	if !ok {
 		return nil
 	}

@@ -215,7 +215,7 @@ func TestPagesGoOnceAround(t *testing.T) {
 			if r.IntN(50) == 0 {
 				id = lastOrigin - r.Uint64N(2)
 			}
-			o, _, _ := table.Add(id, 0, anHour)
+			o, _, _ := table.Add(id, 0, 0, anHour)
 			for range r.IntN(6) {
 				o.Seen.Add(1+r.Uint32N(30), table.Pool())
 			}
@@ -260,7 +260,7 @@ func TestPageHidesTheYoungAndNothingElse(t *testing.T) {
 	for seed := range uint64(1000) {
 		r := rand.New(rand.NewPCG(seed, 53))
 		table := NewTable(1)
-		o, _, _ := table.Add(7, 0, anHour)
+		o, _, _ := table.Add(7, 0, 0, anHour)
 		o.Seen.Advance(r.Uint32N(20), table.Pool())
 		now := time.Duration(0)
 		for range 40 {
@@ -304,7 +304,7 @@ func TestDigestAllocatesNothingOnceWarm(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 55))
 	table := NewTable(20)
 	for id := range uint64(20) {
-		o, _, _ := table.Add(id+1, 0, anHour)
+		o, _, _ := table.Add(id+1, 0, 0, anHour)
 		for range 20 {
 			o.Seen.Add(1+r.Uint32N(100), table.Pool())
 		}

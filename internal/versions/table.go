@@ -166,17 +166,11 @@ func (t *Table) Keep(id uint64) {
 }
 
 // Add returns the origin with this ID: as it is if it is known, else a fresh one,
-// touched now. If the table is full the idlest origin makes room, provided it has
-// been idle for at least idle; evicted is its ID, 0 if none had to go. If none is
-// idle enough ok is false.
-func (t *Table) Add(id uint64, now, idle time.Duration) (o *Origin, evicted uint64, ok bool) {
-	return t.AddFrom(id, 0, now, idle)
-}
-
-// AddFrom is Add of an origin that a member told of, for which via stands, 0 for
-// none. If no origin is idle enough, and via told of fewer than another member did,
-// one of that member's makes room.
-func (t *Table) AddFrom(id, via uint64, now, idle time.Duration) (o *Origin, evicted uint64, ok bool) {
+// touched now; via stands for the member that told of it, 0 for none. If the table is
+// full the idlest origin makes room, provided it has been idle for at least idle; or, if
+// via told of fewer than another member did, one of that member's. evicted is its ID, 0
+// if none had to go. Without room ok is false.
+func (t *Table) Add(id, via uint64, now, idle time.Duration) (o *Origin, evicted uint64, ok bool) {
 	if o := t.byID[id]; o != nil {
 		return o, 0, true
 	}

@@ -12,7 +12,7 @@ const anHour = time.Hour
 func TestTableAscendsByID(t *testing.T) {
 	table := NewTable(10)
 	for _, id := range []uint64{50, 10, 40, 20, 30} {
-		if o, evicted, ok := table.Add(id, 0, anHour); !ok || evicted != 0 || o.ID != id || table.Get(id) != o {
+		if o, evicted, ok := table.Add(id, 0, 0, anHour); !ok || evicted != 0 || o.ID != id || table.Get(id) != o {
 			t.Fatalf("origin %d should be added with room to spare, but got %v, evicted %d, %v", id, o, evicted, ok)
 		}
 	}
@@ -35,9 +35,9 @@ func TestTableAscendsByID(t *testing.T) {
 
 func TestTableTakesAnOriginItKnowsAsItIs(t *testing.T) {
 	table := NewTable(1)
-	first, _, _ := table.Add(7, 0, anHour)
+	first, _, _ := table.Add(7, 0, 0, anHour)
 	first.Seen.Add(1, table.Pool())
-	again, evicted, ok := table.Add(7, 2*anHour, anHour)
+	again, evicted, ok := table.Add(7, 0, 2*anHour, anHour)
 	if again != first || evicted != 0 || !ok || again.Idle(2*anHour) != 2*anHour {
 		t.Fatalf("origin 7 should be found untouched in a full table, but got %v, evicted %d, %v", again, evicted, ok)
 	}
@@ -46,9 +46,9 @@ func TestTableTakesAnOriginItKnowsAsItIs(t *testing.T) {
 func TestTableEvictsTheIdlestAndOnlyIfIdleEnough(t *testing.T) {
 	table := NewTable(3)
 	table.Keep(1)
-	table.Add(1, 0, anHour)
-	two, _, _ := table.Add(2, 1*time.Minute, anHour)
-	three, _, _ := table.Add(3, 2*time.Minute, anHour)
+	table.Add(1, 0, 0, anHour)
+	two, _, _ := table.Add(2, 0, 1*time.Minute, anHour)
+	three, _, _ := table.Add(3, 0, 2*time.Minute, anHour)
 	three.Seen.Add(5, table.Pool())
 	three.Direct.Add(5, table.Pool())
 	two.Touch(30 * time.Minute)
@@ -57,23 +57,23 @@ func TestTableEvictsTheIdlestAndOnlyIfIdleEnough(t *testing.T) {
 		t.Fatalf("origin 2 was touched at 30m, and late news makes nobody idler, but at 40m it is idle for %v", two.Idle(40*time.Minute))
 	}
 
-	if o, _, ok := table.Add(4, 62*time.Minute-1, anHour); ok || o != nil || table.Len() != 3 {
+	if o, _, ok := table.Add(4, 0, 62*time.Minute-1, anHour); ok || o != nil || table.Len() != 3 {
 		t.Fatalf("origin 3 is a nanosecond short of an hour idle, yet origin 4 got in as %v", o)
 	}
-	if _, evicted, ok := table.Add(4, 62*time.Minute, anHour); !ok || evicted != 3 || table.Get(3) != nil || table.Len() != 3 {
+	if _, evicted, ok := table.Add(4, 0, 62*time.Minute, anHour); !ok || evicted != 3 || table.Get(3) != nil || table.Len() != 3 {
 		t.Fatalf("origin 3 is the idlest beside our own and should go for 4, but %d went, %v", evicted, ok)
 	}
 	if len(table.pool.free) != 2 {
 		t.Fatalf("both bitmaps of origin 3 should be in the pool, but %d are", len(table.pool.free))
 	}
-	if _, evicted, ok := table.Add(5, 90*time.Minute, anHour); !ok || evicted != 2 {
+	if _, evicted, ok := table.Add(5, 0, 90*time.Minute, anHour); !ok || evicted != 2 {
 		t.Fatalf("origin 2 was touched at 30m and should go at 90m, but %d went, %v", evicted, ok)
 	}
-	if o, _, ok := table.Add(6, 95*time.Minute, anHour); ok {
+	if o, _, ok := table.Add(6, 0, 95*time.Minute, anHour); ok {
 		t.Fatalf("only our own origin has been idle for an hour at 95m, yet %d got in", o.ID)
 	}
 	table.Keep(4)
-	if _, evicted, ok := table.Add(6, 95*time.Minute, anHour); !ok || evicted != 1 {
+	if _, evicted, ok := table.Add(6, 0, 95*time.Minute, anHour); !ok || evicted != 1 {
 		t.Fatalf("origin 1 is no longer our own and should go, but %d went, %v", evicted, ok)
 	}
 }
@@ -81,8 +81,8 @@ func TestTableEvictsTheIdlestAndOnlyIfIdleEnough(t *testing.T) {
 func TestTableOfOnlyOurselvesTakesNobody(t *testing.T) {
 	table := NewTable(1)
 	table.Keep(9)
-	table.Add(9, 0, anHour)
-	if o, evicted, ok := table.Add(1, 100*anHour, anHour); ok || evicted != 0 || table.Get(9) == nil {
+	table.Add(9, 0, 0, anHour)
+	if o, evicted, ok := table.Add(1, 0, 100*anHour, anHour); ok || evicted != 0 || table.Get(9) == nil {
 		t.Fatalf("our own origin is never evicted, but %v got in and %d went", o, evicted)
 	}
 }
@@ -90,24 +90,24 @@ func TestTableOfOnlyOurselvesTakesNobody(t *testing.T) {
 func TestTableFindsRoomForOurselves(t *testing.T) {
 	table := NewTable(2)
 	table.Keep(9)
-	table.Add(1, 2*time.Minute, anHour)
-	table.Add(2, 1*time.Minute, anHour)
-	if o, evicted, ok := table.Add(9, 3*time.Minute, anHour); !ok || evicted != 2 || table.Get(9) != o {
+	table.Add(1, 0, 2*time.Minute, anHour)
+	table.Add(2, 0, 1*time.Minute, anHour)
+	if o, evicted, ok := table.Add(9, 0, 3*time.Minute, anHour); !ok || evicted != 2 || table.Get(9) != o {
 		t.Fatalf("nobody is idle for an hour, but our own origin takes the place of the idlest, 2: got in %v, and %d went", ok, evicted)
 	}
 }
 
 func TestTableDoesNotSearchForAVictimThatCannotBe(t *testing.T) {
 	table := NewTable(2)
-	table.Add(1, 10*time.Minute, anHour)
-	two, _, _ := table.Add(2, 20*time.Minute, anHour)
-	table.Add(3, 60*time.Minute, anHour) // refused: origin 1 is the idlest, and idle for an hour only at 70m
+	table.Add(1, 0, 10*time.Minute, anHour)
+	two, _, _ := table.Add(2, 0, 20*time.Minute, anHour)
+	table.Add(3, 0, 60*time.Minute, anHour) // refused: origin 1 is the idlest, and idle for an hour only at 70m
 
 	two.touched = 0 // which cannot happen, and shows whether the table looks
-	if _, evicted, ok := table.Add(4, 70*time.Minute-1, anHour); ok {
+	if _, evicted, ok := table.Add(4, 0, 70*time.Minute-1, anHour); ok {
 		t.Fatalf("nobody can be idle enough before 70m, yet the table searched and evicted %d", evicted)
 	}
-	if _, evicted, ok := table.Add(4, 70*time.Minute, anHour); !ok || evicted != 2 {
+	if _, evicted, ok := table.Add(4, 0, 70*time.Minute, anHour); !ok || evicted != 2 {
 		t.Fatalf("from 70m on the table should search and find origin 2, but %d went, %v", evicted, ok)
 	}
 }
@@ -145,7 +145,7 @@ func TestTableAgreesWithAPlainMap(t *testing.T) {
 					}
 				}
 				full := !known && len(touched) == limit
-				_, evicted, ok := table.Add(id, now, idle)
+				_, evicted, ok := table.Add(id, 0, now, idle)
 				if ok != (!full || len(victims) > 0) || (evicted != 0) != (full && ok) || (evicted != 0 && !slices.Contains(victims, evicted)) {
 					t.Fatalf("seed %d step %d: adding %d (known %v, full %v) may evict one of %v, but evicted %d, ok %v",
 						seed, step, id, known, full, victims, evicted, ok)
@@ -239,7 +239,7 @@ func TestOriginIsStuckOnceItsFloorStaysAtAGap(t *testing.T) {
 func TestOriginsAllocateNothingOnceWarm(t *testing.T) {
 	table := NewTable(100)
 	for id := range uint64(100) {
-		table.Add(id+1, 0, anHour)
+		table.Add(id+1, 0, 0, anHour)
 	}
 	now := time.Duration(0)
 	round := func() {
@@ -253,7 +253,7 @@ func TestOriginsAllocateNothingOnceWarm(t *testing.T) {
 		o.Stuck(now, time.Minute)
 		o.Seen.Add(f+1, table.Pool())
 		table.At(table.Search(o.ID))
-		table.Add(1000, now, 100*anHour)
+		table.Add(1000, 0, now, 100*anHour)
 	}
 	round()
 	if n := testing.AllocsPerRun(1000, round); n != 0 {
@@ -264,33 +264,33 @@ func TestOriginsAllocateNothingOnceWarm(t *testing.T) {
 func BenchmarkTableRefusesWhenFull(b *testing.B) {
 	table := NewTable(4096)
 	for id := range uint64(4096) {
-		table.Add(id+1, anHour, anHour)
+		table.Add(id+1, 0, anHour, anHour)
 	}
 	for b.Loop() {
-		table.Add(1<<40, anHour+time.Minute, anHour)
+		table.Add(1<<40, 0, anHour+time.Minute, anHour)
 	}
 }
 
 func BenchmarkTableEvicts(b *testing.B) {
 	table := NewTable(4096)
 	for now := time.Duration(1); b.Loop(); now++ {
-		table.Add(uint64(now)*0x9e3779b97f4a7c15, now, 0)
+		table.Add(uint64(now)*0x9e3779b97f4a7c15, 0, now, 0)
 	}
 }
 
 func TestTheEvictedAreNotNewAgain(t *testing.T) {
 	table := NewTable(2)
-	o, _, _ := table.Add(1, 0, time.Hour)
+	o, _, _ := table.Add(1, 0, 0, time.Hour)
 	for _, c := range []uint32{1, 2, 5} {
 		o.Seen.Add(c, table.Pool())
 	}
 	o.Direct.Add(3, table.Pool())
 	for id := uint64(2); id <= 17; id++ {
-		if _, _, ok := table.Add(id, time.Duration(id)*time.Hour, time.Hour); !ok {
+		if _, _, ok := table.Add(id, 0, time.Duration(id)*time.Hour, time.Hour); !ok {
 			t.Fatalf("origin %d found no room though another was idle for an hour", id)
 		}
 	}
-	o, _, _ = table.Add(1, 19*time.Hour, time.Hour)
+	o, _, _ = table.Add(1, 0, 19*time.Hour, time.Hour)
 	if o.Seen.Check(5) != Seen || o.Seen.Check(3) != Seen || o.Direct.Check(3) != Seen {
 		t.Error("what was seen of origin 1 before it was evicted counts as new")
 	}
@@ -298,7 +298,7 @@ func TestTheEvictedAreNotNewAgain(t *testing.T) {
 		t.Error("what origin 1 says next should be new")
 	}
 	for id := uint64(20); id < 60; id++ {
-		table.Add(id, time.Duration(id)*time.Hour, time.Hour)
+		table.Add(id, 0, time.Duration(id)*time.Hour, time.Hour)
 	}
 	if n := len(table.retired); n > 16 {
 		t.Errorf("a table of 2 remembers %d retired origins, and should 16", n)
@@ -311,7 +311,7 @@ func TestWhoIsEvictedAgainIsRememberedAsLongAsAnybody(t *testing.T) {
 	now := time.Duration(0)
 	add := func(id uint64) *Origin {
 		now += 2 * time.Hour
-		o, _, ok := table.Add(id, now, time.Hour)
+		o, _, ok := table.Add(id, 0, now, time.Hour)
 		if !ok {
 			t.Fatalf("origin %d found no room though another was idle for an hour", id)
 		}

@@ -299,7 +299,7 @@ func (r *Roster) drop(m *Member) {
 
 // insert adds a member to the view, at whose limit another one may go.
 func (r *Roster) insert(id uint64, addr netip.AddrPort, keep bool) *Member {
-	m, gone := r.View.insert(id, addr, keep)
+	m, gone := r.View.Insert(id, addr, keep)
 	if gone != nil {
 		r.untell(gone)
 	}

@@ -24,7 +24,7 @@ func crowd(r *rand.Rand, n int) *View {
 		if pos == self || v.Get(place(pos)) != nil {
 			continue
 		}
-		m, _ := v.Insert(place(pos), host(i))
+		m, _ := v.Insert(place(pos), host(i), false)
 		if r.IntN(4) < doubt {
 			m.SuspectUntil = now + 1
 		}
@@ -229,7 +229,7 @@ func TestSplitTakesMembersAtOnePosition(t *testing.T) {
 		v := New(uint64(base+r.Uint32N(6))<<32|1<<31, 1000)
 		for i := range r.IntN(40) {
 			if id := uint64(base+r.Uint32N(6))<<32 | uint64(r.Uint32()); id != v.self && v.Get(id) == nil {
-				if m, _ := v.Insert(id, host(i)); r.IntN(3) == 0 {
+				if m, _ := v.Insert(id, host(i), false); r.IntN(3) == 0 {
 					m.SuspectUntil = now + 1
 				}
 			}
@@ -267,7 +267,7 @@ func fullViews(r *rand.Rand, n int) (ids []uint64, views map[uint64]*View) {
 	for _, v := range views {
 		for i, id := range ids {
 			if v.self != id {
-				v.Insert(id, host(i))
+				v.Insert(id, host(i), false)
 			}
 		}
 	}
@@ -369,7 +369,7 @@ func BenchmarkSplit(b *testing.B) {
 			r := rand.New(rand.NewPCG(1, 8))
 			v := New(r.Uint64(), n)
 			for i := range n {
-				v.Insert(r.Uint64(), host(i))
+				v.Insert(r.Uint64(), host(i), false)
 			}
 			dels := make([]Delegate, 0, 16)
 			b.ReportAllocs()

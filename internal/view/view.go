@@ -130,15 +130,10 @@ func (v *View) Get(id uint64) *Member {
 // ByAddr returns the member that is at, or sends from, that address, or nil.
 func (v *View) ByAddr(a netip.AddrPort) *Member { return v.byAddr[a] }
 
-// Insert adds a member that is in the view by neither id nor address. If the
-// view is full another one goes, which is returned; that may be the new one
-// itself, and then m is nil.
-func (v *View) Insert(id uint64, addr netip.AddrPort) (m, gone *Member) {
-	return v.insert(id, addr, false)
-}
-
-// insert is Insert; a member that is to be kept is not the one that goes.
-func (v *View) insert(id uint64, addr netip.AddrPort, keep bool) (m, gone *Member) {
+// Insert adds a member that is in the view by neither id nor address. If the view is
+// full another one goes, and is returned. That may be the new one itself, unless it is to
+// be kept: then both are nil.
+func (v *View) Insert(id uint64, addr netip.AddrPort, keep bool) (m, gone *Member) {
 	if id == v.self || v.Get(id) != nil || v.byAddr[addr] != nil {
 		panic("view: Insert of a member that is known")
 	}

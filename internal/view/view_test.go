@@ -21,7 +21,7 @@ func place(pos uint32) uint64 { return uint64(pos)<<32 | 1 }
 func ringOf(self uint32, positions ...uint32) *View {
 	v := New(place(self), 1000)
 	for i, pos := range positions {
-		v.Insert(place(pos), host(i))
+		v.Insert(place(pos), host(i), false)
 	}
 	return v
 }
@@ -73,7 +73,7 @@ func TestViewAgreesWithAPlainMap(t *testing.T) {
 					plain[id] = entry{e.addr, addr}
 				}
 			case !known && there == 0:
-				if m, gone := v.Insert(id, addr); m == nil || gone != nil || m != v.Get(id) {
+				if m, gone := v.Insert(id, addr, false); m == nil || gone != nil || m != v.Get(id) {
 					t.Fatalf("seed %d step %d: there is room for %d, but Insert returned %v and %v", seed, step, id, m, gone)
 				}
 				plain[id] = entry{addr: addr}
@@ -98,7 +98,7 @@ func TestViewAgreesWithAPlainMap(t *testing.T) {
 		if v.Len() != 0 || len(v.byAddr) != 0 || v.Get(3) != nil {
 			t.Fatalf("seed %d: a view that was reset still has %d members and %d addresses", seed, v.Len(), len(v.byAddr))
 		}
-		v.Insert(100, host(0)) // its old self is now anyone
+		v.Insert(100, host(0), false) // its old self is now anyone
 	}
 }
 
@@ -106,10 +106,10 @@ func TestViewRefusesToInsertWhoIsKnown(t *testing.T) {
 	v := ringOf(0, 10)
 	v.SendsFrom(v.At(0), host(9))
 	for what, try := range map[string]func(){
-		"itself":                           func() { v.Insert(v.self, host(1)) },
-		"a known id":                       func() { v.Insert(place(10), host(1)) },
-		"a new id at a known address":      func() { v.Insert(place(11), host(0)) },
-		"a new id at a member's other one": func() { v.Insert(place(11), host(9)) },
+		"itself":                           func() { v.Insert(v.self, host(1), false) },
+		"a known id":                       func() { v.Insert(place(10), host(1), false) },
+		"a new id at a known address":      func() { v.Insert(place(11), host(0), false) },
+		"a new id at a member's other one": func() { v.Insert(place(11), host(9), false) },
 	} {
 		func() {
 			defer func() {
@@ -139,10 +139,10 @@ func TestFullViewKeepsTheNearestAndThinsTheMostCrowdedOctave(t *testing.T) {
 			}
 			full := New(self, 1000)
 			for _, m := range v.ring {
-				full.Insert(m.ID, m.Addr)
+				full.Insert(m.ID, m.Addr, false)
 			}
-			full.Insert(id, host(i))
-			m, gone := v.Insert(id, host(i))
+			full.Insert(id, host(i), false)
+			m, gone := v.Insert(id, host(i), false)
 			if full.Len() <= limit {
 				if m == nil || gone != nil || v.Len() != full.Len() {
 					t.Fatalf("seed %d insert %d: there is room, but Insert returned %v and %v", seed, i, m, gone)
@@ -368,7 +368,7 @@ func TestLocalGapIsThatOfTheNearest(t *testing.T) {
 	} {
 		v := New(place(c.self)+1, 100)
 		for i, pos := range c.members {
-			v.Insert(place(pos)+2*uint64(i), host(i))
+			v.Insert(place(pos)+2*uint64(i), host(i), false)
 		}
 		if got := v.LocalGap(); got != c.want {
 			t.Errorf("%s: the gap should be %d, but is %d", c.why, c.want, got)
