@@ -29,7 +29,8 @@
 //
 // SendData, from any goroutine, queues a message and ends the wait in Receive; Wake
 // ends it for anything else. SendData returns ErrQueueFull when the loop, or the
-// cluster, does not keep up: let it turn, then try again. The node that says a message does not receive it.
+// cluster, does not keep up: let it turn, then try again. The node that says a message
+// does not receive it.
 //
 // # Guarantee
 //
