@@ -167,8 +167,9 @@ for company.`)
 n06 does not acknowledge, so n01 tries again, and the next time gives its arc to another
 node inside it, n07. Then n06 is sent the message without an arc; for half a second, as a
 suspect, it gets none of other messages either. n07 does not know of that, and tries n06 as
-well. n08 gets two copies, one of them by repair, for n13 has offered it the message
-meanwhile. It delivers the first.`, 1, 20, Config{})
+well. How long each waits follows the answers that it has had: n01 30 ms, n07 49. n08 gets
+two copies, one of them by repair, for n13 has offered it the message meanwhile. It delivers
+the first.`, 1, 20, Config{})
 	x.settled()
 	x.nameByRing()
 	x.show = func(_ netip.AddrPort, m said) bool { return m.kind == wire.TypeData }
@@ -196,7 +197,7 @@ func tellRepair(t *testing.T) *transcript {
 Repair: messages that were lost on their way come by another one.
 
 Status has three modes. It offers what is new, says what was seen of each origin (but not
-what came less than some 30 ms ago: that may be on its way to others still), or asks for
+what came less than 30 to 60 ms ago: that may be on its way to others still), or asks for
 what is missing. The answer is Data by repair, which nobody acknowledges: what is lost is
 missing still, and asked for again.`)
 	x.scene(`
@@ -237,7 +238,8 @@ Leaving, and coming back.`)
 	x.scene(`
 c says goodbye to each member, once. From then on nobody sends to it any more, and c says
 nothing: what is on its way to it still is dropped. Who does not hear the goodbye finds out
-as if c had crashed.`, 1, 3, Config{})
+as if c had crashed. What a says then it does not call seen yet at 96: that may be on its way
+still, for 30 to 60 ms.`, 1, 3, Config{})
 	x.settled()
 	x.begin()
 	a, c := x.nodes[0], x.nodes[2]

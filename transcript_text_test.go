@@ -56,7 +56,8 @@ A line is a datagram when it is sent, with its messages joined by +, or an event
 node; in front is the time in ms. Each datagram is 10 ms on its way. #1 is a message that
 is to be answered, T1 a token, a/1 the first message of a. "covers b to d, 40 %" gives the
 recipient an arc of the ring of ids, and the nodes on it to pass the message on to.
-"logs" is what Config.Logger is told. Settings are the defaults where nothing else is said.`
+"logs" is what Config.Logger is told. Settings are the defaults where nothing else is said. A
+scene ends when what it shows is done, though the nodes go on.`
 
 // newTranscript begins a text with what is to be known before it is read.
 func newTranscript(t *testing.T, introduction string) *transcript {
