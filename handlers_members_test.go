@@ -110,6 +110,19 @@ func TestNewsIsPassedOnRumorFactorTimesAndOtherHearsayIsNot(t *testing.T) {
 	}
 }
 
+func TestANodeWhoseOnlyMemberWasItselfIsDisconnected(t *testing.T) {
+	s := newSoloist(t, Config{})
+	mine, silent := peerAddr(10), peerAddr(20)
+	s.want(s.Join(Address{mine}, Address{silent}) == nil, "Join failed")
+	asked := only(s.speak(), wire.TypeHello, mine)[0]
+	s.hear(mine, s.hello(s.peerID(10), netip.AddrPort{}, s.tokens.Make(mine, s.at))) // says somebody
+	s.want(s.State() == StateConnected && s.SendData(make([]byte, 9)) == nil, "the node is %v", s.State())
+	s.seq = asked.seq - 1
+	s.hear(mine, s.hello(uint64(s.id), netip.AddrPort{}, 0)) // and what came there was the node's own
+	s.want(s.State() == StateDisconnected && len(s.Members()) == 0, "with %d members the node is %v", len(s.Members()), s.State())
+	s.want(s.outbox.Oldest(mine) == nil && s.Stats().QueuedData == 0, "something for itself still waits: %+v", s.Stats())
+}
+
 func TestHearsayIsTakenWithCare(t *testing.T) {
 	s := newSoloist(t, Config{})
 	s.seedWith(around(4)...)

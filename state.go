@@ -234,16 +234,18 @@ func (g *GossipService) handleOwnHello(now time.Duration, seq uint32) {
 		return
 	}
 	at := e.To()
+	g.outbox.Drop(e)
+	g.observed = at
 	g.roster.RemoveSeed(at)
 	if m := g.roster.ByAddr(at); m != nil { // somebody told the node of itself
 		g.roster.Depart(m, now)
+		g.clearLane(now, at)
 	}
-	g.observed = at
-	g.outbox.Drop(e)
 	if g.roster.Seeds() == 0 {
 		g.founder = true
 		g.connect()
 	}
+	g.disconnectIfAlone(now)
 }
 
 // handleWelcome takes in who answered a Hello. After one that asked for a token
