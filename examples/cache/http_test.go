@@ -145,7 +145,6 @@ func TestTooManyWritesAtOnceAreToldToComeAgain(t *testing.T) {
 	other.gets("/cache/k", 200, "v")
 }
 
-// Leave drops what is not sent, so the end of the loop comes before it.
 func TestAWriteThatNobodyWouldTakeIsNotAccepted(t *testing.T) {
 	r := idle(t)
 	if err := r.node.Join(); err != nil {
@@ -159,6 +158,7 @@ func TestAWriteThatNobodyWouldTakeIsNotAccepted(t *testing.T) {
 	}
 }
 
+// Leave drops what is not acknowledged, so the end of the loop comes before it.
 func TestWhatWasAcceptedIsHandedOverAtTheEnd(t *testing.T) {
 	r, _, other := withMember(t)
 	const many = 500

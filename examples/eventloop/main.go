@@ -99,26 +99,25 @@ type waiter interface {
 	close()
 }
 
-// loop turns until ctx ends, and says goodbye.
+// loop turns until ctx ends, hands over what was said last, and says goodbye.
 func loop(ctx context.Context, node *gossip.GossipService, w waiter) error {
 	defer context.AfterFunc(ctx, w.wake)()
-	for ctx.Err() == nil {
-		most, err := node.Tick()
+	turn := func(most time.Duration) error {
+		wait, err := node.Tick()
 		if err == nil {
 			_, err = node.Send()
 		}
 		if err == nil {
-			err = w.wait(most)
+			err = w.wait(min(wait, most))
 		}
-		if err != nil {
+		return err
+	}
+	for ctx.Err() == nil {
+		if err := turn(time.Hour); err != nil { // or as long as Tick says
 			return err
 		}
 	}
-	err := node.Leave()
-	for sent := 1; sent > 0 && err == nil; {
-		sent, err = node.Send() // the goodbyes
-	}
-	return err
+	return cli.Goodbye(node, turn)
 }
 
 // relay is between two sockets. It belongs to the goroutine of the loop.

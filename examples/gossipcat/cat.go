@@ -75,7 +75,7 @@ func (c *cat) work(ctx context.Context, stdin io.Reader) error {
 	}
 	stop()
 	helpers.Wait() // so that nobody joins again after Leave
-	if left := leave(c.node); err == nil {
+	if left := cli.Leave(c.node); err == nil {
 		err = left
 	}
 	return err
@@ -141,18 +141,6 @@ func (c *cat) acknowledged() bool {
 // there is none the node has not joined yet, and -wait tells for how long.
 func (c *cat) tooLate(end time.Time) bool {
 	return c.linger > 0 && c.node.Stats().Sent > 0 && time.Since(end) >= c.linger
-}
-
-// leave says goodbye.
-func leave(node *gossip.GossipService) error {
-	err := node.Leave()
-	if errors.Is(err, gossip.ErrState) { // it never joined
-		return nil
-	}
-	for sent := 1; sent > 0 && err == nil; {
-		sent, err = node.Send()
-	}
-	return err
 }
 
 // keepJoined looks for the seeds until ctx ends, and tells what is wrong with them

@@ -106,8 +106,8 @@ func live(ctx context.Context, o options, stdout, stderr io.Writer) error {
 	return cli.Cause(ctx)
 }
 
-// loop drives the node until ctx ends, and says goodbye. Node.Run does the same
-// for a program that has nothing else to do in its loop.
+// loop drives the node until ctx ends, hands over what it said last, and says goodbye.
+// Run is the loop for a program that has nothing else to do in it.
 func loop(ctx context.Context, node *gossip.GossipService, o options, stderr io.Writer) error {
 	// The loop waits in Receive and nowhere else; this ends the wait.
 	defer context.AfterFunc(ctx, node.Wake)()
@@ -122,23 +122,26 @@ func loop(ctx context.Context, node *gossip.GossipService, o options, stderr io.
 				return err
 			}
 		}
-		wait, err := node.Tick()
-		if err != nil {
-			return err
-		}
+		most := time.Hour // as long as Tick says
 		if o.say != "" {
-			wait = min(wait, time.Until(next))
+			most = time.Until(next)
 		}
-		if _, err := node.Send(); err != nil {
-			return err
-		}
-		if _, err := node.Receive(wait); err != nil {
+		if err := turn(node, most); err != nil {
 			return err
 		}
 	}
-	err := node.Leave()
-	for sent := 1; sent > 0 && err == nil; {
-		sent, err = node.Send() // the goodbyes
+	return cli.Goodbye(node, func(most time.Duration) error { return turn(node, most) })
+}
+
+// turn is one turn of the loop, which waits for no longer than most.
+func turn(node *gossip.GossipService, most time.Duration) error {
+	wait, err := node.Tick() // retries, repair and upkeep that are due
+	if err != nil {
+		return err
 	}
+	if _, err := node.Send(); err != nil { // what is queued goes out
+		return err
+	}
+	_, err = node.Receive(min(wait, most)) // what came in is handled and delivered
 	return err
 }

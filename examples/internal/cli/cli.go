@@ -1,6 +1,6 @@
 // Package cli is what the example programs have in common: how they read a command
-// line and answer a wrong one, how they name seeds, and how they read keys. A
-// program of its own can do with less.
+// line and answer a wrong one, how they name seeds, how they read keys, and how they say
+// goodbye. A program of its own can do with less.
 package cli
 
 import (
