@@ -26,6 +26,7 @@ const (
 // replica is a cache and the node by which it hears of writes at others.
 type replica struct {
 	node   *gossip.GossipService
+	joined func() bool   // ever
 	writer gossip.NodeID // decides between writes of the same version
 	store  *store
 	vars   *expvar.Map  // not published by name: a process may have several replicas
@@ -39,7 +40,7 @@ func newReplica(o options, log *slog.Logger) (*replica, error) {
 		return nil, err
 	}
 	r := &replica{store: newStore(o.entries, o.ttl)}
-	r.node, err = cli.NewNode(o.listen, r.hear, gossip.Config{
+	r.node, r.joined, err = cli.NewNode(o.listen, r.hear, gossip.Config{
 		Advertise:      o.advertise,
 		Cluster:        o.cluster,
 		Keys:           keys,

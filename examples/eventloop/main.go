@@ -67,10 +67,12 @@ func relayLines(ctx context.Context, args []string, stdout, stderr io.Writer) er
 		return fmt.Errorf("cannot take lines at %v, choose another address by -lines: %w", lines, err)
 	}
 	defer r.lines.Close()
-	if r.node, err = cli.NewNode(listen, r.hear, gossip.Config{Cluster: *cluster}); err != nil {
+	node, joined, err := cli.NewNode(listen, r.hear, gossip.Config{Cluster: *cluster})
+	if err != nil {
 		return err
 	}
-	defer r.node.Close()
+	r.node = node
+	defer node.Close()
 	w, err := newWaiter(r)
 	if err != nil {
 		return err
@@ -84,7 +86,7 @@ func relayLines(ctx context.Context, args []string, stdout, stderr io.Writer) er
 		return err
 	}
 	fmt.Fprintf(stdout, "%v listens on %v, takes lines at %v\n", r.node.ID(), r.node.Address(), r.lines.LocalAddr())
-	ctx, stop := cli.Within(ctx, *wait, r.node, seeds)
+	ctx, stop := cli.Within(ctx, *wait, joined, seeds)
 	defer stop()
 	if err := loop(ctx, r.node, w); err != nil {
 		return err

@@ -75,7 +75,7 @@ func live(ctx context.Context, o options, stdout, stderr io.Writer) error {
 	receiver := func(origin gossip.NodeID, payload []byte) {
 		fmt.Fprintf(stdout, "%v says %q\n", origin, payload)
 	}
-	node, err := cli.NewNode(o.listen, receiver, gossip.Config{
+	node, joined, err := cli.NewNode(o.listen, receiver, gossip.Config{
 		Cluster: o.cluster,
 		OnStateChange: func(old, now gossip.State) {
 			if now != gossip.StateDestroyed { // which is Close, in the end
@@ -98,7 +98,7 @@ func live(ctx context.Context, o options, stdout, stderr io.Writer) error {
 		return err
 	}
 	fmt.Fprintf(stdout, "%v listens on %v\n", node.ID(), node.Address())
-	ctx, stop := cli.Within(ctx, o.wait, node, o.seeds)
+	ctx, stop := cli.Within(ctx, o.wait, joined, o.seeds)
 	defer stop()
 	if err := loop(ctx, node, o, stderr); err != nil {
 		return err
