@@ -48,7 +48,9 @@ func TestKeysAreReadFromAFile(t *testing.T) {
 		{a + a, "", "line 1"},
 		{"z" + a[1:], "", "line 1"},
 		{strings.Repeat(a+"\n", 9), "", "more than 8"},
-		{strings.Repeat("x", 1<<20), "", "too long"},
+		{strings.Repeat("# 9\n", mostFile/4-17) + a + "\n# 9", "[" + a + "]", ""},
+		{strings.Repeat("\x00", mostFile+1), "", "more than 65536 bytes: a key file has a key of 64"},
+		{a + strings.Repeat("\n", mostFile), "", "more than 65536 bytes"},
 	} {
 		path := filepath.Join(t.TempDir(), "key")
 		if err := os.WriteFile(path, []byte(c.text), 0o600); err != nil {
