@@ -62,6 +62,8 @@ func relayLines(ctx context.Context, args []string, stdout, stderr io.Writer) er
 		return cli.Usage("-poller %q is neither receive nor epoll", *poller)
 	}
 
+	ctx, stdout, stopPrinting := cli.Printing(ctx, stdout)
+	defer stopPrinting()
 	r := &relay{stdout: stdout, stderr: stderr}
 	if r.lines, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(lines.AddrPort())); err != nil {
 		return fmt.Errorf("cannot take lines at %v, choose another address by -lines: %w", lines, err)

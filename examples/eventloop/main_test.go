@@ -322,6 +322,12 @@ func TestAProgramThatNobodyAnswersEndsAfterItsWaitOnly(t *testing.T) {
 	})
 }
 
+func TestAnOutputThatCannotBeWrittenIsTheEnd(t *testing.T) {
+	eachPoller(t, func(t *testing.T, poller string, _ func(*relay) (waiter, error)) {
+		clitest.Unwritable(t, "eventloop", run, "-seed", clitest.TakenAddress(t), "-wait", "0", "-poller", poller)
+	})
+}
+
 func TestMistakesAreToldInOneLine(t *testing.T) {
 	taken := clitest.TakenAddress(t)
 	const seed = "-seed=127.0.0.1:7070"

@@ -72,6 +72,8 @@ func parse(args []string, help io.Writer) (o options, err error) {
 
 // live makes the node, joins the seeds and turns the loop until ctx ends.
 func live(ctx context.Context, o options, stdout, stderr io.Writer) error {
+	ctx, stdout, stopPrinting := cli.Printing(ctx, stdout)
+	defer stopPrinting()
 	receiver := func(origin gossip.NodeID, payload []byte) {
 		fmt.Fprintf(stdout, "%v says %q\n", origin, payload)
 	}

@@ -134,6 +134,10 @@ func TestANodeThatNobodyAnswersEndsAfterItsWaitOnly(t *testing.T) {
 	}
 }
 
+func TestAnOutputThatCannotBeWrittenIsTheEnd(t *testing.T) {
+	clitest.Unwritable(t, "node", run, "-seed", clitest.TakenAddress(t), "-wait", "0")
+}
+
 func TestMistakesAreToldInOneLine(t *testing.T) {
 	taken := clitest.TakenAddress(t)
 	const seed = "-seed=127.0.0.1:7070"

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,13 +23,13 @@ func main() {
 
 func run(ctx context.Context, stdout, stderr io.Writer) int {
 	heard, err := hello(ctx)
+	if err == nil {
+		slices.Sort(heard) // the nodes hear it in any order
+		_, err = fmt.Fprintln(stdout, strings.Join(heard, "\n"))
+	}
 	if err != nil {
 		fmt.Fprintln(stderr, "quickstart:", err)
 		return 1
-	}
-	slices.Sort(heard) // the nodes hear it in any order
-	for _, line := range heard {
-		fmt.Fprintln(stdout, line)
 	}
 	return 0
 }

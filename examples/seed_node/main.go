@@ -52,6 +52,8 @@ func seed(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return cli.Usage("-wait %v is not a time to wait", wait)
 	}
 
+	ctx, stdout, stopPrinting := cli.Printing(ctx, stdout)
+	defer stopPrinting()
 	receiver := func(origin gossip.NodeID, payload []byte) {
 		fmt.Fprintf(stdout, "%v says %q\n", origin, payload)
 	}

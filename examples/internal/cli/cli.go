@@ -94,10 +94,10 @@ func Within(ctx context.Context, wait time.Duration, joined func() bool, seeds S
 // ErrNobody means that no seed answered in time.
 var ErrNobody = errors.New("nobody answers")
 
-// Cause returns the error that ended a context of Within, nil if it was the end of
-// the context before it: somebody interrupted the program.
+// Cause returns the error that ended a context of Within or Printing, nil if it was the
+// end of the context before it: somebody interrupted the program.
 func Cause(ctx context.Context) error {
-	if err := context.Cause(ctx); errors.Is(err, ErrNobody) {
+	if err := context.Cause(ctx); errors.Is(err, ErrNobody) || errors.Is(err, errUnwritten) {
 		return err
 	}
 	return nil
