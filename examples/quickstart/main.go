@@ -89,6 +89,12 @@ func hello(ctx context.Context) (heard []string, err error) {
 			return nil, err
 		}
 	}
+
+	// Wait until the nodes have found each other: a node is CONNECTED when a seed has
+	// answered it, the first one at once. What a node says before it knows the others is
+	// only retained, Config.DataLogSize bytes of it, for those who come later. That would
+	// do for one message, but a stream outruns it: before a stream, wait until Members()
+	// has those whom it is for.
 	for range nodes {
 		select {
 		case <-connected:
