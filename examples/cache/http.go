@@ -13,17 +13,19 @@ import (
 	"example.com/gossip"
 )
 
-// mostConns bounds the HTTP connections; more wait until one ends.
+// mostConns bounds the HTTP connections; more wait until one ends, a probe of /healthz
+// too. So none may stay for long without a request.
 const mostConns = 512
 
-// newServer returns a server that nobody can keep busy by being slow.
+// newServer returns a server that nobody can keep busy by being slow or idle: a
+// connection without a request ends after 2 seconds.
 func newServer(h http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 2 * time.Second,
 		ReadTimeout:       5 * time.Second,
 		WriteTimeout:      10 * time.Second,
-		IdleTimeout:       30 * time.Second,
+		IdleTimeout:       2 * time.Second,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}

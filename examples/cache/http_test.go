@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"example.com/gossip"
@@ -145,7 +147,6 @@ func TestTooManyWritesAtOnceAreToldToComeAgain(t *testing.T) {
 	other.gets("/cache/k", 200, "v")
 }
 
-// Leave drops what is not sent, so the end of the loop comes before it.
 func TestAWriteThatNobodyWouldTakeIsNotAccepted(t *testing.T) {
 	r := idle(t)
 	if err := r.node.Join(); err != nil {
@@ -159,6 +160,7 @@ func TestAWriteThatNobodyWouldTakeIsNotAccepted(t *testing.T) {
 	}
 }
 
+// Leave drops what is not acknowledged, so the end of the loop comes before it.
 func TestWhatWasAcceptedIsHandedOverAtTheEnd(t *testing.T) {
 	r, _, other := withMember(t)
 	const many = 500
@@ -223,4 +225,51 @@ func TestConnectionsAreBounded(t *testing.T) {
 	}
 	clitest.Until(t, func() string { return fmt.Sprintf("%d connections are accepted again", most) },
 		func() bool { return len(bounded.(limited).taken) == most })
+}
+
+// pipes is a listener whose connections are in memory.
+type pipes chan net.Conn
+
+func (p pipes) Accept() (net.Conn, error) {
+	c, ok := <-p
+	if !ok {
+		return nil, net.ErrClosed
+	}
+	return c, nil
+}
+
+func (p pipes) Close() error   { close(p); return nil }
+func (p pipes) Addr() net.Addr { return &net.TCPAddr{} }
+
+// Times are those of the bubble, so they are exact.
+func TestIdleConnectionsMakeRoomForAProbe(t *testing.T) {
+	for _, used := range []bool{true, false} { // before they are idle
+		synctest.Test(t, func(t *testing.T) {
+			const most, soon = 8, 2 * time.Second
+			l := make(pipes)
+			server := newServer(http.NotFoundHandler(), slog.New(slog.DiscardHandler))
+			go server.Serve(limit(l, most))
+			defer server.Close()
+
+			began := time.Now()
+			for n := range most + 1 {
+				c, served := net.Pipe()
+				defer c.Close()
+				l <- served // accepted, as soon as there is room
+				if !used && n < most {
+					continue
+				}
+				fmt.Fprint(c, "GET /healthz HTTP/1.1\r\nHost: cache\r\n\r\n")
+				answer, err := http.ReadResponse(bufio.NewReader(c), nil)
+				if err != nil {
+					t.Fatalf("request %d gets no answer: %v", n, err)
+				}
+				io.Copy(io.Discard, answer.Body)
+				answer.Body.Close()
+			}
+			if d := time.Since(began); d > soon {
+				t.Errorf("%d idle connections, used %v, keep a probe waiting for %v", most, used, d)
+			}
+		})
+	}
 }

@@ -122,7 +122,7 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 
 	running, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
-	running, stop := cli.Within(running, o.wait, r.node, o.seeds)
+	running, stop := cli.Within(running, o.wait, r.joined, o.seeds)
 	defer stop()
 	looping, endLoop := context.WithCancel(context.WithoutCancel(ctx))
 	var joins, loops sync.WaitGroup

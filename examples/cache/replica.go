@@ -18,8 +18,6 @@ const (
 	// logSize is what a replica retains for others: it holds the latest 1024 writes of
 	// each of three replicas, which is what the library tells apart, of any size.
 	logSize = 5 << 20
-	// handover is how long a replica that ends goes on sending what it has accepted.
-	handover = time.Second
 	// stuckAfter is how long the loop may take for a turn. Tick lets it wait for a
 	// second at most.
 	stuckAfter = 5 * time.Second
@@ -28,6 +26,7 @@ const (
 // replica is a cache and the node by which it hears of writes at others.
 type replica struct {
 	node   *gossip.GossipService
+	joined func() bool   // ever
 	writer gossip.NodeID // decides between writes of the same version
 	store  *store
 	vars   *expvar.Map  // not published by name: a process may have several replicas
@@ -41,7 +40,7 @@ func newReplica(o options, log *slog.Logger) (*replica, error) {
 		return nil, err
 	}
 	r := &replica{store: newStore(o.entries, o.ttl)}
-	r.node, err = cli.NewNode(o.listen, r.hear, gossip.Config{
+	r.node, r.joined, err = cli.NewNode(o.listen, r.hear, gossip.Config{
 		Advertise:      o.advertise,
 		Cluster:        o.cluster,
 		Keys:           keys,
@@ -90,7 +89,7 @@ func (r *replica) tell(w write) error {
 }
 
 // loop turns the node until ctx ends. Then it hands over what is not acknowledged
-// yet, which Leave would drop, and says goodbye.
+// yet, and says goodbye.
 func (r *replica) loop(ctx context.Context) error {
 	defer context.AfterFunc(ctx, r.node.Wake)()
 	for ctx.Err() == nil {
@@ -98,17 +97,7 @@ func (r *replica) loop(ctx context.Context) error {
 			return err
 		}
 	}
-	end := time.Now().Add(handover)
-	for r.node.Stats().QueuedData > 0 && time.Now().Before(end) {
-		if err := r.turn(time.Until(end)); err != nil {
-			return err
-		}
-	}
-	err := r.node.Leave()
-	for sent := 1; sent > 0 && err == nil; {
-		sent, err = r.node.Send() // the goodbyes
-	}
-	return err
+	return cli.Goodbye(r.node, r.turn)
 }
 
 // turn turns the loop once, which takes no longer than most, about.

@@ -62,15 +62,19 @@ func relayLines(ctx context.Context, args []string, stdout, stderr io.Writer) er
 		return cli.Usage("-poller %q is neither receive nor epoll", *poller)
 	}
 
+	ctx, stdout, stopPrinting := cli.Printing(ctx, stdout)
+	defer stopPrinting()
 	r := &relay{stdout: stdout, stderr: stderr}
 	if r.lines, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(lines.AddrPort())); err != nil {
 		return fmt.Errorf("cannot take lines at %v, choose another address by -lines: %w", lines, err)
 	}
 	defer r.lines.Close()
-	if r.node, err = cli.NewNode(listen, r.hear, gossip.Config{Cluster: *cluster}); err != nil {
+	node, joined, err := cli.NewNode(listen, r.hear, gossip.Config{Cluster: *cluster})
+	if err != nil {
 		return err
 	}
-	defer r.node.Close()
+	r.node = node
+	defer node.Close()
 	w, err := newWaiter(r)
 	if err != nil {
 		return err
@@ -84,7 +88,7 @@ func relayLines(ctx context.Context, args []string, stdout, stderr io.Writer) er
 		return err
 	}
 	fmt.Fprintf(stdout, "%v listens on %v, takes lines at %v\n", r.node.ID(), r.node.Address(), r.lines.LocalAddr())
-	ctx, stop := cli.Within(ctx, *wait, r.node, seeds)
+	ctx, stop := cli.Within(ctx, *wait, joined, seeds)
 	defer stop()
 	if err := loop(ctx, r.node, w); err != nil {
 		return err
@@ -99,26 +103,25 @@ type waiter interface {
 	close()
 }
 
-// loop turns until ctx ends, and says goodbye.
+// loop turns until ctx ends, hands over what was said last, and says goodbye.
 func loop(ctx context.Context, node *gossip.GossipService, w waiter) error {
 	defer context.AfterFunc(ctx, w.wake)()
-	for ctx.Err() == nil {
-		most, err := node.Tick()
+	turn := func(most time.Duration) error {
+		wait, err := node.Tick()
 		if err == nil {
 			_, err = node.Send()
 		}
 		if err == nil {
-			err = w.wait(most)
+			err = w.wait(min(wait, most))
 		}
-		if err != nil {
+		return err
+	}
+	for ctx.Err() == nil {
+		if err := turn(time.Hour); err != nil { // or as long as Tick says
 			return err
 		}
 	}
-	err := node.Leave()
-	for sent := 1; sent > 0 && err == nil; {
-		sent, err = node.Send() // the goodbyes
-	}
-	return err
+	return cli.Goodbye(node, turn)
 }
 
 // relay is between two sockets. It belongs to the goroutine of the loop.

@@ -209,6 +209,47 @@ func wait(t *testing.T, r *relay, newWaiter func(*relay) (waiter, error)) waiter
 	return w
 }
 
+// Leave drops what is not acknowledged, so the end of the loop comes before it.
+func TestTheLastLineIsHandedOver(t *testing.T) {
+	eachPoller(t, func(t *testing.T, _ string, newWaiter func(*relay) (waiter, error)) {
+		seed, heard := runSeed(t)
+		r := idleRelay(t)
+		w := wait(t, r, newWaiter)
+		if err := r.node.Join(seed.Address()); err != nil {
+			t.Fatal(err)
+		}
+		clitest.Until(t, func() string { return "the node and the seed know each other" }, func() bool {
+			_, err := r.node.Tick()
+			if err == nil {
+				_, err = r.node.Send()
+			}
+			if err == nil {
+				err = w.wait(time.Millisecond)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			return len(r.node.Members()) == 1 && len(seed.Members()) == 1
+		})
+		if err := r.say(line{text: []byte("the last line")}); err != nil {
+			t.Fatal(err)
+		}
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := loop(ended, r.node, w); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case s := <-heard:
+			if s != "the last line" {
+				t.Errorf("the seed heard %q", s)
+			}
+		case <-time.After(clitest.Patience):
+			t.Error("the program left without handing over its last line")
+		}
+	})
+}
+
 // A wake from another goroutine ends the wait, before or while it waits, and many count
 // as one.
 func TestAWakeEndsTheWait(t *testing.T) {
@@ -278,6 +319,12 @@ func TestAProgramThatNobodyAnswersEndsAfterItsWaitOnly(t *testing.T) {
 		if code := p.Interrupt(); code != 0 {
 			t.Errorf("a program that would wait for ever ended with code %d at an interrupt\n%s", code, &p.Stderr)
 		}
+	})
+}
+
+func TestAnOutputThatCannotBeWrittenIsTheEnd(t *testing.T) {
+	eachPoller(t, func(t *testing.T, poller string, _ func(*relay) (waiter, error)) {
+		clitest.Unwritable(t, "eventloop", run, "-seed", clitest.TakenAddress(t), "-wait", "0", "-poller", poller)
 	})
 }
 

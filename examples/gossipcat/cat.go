@@ -21,6 +21,7 @@ const upkeep = time.Second
 type cat struct {
 	options
 	node   *gossip.GossipService
+	joined func() bool // ever
 	in     *input
 	stderr io.Writer
 }
@@ -31,7 +32,7 @@ func live(ctx context.Context, o options, stdin io.Reader, stdout, stderr io.Wri
 	working, stop := context.WithCancel(ctx)
 	defer stop()
 	out := newOutput(stdout, o.raw, stop)
-	node, err := cli.NewNode(o.listen, out.receive, gossip.Config{
+	node, joined, err := cli.NewNode(o.listen, out.receive, gossip.Config{
 		Cluster: o.cluster, Keys: o.keys, Spread: o.spread, SkipHistory: o.fresh,
 	})
 	if err != nil {
@@ -39,7 +40,7 @@ func live(ctx context.Context, o options, stdin io.Reader, stdout, stderr io.Wri
 	}
 	defer node.Close()
 	in := newInput(node, o.direct, stderr)
-	c := &cat{options: o, node: node, in: in, stderr: stderr}
+	c := &cat{options: o, node: node, joined: joined, in: in, stderr: stderr}
 	err = c.work(working, stdin)
 	if lost, unwritten := out.close(ctx); unwritten != nil {
 		return unwritten
@@ -51,7 +52,7 @@ func live(ctx context.Context, o options, stdin io.Reader, stdout, stderr io.Wri
 
 // work joins the cluster, turns the loop and says goodbye.
 func (c *cat) work(ctx context.Context, stdin io.Reader) error {
-	ctx, stop := cli.Within(ctx, c.wait, c.node, c.seeds)
+	ctx, stop := cli.Within(ctx, c.wait, c.joined, c.seeds)
 	defer stop()
 	var helpers sync.WaitGroup
 	if len(c.seeds) > 0 {
@@ -75,7 +76,7 @@ func (c *cat) work(ctx context.Context, stdin io.Reader) error {
 	}
 	stop()
 	helpers.Wait() // so that nobody joins again after Leave
-	if left := leave(c.node); err == nil {
+	if left := cli.Leave(c.node); err == nil {
 		err = left
 	}
 	return err
@@ -141,18 +142,6 @@ func (c *cat) acknowledged() bool {
 // there is none the node has not joined yet, and -wait tells for how long.
 func (c *cat) tooLate(end time.Time) bool {
 	return c.linger > 0 && c.node.Stats().Sent > 0 && time.Since(end) >= c.linger
-}
-
-// leave says goodbye.
-func leave(node *gossip.GossipService) error {
-	err := node.Leave()
-	if errors.Is(err, gossip.ErrState) { // it never joined
-		return nil
-	}
-	for sent := 1; sent > 0 && err == nil; {
-		sent, err = node.Send()
-	}
-	return err
 }
 
 // keepJoined looks for the seeds until ctx ends, and tells what is wrong with them

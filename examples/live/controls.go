@@ -216,12 +216,3 @@ func (c *cluster) details(index int) (d details, err error) {
 	})
 	return d, err
 }
-
-// snapshot returns everything that a listener who comes now has to know.
-func (c *cluster) snapshot() (f frame, err error) {
-	err = c.do(func() error {
-		f = c.trace.snapshot()
-		return nil
-	})
-	return f, err
-}

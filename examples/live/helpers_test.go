@@ -43,10 +43,7 @@ func awaitFrame(t *testing.T, c *cluster, what string, cond func(frame) bool) fr
 	waitUntil(t, func() string {
 		return fmt.Sprintf("%s; messages: %+v, traffic: %+v, connected: %d", what, f.Messages, f.Traffic, count(f, "CONNECTED"))
 	}, func() bool {
-		var err error
-		if f, err = c.snapshot(); err != nil {
-			t.Fatal(err)
-		}
+		f = show(t, c)
 		return cond(f)
 	})
 	return f
@@ -103,9 +100,8 @@ func must(t *testing.T, err error) {
 }
 
 // show returns what the cluster shows now.
-func show(t *testing.T, c *cluster) frame {
+func show(t *testing.T, c *cluster) (f frame) {
 	t.Helper()
-	f, err := c.snapshot()
-	must(t, err)
+	must(t, c.do(func() error { f = c.trace.snapshot(); return nil }))
 	return f
 }

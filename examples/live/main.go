@@ -34,9 +34,9 @@ import (
 )
 
 const (
-	mostNodes     = 2000
-	mostRealNodes = 256 // each takes a socket and a goroutine
-	farewell      = 2 * time.Second
+	mostNodes     = 2000            // for one goroutine that turns all their loops
+	mostRealNodes = 256             // with -real, where each has a socket of the system and a goroutine to read it
+	farewell      = 2 * time.Second // for requests under way, at the end
 )
 
 func main() {

@@ -72,10 +72,12 @@ func parse(args []string, help io.Writer) (o options, err error) {
 
 // live makes the node, joins the seeds and turns the loop until ctx ends.
 func live(ctx context.Context, o options, stdout, stderr io.Writer) error {
+	ctx, stdout, stopPrinting := cli.Printing(ctx, stdout)
+	defer stopPrinting()
 	receiver := func(origin gossip.NodeID, payload []byte) {
 		fmt.Fprintf(stdout, "%v says %q\n", origin, payload)
 	}
-	node, err := cli.NewNode(o.listen, receiver, gossip.Config{
+	node, joined, err := cli.NewNode(o.listen, receiver, gossip.Config{
 		Cluster: o.cluster,
 		OnStateChange: func(old, now gossip.State) {
 			if now != gossip.StateDestroyed { // which is Close, in the end
@@ -98,7 +100,7 @@ func live(ctx context.Context, o options, stdout, stderr io.Writer) error {
 		return err
 	}
 	fmt.Fprintf(stdout, "%v listens on %v\n", node.ID(), node.Address())
-	ctx, stop := cli.Within(ctx, o.wait, node, o.seeds)
+	ctx, stop := cli.Within(ctx, o.wait, joined, o.seeds)
 	defer stop()
 	if err := loop(ctx, node, o, stderr); err != nil {
 		return err
@@ -106,8 +108,8 @@ func live(ctx context.Context, o options, stdout, stderr io.Writer) error {
 	return cli.Cause(ctx)
 }
 
-// loop drives the node until ctx ends, and says goodbye. Node.Run does the same
-// for a program that has nothing else to do in its loop.
+// loop drives the node until ctx ends, hands over what it said last, and says goodbye.
+// Run is the loop for a program that has nothing else to do in it.
 func loop(ctx context.Context, node *gossip.GossipService, o options, stderr io.Writer) error {
 	// The loop waits in Receive and nowhere else; this ends the wait.
 	defer context.AfterFunc(ctx, node.Wake)()
@@ -122,23 +124,26 @@ func loop(ctx context.Context, node *gossip.GossipService, o options, stderr io.
 				return err
 			}
 		}
-		wait, err := node.Tick()
-		if err != nil {
-			return err
-		}
+		most := time.Hour // as long as Tick says
 		if o.say != "" {
-			wait = min(wait, time.Until(next))
+			most = time.Until(next)
 		}
-		if _, err := node.Send(); err != nil {
-			return err
-		}
-		if _, err := node.Receive(wait); err != nil {
+		if err := turn(node, most); err != nil {
 			return err
 		}
 	}
-	err := node.Leave()
-	for sent := 1; sent > 0 && err == nil; {
-		sent, err = node.Send() // the goodbyes
+	return cli.Goodbye(node, func(most time.Duration) error { return turn(node, most) })
+}
+
+// turn is one turn of the loop, which waits for no longer than most.
+func turn(node *gossip.GossipService, most time.Duration) error {
+	wait, err := node.Tick() // retries, repair and upkeep that are due
+	if err != nil {
+		return err
 	}
+	if _, err := node.Send(); err != nil { // what is queued goes out
+		return err
+	}
+	_, err = node.Receive(min(wait, most)) // what came in is handled and delivered
 	return err
 }

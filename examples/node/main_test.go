@@ -69,6 +69,56 @@ func TestANodeTalksToItsSeed(t *testing.T) {
 	}
 }
 
+// Leave drops what is not acknowledged, so the end of the loop comes before it.
+func TestWhatWasSaidLastIsHandedOver(t *testing.T) {
+	heard := make(chan string, 1)
+	loopback, err := gossip.ParseAddress("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seed, err := gossip.New(loopback, func(_ gossip.NodeID, payload []byte) { heard <- string(payload) }, gossip.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	node, err := gossip.New(loopback, func(gossip.NodeID, []byte) {}, gossip.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer node.Close()
+	var seedLoop sync.WaitGroup
+	seedLoop.Go(func() { seed.Run(context.Background()) })
+	defer seedLoop.Wait()
+	defer seed.Close()
+	if err := seed.Join(); err != nil {
+		t.Fatal(err)
+	}
+	if err := node.Join(seed.Address()); err != nil {
+		t.Fatal(err)
+	}
+	clitest.Until(t, func() string { return "the node and the seed know each other" }, func() bool {
+		if err := turn(node, time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+		return len(node.Members()) == 1 && len(seed.Members()) == 1
+	})
+	if err := node.SendData([]byte("the last line")); err != nil {
+		t.Fatal(err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := loop(ended, node, options{}, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case line := <-heard:
+		if line != "the last line" {
+			t.Errorf("the seed heard %q", line)
+		}
+	case <-time.After(clitest.Patience):
+		t.Error("the node left without handing over its last line")
+	}
+}
+
 func TestANodeThatNobodyAnswersEndsAfterItsWaitOnly(t *testing.T) {
 	silent := clitest.TakenAddress(t)
 	p := start(t, "-seed", silent, "-wait", "300ms")
@@ -82,6 +132,10 @@ func TestANodeThatNobodyAnswersEndsAfterItsWaitOnly(t *testing.T) {
 	if code := p.Interrupt(); code != 0 {
 		t.Errorf("a node that would wait for ever ended with code %d at an interrupt\n%s", code, &p.Stderr)
 	}
+}
+
+func TestAnOutputThatCannotBeWrittenIsTheEnd(t *testing.T) {
+	clitest.Unwritable(t, "node", run, "-seed", clitest.TakenAddress(t), "-wait", "0")
 }
 
 func TestMistakesAreToldInOneLine(t *testing.T) {

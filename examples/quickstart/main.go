@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,13 +23,13 @@ func main() {
 
 func run(ctx context.Context, stdout, stderr io.Writer) int {
 	heard, err := hello(ctx)
+	if err == nil {
+		slices.Sort(heard) // the nodes hear it in any order
+		_, err = fmt.Fprintln(stdout, strings.Join(heard, "\n"))
+	}
 	if err != nil {
 		fmt.Fprintln(stderr, "quickstart:", err)
 		return 1
-	}
-	slices.Sort(heard) // the nodes hear it in any order
-	for _, line := range heard {
-		fmt.Fprintln(stdout, line)
 	}
 	return 0
 }
@@ -88,6 +89,12 @@ func hello(ctx context.Context) (heard []string, err error) {
 			return nil, err
 		}
 	}
+
+	// Wait until the nodes have found each other: a node is CONNECTED when a seed has
+	// answered it, the first one at once. What a node says before it knows the others is
+	// only retained, Config.DataLogSize bytes of it, for those who come later. That would
+	// do for one message, but a stream outruns it: before a stream, wait until Members()
+	// has those whom it is for.
 	for range nodes {
 		select {
 		case <-connected:

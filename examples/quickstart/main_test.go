@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -22,6 +23,20 @@ node 3 got "hello, cluster" from node 1
 		t.Errorf("quickstart printed\n%s\ninstead of\n%s", out.String(), want)
 	}
 	t.Logf("quickstart took %v", time.Since(start))
+}
+
+// full is an output that cannot be written.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, errors.New("disk full") }
+
+func TestQuickstartTellsWhenItCannotPrint(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	var failed strings.Builder
+	if code := run(ctx, full{}, &failed); code != 1 || failed.String() != "quickstart: disk full\n" {
+		t.Errorf("when it could not print, quickstart ended with code %d and said %q", code, failed.String())
+	}
 }
 
 func TestQuickstartGivesUpWhenItIsOutOfTime(t *testing.T) {

@@ -52,10 +52,12 @@ func seed(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return cli.Usage("-wait %v is not a time to wait", wait)
 	}
 
+	ctx, stdout, stopPrinting := cli.Printing(ctx, stdout)
+	defer stopPrinting()
 	receiver := func(origin gossip.NodeID, payload []byte) {
 		fmt.Fprintf(stdout, "%v says %q\n", origin, payload)
 	}
-	node, err := cli.NewNode(listen, receiver, gossip.Config{
+	node, joined, err := cli.NewNode(listen, receiver, gossip.Config{
 		Cluster: cluster,
 		OnStateChange: func(old, now gossip.State) {
 			if now != gossip.StateDestroyed { // which is Close, in the end
@@ -78,7 +80,7 @@ func seed(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	fmt.Fprintf(stdout, "%v listens on %v\n", node.ID(), node.Address())
-	ctx, stop := cli.Within(ctx, wait, node, others)
+	ctx, stop := cli.Within(ctx, wait, joined, others)
 	defer stop()
 	if err := node.Run(ctx); err != nil { // says Leave when ctx ends
 		return err

@@ -119,6 +119,10 @@ func TestASeedWaitsForOtherSeedsAsLongAsItIsTold(t *testing.T) {
 	p.Stderr.Find(t, `seed_node: nobody answers at `+silent+` in 100ms: look .*\n`)
 }
 
+func TestAnOutputThatCannotBeWrittenIsTheEnd(t *testing.T) {
+	clitest.Unwritable(t, "seed_node", run, "-listen", "127.0.0.1:0")
+}
+
 func TestMistakesAreToldInOneLine(t *testing.T) {
 	taken := clitest.TakenAddress(t)
 	clitest.Mistakes(t, "seed_node", run,

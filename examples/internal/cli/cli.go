@@ -1,6 +1,6 @@
 // Package cli is what the example programs have in common: how they read a command
-// line and answer a wrong one, how they name seeds, and how they read keys. A
-// program of its own can do with less.
+// line and answer a wrong one, how they name seeds, how they read keys, and how they say
+// goodbye. A program of its own can do with less.
 package cli
 
 import (
@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"example.com/gossip"
@@ -55,24 +56,35 @@ func Exit(program string, err error, stderr io.Writer) int {
 	}
 }
 
-// NewNode is gossip.New for a program whose flag -listen says where.
-func NewNode(listen gossip.Address, receiver func(gossip.NodeID, []byte), config gossip.Config) (*gossip.GossipService, error) {
-	node, err := gossip.New(listen, receiver, config)
+// NewNode is gossip.New for a program whose flag -listen says where. The node has joined
+// if it was ever CONNECTED, whether or not it is now.
+func NewNode(listen gossip.Address, receiver func(gossip.NodeID, []byte), config gossip.Config) (node *gossip.GossipService, joined func() bool, err error) {
+	var connected atomic.Bool
+	report := config.OnStateChange
+	config.OnStateChange = func(old, now gossip.State) {
+		if now == gossip.StateConnected {
+			connected.Store(true)
+		}
+		if report != nil {
+			report(old, now)
+		}
+	}
+	node, err = gossip.New(listen, receiver, config)
 	if err != nil && !errors.Is(err, gossip.ErrConfig) && !errors.Is(err, gossip.ErrAddress) {
 		err = fmt.Errorf("cannot listen on %v, choose another address by -listen: %w", listen, err)
 	}
-	return node, err
+	return node, connected.Load, err
 }
 
-// Within returns a context that ends, beside with ctx, when the node is not
-// CONNECTED after wait, for which Cause then tells what to do. A wait of 0 has no end.
-func Within(ctx context.Context, wait time.Duration, node *gossip.GossipService, seeds Seeds) (context.Context, context.CancelFunc) {
+// Within returns a context that ends, beside with ctx, when a node has not joined after
+// wait, for which Cause then tells what to do. A wait of 0 has no end.
+func Within(ctx context.Context, wait time.Duration, joined func() bool, seeds Seeds) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	if wait == 0 {
 		return ctx, func() { cancel(nil) }
 	}
 	timer := time.AfterFunc(wait, func() {
-		if node.State() != gossip.StateConnected {
+		if !joined() {
 			cancel(fmt.Errorf("%w at %s in %v: look whether a node runs there, in the same cluster and with the same keys, and whether UDP gets through", ErrNobody, &seeds, wait))
 		}
 	})
@@ -82,10 +94,10 @@ func Within(ctx context.Context, wait time.Duration, node *gossip.GossipService,
 // ErrNobody means that no seed answered in time.
 var ErrNobody = errors.New("nobody answers")
 
-// Cause returns the error that ended a context of Within, nil if it was the end of
-// the context before it: somebody interrupted the program.
+// Cause returns the error that ended a context of Within or Printing, nil if it was the
+// end of the context before it: somebody interrupted the program.
 func Cause(ctx context.Context) error {
-	if err := context.Cause(ctx); errors.Is(err, ErrNobody) {
+	if err := context.Cause(ctx); errors.Is(err, ErrNobody) || errors.Is(err, errUnwritten) {
 		return err
 	}
 	return nil

@@ -8,7 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"example.com/gossip"
@@ -46,7 +48,9 @@ func TestKeysAreReadFromAFile(t *testing.T) {
 		{a + a, "", "line 1"},
 		{"z" + a[1:], "", "line 1"},
 		{strings.Repeat(a+"\n", 9), "", "more than 8"},
-		{strings.Repeat("x", 1<<20), "", "too long"},
+		{strings.Repeat("# 9\n", mostFile/4-17) + a + "\n# 9", "[" + a + "]", ""},
+		{strings.Repeat("\x00", mostFile+1), "", "more than 65536 bytes: a key file has a key of 64"},
+		{a + strings.Repeat("\n", mostFile), "", "more than 65536 bytes"},
 	} {
 		path := filepath.Join(t.TempDir(), "key")
 		if err := os.WriteFile(path, []byte(c.text), 0o600); err != nil {
@@ -68,27 +72,70 @@ func TestKeysAreReadFromAFile(t *testing.T) {
 	}
 }
 
-func TestANodeHasUntilTheEndOfItsWaitToFindSomebody(t *testing.T) {
-	node := runNode(t, gossip.Config{})
-	parent, interrupt := context.WithCancel(t.Context())
-	defer interrupt()
-	ctx, stop := Within(parent, time.Millisecond, node, Seeds{"192.0.2.1:7070"})
-	defer stop()
-	select {
-	case <-ctx.Done():
-	case <-time.After(time.Minute):
-		t.Fatal("the wait does not end")
+func TestANodeThatWasCutOffHasJoinedAllTheSame(t *testing.T) {
+	seed := runNode(t, gossip.Config{})
+	if err := seed.Join(); err != nil {
+		t.Fatal(err)
 	}
-	if err := Cause(ctx); !errors.Is(err, ErrNobody) || !strings.Contains(err.Error(), "192.0.2.1:7070") {
-		t.Errorf("the end of the wait is told as %v", err)
+	var told atomic.Bool
+	node, joined, err := NewNode(loopback(t), func(gossip.NodeID, []byte) {}, gossip.Config{
+		OnStateChange: func(gossip.State, gossip.State) { told.Store(true) },
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, wait := range []time.Duration{0, time.Hour} {
-		ctx, stop := Within(parent, wait, node, nil)
-		defer stop()
-		if wait > 0 {
-			interrupt()
-			<-ctx.Done()
+	if joined() {
+		t.Error("a node that nobody has answered yet is said to have joined")
+	}
+	run(t, node)
+	if err := node.Join(seed.Address()); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the seed knows the node", func() bool { return len(seed.Members()) > 0 })
+	if err := seed.Leave(); err != nil {
+		t.Fatal(err)
+	}
+	seed.Wake() // to send the goodbye
+	await(t, "the node is cut off", func() bool { return node.State() == gossip.StateDisconnected })
+	if !joined() {
+		t.Error("a node that lost its seed is said to have never joined")
+	}
+	if !told.Load() {
+		t.Error("the program's own OnStateChange is not called any more")
+	}
+}
+
+func TestANodeHasUntilTheEndOfItsWaitToJoin(t *testing.T) {
+	const wait = 10 * time.Second
+	synctest.Test(t, func(t *testing.T) {
+		for _, joined := range []bool{false, true} {
+			ctx, stop := Within(t.Context(), wait, func() bool { return joined }, Seeds{"192.0.2.1:7070"})
+			defer stop()
+			<-time.After(wait - 1) // of the bubble's time, not of the test's
+			synctest.Wait()
+			if err := ctx.Err(); err != nil {
+				t.Errorf("the wait ended before its time: %v", context.Cause(ctx))
+			}
+			<-time.After(1)
+			synctest.Wait()
+			err := Cause(ctx)
+			if joined && ctx.Err() != nil {
+				t.Errorf("a node that has joined is ended by %v", err)
+			}
+			if !joined && (!errors.Is(err, ErrNobody) || !strings.Contains(err.Error(), "192.0.2.1:7070 in 10s")) {
+				t.Errorf("the end of the wait is told as %v", err)
+			}
 		}
+	})
+}
+
+func TestAnInterruptIsNoError(t *testing.T) {
+	for _, wait := range []time.Duration{0, time.Hour} {
+		parent, interrupt := context.WithCancel(t.Context())
+		ctx, stop := Within(parent, wait, func() bool { return false }, nil)
+		defer stop()
+		interrupt()
+		<-ctx.Done()
 		if err := Cause(ctx); err != nil {
 			t.Errorf("with a wait of %v, an interrupt is told as %v", wait, err)
 		}

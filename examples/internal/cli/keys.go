@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bufio"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -11,13 +10,14 @@ import (
 
 const (
 	keySize  = 32
-	mostKeys = 8 // as in gossip.Config
+	mostKeys = 8        // as in gossip.Config
+	mostFile = 64 << 10 // bytes of a key file: with comments, but not /dev/zero
 )
 
 // ReadKeys reads the keys of a cluster from a file with one in each line, of 64
 // hexadecimal digits; the word clear stands for no key, empty lines and those that
-// begin with # for nothing. With no path there are no keys. The file should be
-// readable by its owner only.
+// begin with # for nothing. It has 8 keys and 64 KiB at most. With no path there are no
+// keys. The file should be readable by its owner only.
 //
 //	openssl rand -hex 32 > cluster.key
 func ReadKeys(path string) ([][]byte, error) {
@@ -37,16 +37,23 @@ func ReadKeys(path string) ([][]byte, error) {
 }
 
 func readKeys(r io.Reader) ([][]byte, error) {
+	file, err := io.ReadAll(io.LimitReader(r, mostFile+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case len(file) > mostFile:
+		return nil, fmt.Errorf("it has more than %d bytes: a key file has a key of 64 hexadecimal digits in each line, as openssl rand -hex 32 prints", mostFile)
+	}
 	var keys [][]byte
-	lines := bufio.NewScanner(r)
-	for n := 1; lines.Scan(); n++ {
-		text := strings.TrimSpace(lines.Text())
+	n := 0
+	for line := range strings.Lines(string(file)) {
+		n++
+		text := strings.TrimSpace(line)
 		if text == "" || text[0] == '#' {
 			continue
 		}
 		var key []byte
 		if text != "clear" {
-			var err error
 			if key, err = hex.DecodeString(text); err != nil || len(key) != keySize {
 				return nil, fmt.Errorf("line %d is not a key of 64 hexadecimal digits, as openssl rand -hex 32 prints", n)
 			}
@@ -54,9 +61,6 @@ func readKeys(r io.Reader) ([][]byte, error) {
 		if keys = append(keys, key); len(keys) > mostKeys {
 			return nil, fmt.Errorf("there are more than %d keys", mostKeys)
 		}
-	}
-	if err := lines.Err(); err != nil {
-		return nil, err
 	}
 	if len(keys) == 0 {
 		return nil, fmt.Errorf("there is no key in it, write one by openssl rand -hex 32")

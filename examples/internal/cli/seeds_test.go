@@ -66,21 +66,46 @@ func TestNamesStandForAllTheirAddressesOnce(t *testing.T) {
 	}
 }
 
+// loopback is where all nodes of the tests listen.
+func loopback(t *testing.T) gossip.Address {
+	t.Helper()
+	a, err := gossip.ParseAddress("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
 // runNode returns a node that turns its loop until the test ends.
 func runNode(t *testing.T, config gossip.Config) *gossip.GossipService {
 	t.Helper()
-	loopback, err := gossip.ParseAddress("127.0.0.1:0")
+	node, err := gossip.New(loopback(t), func(gossip.NodeID, []byte) {}, config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	node, err := gossip.New(loopback, func(gossip.NodeID, []byte) {}, config)
-	if err != nil {
-		t.Fatal(err)
-	}
+	run(t, node)
+	return node
+}
+
+// run turns the loop of a node until the test ends, and closes it.
+func run(t *testing.T, node *gossip.GossipService) {
 	ended := make(chan error)
 	go func() { ended <- node.Run(t.Context()) }()
 	t.Cleanup(func() { node.Close(); <-ended })
-	return node
+}
+
+// await waits until cond holds.
+func await(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	look := time.NewTicker(time.Millisecond)
+	defer look.Stop()
+	for limit := time.After(time.Minute); !cond(); {
+		select {
+		case <-look.C:
+		case <-limit:
+			t.Fatalf("after a minute it does not hold that %s", what)
+		}
+	}
 }
 
 // A node that is alone finds the cluster where its name points later; one that knows
@@ -123,14 +148,7 @@ func TestNamesAreResolvedAgainWhileTheNodeIsAlone(t *testing.T) {
 		t.Fatal("nobody is told of a name without an address")
 	}
 	asked <- []string{"127.0.0.1"}
-	limit := time.After(time.Minute)
-	for look := time.NewTicker(time.Millisecond); len(node.Members()) == 0; {
-		select {
-		case <-look.C:
-		case <-limit:
-			t.Fatalf("the node is still alone, %v", node.State())
-		}
-	}
+	await(t, "the node is not alone", func() bool { return len(node.Members()) > 0 })
 	tick <- time.Time{} // it is not alone, and does not ask
 	tick <- time.Time{}
 	cancel()

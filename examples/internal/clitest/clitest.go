@@ -3,6 +3,7 @@ package clitest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -134,6 +135,24 @@ func Mistakes(t *testing.T, name string, run func(ctx context.Context, args []st
 		t.Errorf("%s -h ended with code %d and printed\n%s%s", name, code, &p.Stdout, &p.Stderr)
 	}
 }
+
+// Unwritable runs a program whose output cannot be written, which is to end it with code 1
+// and a line that says so.
+func Unwritable(t *testing.T, name string, run func(ctx context.Context, args []string, stdout, stderr io.Writer) int, args ...string) {
+	t.Helper()
+	p := Start(t, func(ctx context.Context, _, stderr io.Writer) int { return run(ctx, args, full{}, stderr) })
+	if code := p.Wait(); code != 1 {
+		t.Errorf("when its output cannot be written %s ends with code %d", name, code)
+	}
+	if want := name + ": cannot write: disk full\n"; !strings.HasSuffix(p.Stderr.String(), want) {
+		t.Errorf("when its output cannot be written %s should say %q in the end, not\n%s", name, want, &p.Stderr)
+	}
+}
+
+// full is an output that cannot be written.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, errors.New("disk full") }
 
 // TakenAddress returns a UDP address in use, at which nobody answers.
 func TakenAddress(t *testing.T) string {
