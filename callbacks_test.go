@@ -156,6 +156,56 @@ func TestAPanicOfTheNodeItselfLeavesNoLockHeld(t *testing.T) {
 	s.run(10 * time.Second)
 }
 
+// closing is a socket that does what a test wants while it is closed.
+type closing struct {
+	*fakeSocket
+	while func()
+}
+
+func (c *closing) Close() error {
+	c.while()
+	return c.fakeSocket.Close()
+}
+
+func TestTheSocketIsClosedWithoutALockHeld(t *testing.T) {
+	s := newSoloist(t, Config{})
+	closed := 0
+	s.socket = &closing{s.fake, func() {
+		closed++
+		s.want(s.unlocked(), "the socket is closed with a lock held, and waits for ever for who uses it and asks the node")
+		s.want(s.State() == StateDestroyed, "while the socket is closed the node is %v", s.State())
+		s.want(s.Close() == nil, "a second Close meanwhile is an error")
+	}}
+	s.want(s.Close() == nil, "Close is an error")
+	s.want(closed == 1 && s.fake.closed, "the socket was closed %d times", closed)
+	s.want(slices.Equal(s.states, []State{StateDestroyed}), "the states told are %v", s.states)
+}
+
+func TestCloseBesideAPollerInsideControl(t *testing.T) {
+	n := newLoop(t, "127.0.0.1:0", Config{})
+	n.join()
+	raw, err := n.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	polling, over := make(chan bool), make(chan bool)
+	go raw.Control(func(uintptr) { // which keeps the descriptor open
+		defer close(over)
+		close(polling)
+		for err := error(nil); err == nil; {
+			_, err = n.Receive(0)
+		}
+	})
+	<-polling
+	// Not by t: what ends the test would wait for the same lock.
+	limit := time.AfterFunc(loopLimit/6, func() {
+		panic("Close, and a poller that calls Receive inside Control, wait for each other")
+	})
+	defer limit.Stop()
+	n.Close()
+	<-over
+}
+
 // waits is a socket that counts what it is asked to wait for, and meanwhile does
 // what a test wants.
 type waits struct {

@@ -356,8 +356,9 @@ func (g *GossipService) Leave() error {
 // are dropped. A second Close returns nil.
 func (g *GossipService) Close() error {
 	g.mu.Lock()
-	defer g.unlock()
+	defer g.drain()
 	if g.state == StateDestroyed {
+		g.mu.Unlock()
 		return nil
 	}
 	g.outbox.Clear()
@@ -369,7 +370,8 @@ func (g *GossipService) Close() error {
 		}
 	}
 	g.setState(StateDestroyed)
-	return g.socket.Close()
+	g.mu.Unlock()
+	return g.socket.Close() // it waits for who uses the socket, who may wait for the node
 }
 
 // ID returns the node's identity, which Join after Leave changes.
@@ -414,10 +416,4 @@ func (g *GossipService) wake() {
 	if g.waiting.Load() && g.outbox.Pending() {
 		g.socket.Wake()
 	}
-}
-
-// unlock unlocks and makes the calls that became due.
-func (g *GossipService) unlock() {
-	g.mu.Unlock()
-	g.drain()
 }

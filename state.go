@@ -374,6 +374,12 @@ func (g *GossipService) drain() {
 	}
 }
 
+// unlock unlocks and makes the calls that became due.
+func (g *GossipService) unlock() {
+	g.mu.Unlock()
+	g.drain()
+}
+
 func (g *GossipService) callNext() bool {
 	g.mu.Lock()
 	if g.calling || g.events.Len() == 0 {
