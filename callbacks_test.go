@@ -300,3 +300,27 @@ func TestReceiveBesideAFullBacklogDoesNotTurnRound(t *testing.T) {
 	end(false)
 	s.want(s.Stats().Arrived == 0, "%d messages wait for the receiver still", s.Stats().Arrived)
 }
+
+func TestATickElsewhereEndsTheWaitWhenItHasSomethingToSend(t *testing.T) {
+	s := newSoloist(t, Config{})
+	s.seedWith(10, 20)
+	s.want(s.SendData([]byte("unanswered")) == nil, "SendData is an error")
+	s.speak()
+	w := &waits{fakeSocket: s.fake}
+	s.socket = w
+	idle, busy := 0, 0
+	w.while = func() {
+		s.Tick()
+		idle = s.fake.wakes
+		s.at += time.Second
+		s.Tick()
+		busy = s.fake.wakes
+	}
+	s.fake.wakes = 0
+	s.Receive(time.Hour)
+	s.want(len(w.asked) == 1 && w.asked[0] == time.Hour, "Receive asks for waits of %v", w.asked)
+	s.want(idle == 0, "a Tick with nothing to send ends the wait")
+	s.want(busy > 0 && s.outbox.Pending(), "a Tick that sends again while Receive waits woke it %d times", busy)
+	s.Tick()
+	s.want(s.fake.wakes == busy, "a Tick while nobody waits wakes somebody")
+}

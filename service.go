@@ -277,6 +277,7 @@ func (g *GossipService) Tick() (next time.Duration, err error) {
 	}
 	if g.outbox.Pending() {
 		at = now
+		g.wake()
 	}
 	if due, any := g.outbox.Deadline(); any {
 		at = min(at, due)
