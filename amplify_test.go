@@ -233,3 +233,25 @@ func TestHellosWithoutATokenLeaveNoState(t *testing.T) {
 		s.want(s.State() == StateConnected, "the node is %v", s.State())
 	}
 }
+
+// A liar that has an address of its own says what it hears there in the victim's name.
+func TestAWelcomeFromElsewhereDoesNotProveWhereItComesFrom(t *testing.T) {
+	l := &liar{soloist: talkative(t, Config{})}
+	own, id := peerAddr(200), l.peerID(33)
+	l.hear(own, l.memberList(false, wire.Member{ID: id}))
+	asked := only(l.speak(), wire.TypeHello, own)
+	l.want(len(asked) == 1, "a stranger is asked %d times", len(asked))
+	out := 0
+	request := l.ofTheUnknown(wire.Request)
+	l.send(l.welcome(asked[0].seq, 7, id, own), request)
+	for range 20 {
+		l.send(request)
+		for _, m := range l.run(50 * time.Millisecond) {
+			if m.to == victim {
+				out += m.size
+			}
+		}
+	}
+	l.want(l.roster.ByAddr(own) != nil, "who answered where it was asked is no member: %v", l.Members())
+	l.want(out <= amplification*l.in, "%d bytes went to a victim for %d in its name", out, l.in)
+}

@@ -35,7 +35,7 @@ type envelopeIn struct {
 }
 
 // proven reports whether the source has shown that it is where it seems to be.
-func (e *envelopeIn) proven() bool { return e.proved || e.member != nil && e.member.Proven }
+func (e *envelopeIn) proven() bool { return e.proved || e.member != nil && e.member.ProvenAt(e.from) }
 
 // handle reads the messages of a datagram, one after another.
 func (g *GossipService) handle(now time.Duration, from netip.AddrPort, b []byte) {

@@ -256,12 +256,13 @@ func (g *GossipService) handleWelcome(now time.Duration, in *envelopeIn, w wire.
 		g.stats.DropWelcome++
 		return
 	}
-	in.proved = true // it names what was sent to e.To(), wherever it comes from
 	at, asked, newcomer := e.To(), wire.AsksForToken(e.Body), e.Newcomer
+	in.proved = in.from == at // it names what was sent there; if it comes from elsewhere, that is only said
 	if m := g.roster.Get(w.From.ID); m != nil && m.Proven && m.Addr != at && !m.Says(at) {
 		// One node at two addresses, one that moved, or a liar: the member stays
 		// where it is until it is lost there, or says itself that it is here.
 		g.roster.Answered(at, m.ID)
+		m.Answers(at)
 		g.outbox.Drop(e)
 		g.probe(m.Addr)
 		return

@@ -44,6 +44,22 @@ type Member struct {
 type elsewhere struct {
 	says   netip.AddrPort // where it says that it is to be reached
 	source netip.AddrPort // where its datagrams come from
+	proven bool           // it was asked at its source, and answered
+}
+
+// ProvenAt reports whether m has shown that it receives what is sent to addr, which is
+// its address or its source. That datagrams of it come from there does not show it:
+// anybody may write a source on them.
+func (m *Member) ProvenAt(addr netip.AddrPort) bool {
+	source, ok := m.source()
+	return m.Proven && (addr == m.Addr || ok && source == addr && m.elsewhere.proven)
+}
+
+// Answers notes that m was asked at addr, and answered.
+func (m *Member) Answers(addr netip.AddrPort) {
+	if source, ok := m.source(); ok && source == addr {
+		m.elsewhere.proven = true
+	}
 }
 
 // Says reports whether m said that it is to be reached at an address other than
@@ -181,7 +197,7 @@ func (v *View) Wants(id uint64) bool {
 func (v *View) Move(m *Member, addr netip.AddrPort) {
 	delete(v.byAddr, m.Addr)
 	if source, ok := m.source(); ok && source == addr {
-		m.elsewhere.source = netip.AddrPort{}
+		m.elsewhere.source, m.elsewhere.proven = netip.AddrPort{}, false
 	}
 	m.Addr = addr
 	v.byAddr[addr] = m
@@ -199,7 +215,7 @@ func (v *View) SendsFrom(m *Member, source netip.AddrPort) {
 	if m.elsewhere == nil {
 		m.elsewhere = new(elsewhere)
 	}
-	m.elsewhere.source = source
+	m.elsewhere.source, m.elsewhere.proven = source, false
 	v.byAddr[source] = m
 }
 
