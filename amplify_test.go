@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -254,4 +255,24 @@ func TestAWelcomeFromElsewhereDoesNotProveWhereItComesFrom(t *testing.T) {
 	}
 	l.want(l.roster.ByAddr(own) != nil, "who answered where it was asked is no member: %v", l.Members())
 	l.want(out <= amplification*l.in, "%d bytes went to a victim for %d in its name", out, l.in)
+}
+
+// Those that a stranger names, where it would do, are one host: the victim.
+func TestAStrangersListSendsNobodyMoreThanThreeTimesItsBytes(t *testing.T) {
+	s := newSoloist(t, Config{MaxMembers: 9, Cluster: strings.Repeat("x", 255)})
+	s.seedWith(10, 20, 30, 40, 128, 220, 230, 240, 250)
+	var named []wire.Member
+	for i := range 32 {
+		at := netip.AddrPortFrom(victim.Addr().Next(), uint16(1000+i))
+		named = append(named, wire.Member{ID: uint64(s.id) + uint64(i+1)<<40, Addr: at})
+	}
+	list := s.memberList(false, named...)
+	s.hear(peerAddr(300), list)
+	out := 0
+	for _, m := range s.speak() {
+		if m.to.Addr() == victim.Addr().Next() {
+			out += m.size
+		}
+	}
+	s.want(out > 0 && out <= amplification*len(list), "%d bytes went to a victim for %d", out, len(list))
 }

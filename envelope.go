@@ -207,6 +207,11 @@ func (g *GossipService) afford(to netip.AddrPort, size int) bool {
 	return true
 }
 
+// affordProbe is afford of a Hello to whoever in names: it may be the one that is meant.
+func (g *GossipService) affordProbe(in *envelopeIn, to netip.AddrPort) bool {
+	return to == in.from || g.afford(in.from, wire.HelloSize(g.config.Cluster)) // emit sees to the first
+}
+
 // emit queues a control message whose body is in g.body. To a source that is
 // not proven it is sent once, whatever attempts says.
 func (g *GossipService) emit(to netip.AddrPort, kind wire.Type, attempts int) *outbox.Envelope {

@@ -323,7 +323,7 @@ func (g *GossipService) handleMemberList(now time.Duration, in *envelopeIn, seq 
 			x.Addr = in.from // its own entry
 		}
 		if full {
-			if g.roster.Wants(x.ID) && g.roster.ByAddr(x.Addr) == nil && g.usable(x) {
+			if g.roster.Wants(x.ID) && g.roster.ByAddr(x.Addr) == nil && g.usable(x) && g.affordProbe(in, x.Addr) {
 				g.probe(x.Addr)
 			}
 		} else if learned, added := g.learn(now, x); added && m.News {
