@@ -150,6 +150,8 @@ func (g *GossipService) heard(now time.Duration, in *envelopeIn, h wire.Header, 
 		g.upkeep.Probe.By(now)
 		g.compareOften(now) // and for what they said
 		g.tell(now, m)
+	}
+	if m != nil { // it may be known by hearsay alone until now
 		g.connect()
 	}
 }

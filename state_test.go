@@ -231,3 +231,18 @@ func TestAnUnknownTypeAndAForeignTagEndTheDatagram(t *testing.T) {
 	var w versions.Window = s.origins.Get(77).Seen
 	s.want(!w.Has(2) && !w.Has(5) && !w.Has(6), "something unread was taken for seen")
 }
+
+// Whoever comes with a token may tell of others before it is a member itself.
+func TestANodeThatHearsAMemberIsConnected(t *testing.T) {
+	s := newSoloist(t, Config{})
+	s.mustJoin(peerAddr(77).String())
+	s.run(10 * time.Second)
+	s.want(s.State() == StateDisconnected, "without an answer for 10 s the node is %v", s.State())
+	source, says, id := peerAddr(1), peerAddr(2), s.peerID(5)
+	s.hear(source, s.hello(id, says, 0))
+	w := only(s.speak(), wire.TypeWelcome, source)[0]
+	s.hear(source, s.hello(id, says, w.welcome.Token), s.memberList(false, wire.Member{ID: s.peerID(9), Addr: peerAddr(9)}))
+	s.want(s.State() == StateDisconnected, "hearsay alone makes the node %v", s.State())
+	s.join(s.peerID(9), peerAddr(9))
+	s.want(s.State() == StateConnected, "with the members %v, who answer, the node is %v", s.Members(), s.State())
+}
