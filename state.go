@@ -211,7 +211,11 @@ func (g *GossipService) handleHello(now time.Duration, in *envelopeIn, seq uint3
 		g.handleOwnHello(now, seq)
 		return
 	}
+	known := g.roster.Get(m.From.ID)
 	if !g.tokens.Valid(m.Token, in.from, now) {
+		if known != nil && in.member != nil && in.member != known {
+			g.probe(in.from) // it took that member's place: of two addresses of its host
+		}
 		w := wire.Welcome{Hello: seq, Token: g.tokens.Make(in.from, now), From: g.me(), Observed: in.from}
 		g.body = w.AppendTo(g.body[:0])
 		g.emit(in.from, wire.TypeWelcome, outbox.NoAnswer)
@@ -221,7 +225,7 @@ func (g *GossipService) handleHello(now time.Duration, in *envelopeIn, seq uint3
 	g.acknowledge(now, in, seq)
 	if at := m.From.Addr; reachable(at) && at != in.from {
 		g.claim(m.From.ID, at)
-	} else if known := g.roster.Get(m.From.ID); known != nil && known.Proven && known.Addr != in.from {
+	} else if known != nil && known.Proven && known.Addr != in.from {
 		g.probe(known.Addr) // it moved, or somebody lies: who is there?
 	} else {
 		g.admit(now, in, m.From.ID)
@@ -263,9 +267,13 @@ func (g *GossipService) handleWelcome(now time.Duration, in *envelopeIn, w wire.
 	if m := g.roster.Get(w.From.ID); m != nil && m.Proven && m.Addr != at && !m.Says(at) {
 		// One node at two addresses, one that moved, or a liar: the member stays
 		// where it is until it is lost there, or says itself that it is here.
+		g.outbox.Drop(e)
+		if old := g.roster.ByAddr(at); old != nil && old.Addr == at { // which is not there any more
+			g.roster.Depart(old, now)
+			g.clearLane(now, at)
+		}
 		g.roster.Answered(at, m.ID)
 		m.Answers(at)
-		g.outbox.Drop(e)
 		g.probe(m.Addr)
 		return
 	}
@@ -307,6 +315,10 @@ func (g *GossipService) handleMemberList(now time.Duration, in *envelopeIn, seq 
 		if !full {
 			return
 		}
+	}
+	if e := g.outbox.Find(seq); e != nil && e.To() == in.from {
+		g.probe(in.from) // the node told itself, at another of its addresses: its Hello will show that
+		return
 	}
 	g.acknowledge(now, in, seq)
 	left := mostNewMembers
