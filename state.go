@@ -226,7 +226,9 @@ func (g *GossipService) handleHello(now time.Duration, in *envelopeIn, seq uint3
 	if at := m.From.Addr; reachable(at) && at != in.from {
 		g.claim(m.From.ID, at)
 	} else if known != nil && known.Proven && known.Addr != in.from {
-		g.probe(known.Addr) // it moved, or somebody lies: who is there?
+		if now-known.Heard > g.config.TickInterval/2 {
+			g.probe(known.Addr) // it moved, or somebody lies: who is there?
+		}
 	} else {
 		g.admit(now, in, m.From.ID)
 	}

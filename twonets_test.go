@@ -1,6 +1,7 @@
 package gossip
 
 import (
+	"fmt"
 	"net/netip"
 	"syscall"
 	"testing"
@@ -111,4 +112,18 @@ func (c *simCluster) lives(id NodeID) bool {
 		}
 	}
 	return false
+}
+
+func TestHostsThatKnowEachOtherInTwoNetsAreQuiet(t *testing.T) {
+	for seed := range uint64(3) {
+		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
+			c := hosts(t, 2, seed)
+			c.joinIn(0, 0, 1)
+			c.joinIn(1, 1, 0)
+			c.net.Run(10 * time.Second)
+			if each := float64(c.sent(time.Minute)) / 60 / 2; each > 10 {
+				t.Errorf("seed %d: idle, each sends %.1f datagrams a second, not 10 at most", seed, each)
+			}
+		})
+	}
 }
