@@ -125,6 +125,27 @@ func TestSimSkippingHistoryGoesRoundManyOrigins(t *testing.T) {
 	c.everybodyGot(10*time.Second, said)
 }
 
+// However late its seed answers, what was said before is history to it.
+func TestSimHistoryIsSkippedBehindASeedThatAnswersLate(t *testing.T) {
+	c := newSimCluster(t, 4, lan(24), Config{})
+	c.form()
+	for i := range 20 {
+		c.nodes[i%4].say()
+		c.net.Run(50 * time.Millisecond)
+	}
+	newcomer := c.add(otherAddr, Config{SkipHistory: true})
+	c.partition(4)
+	newcomer.join(c.nodes[3])
+	c.net.Run(time.Minute)
+	c.net.Heal()
+	c.await(20*time.Second, "the newcomer has skipped", func() bool { return !newcomer.repair.Skipping(c.net.Now()) })
+	c.net.Run(10 * time.Second)
+	if len(newcomer.got) > 0 {
+		t.Fatalf("seed 24: whose seed answered after a minute got %d old messages", len(newcomer.got))
+	}
+	c.everybodyGot(5*time.Second, map[string]*simNode{c.nodes[1].say(): c.nodes[1]})
+}
+
 func TestSimOrderedKeepsTheOrderOfEachOrigin(t *testing.T) {
 	for seed := range uint64(5) {
 		c := newSimCluster(t, 16, rough(seed), Config{Ordered: true})

@@ -31,7 +31,7 @@ const (
 	mostEvents   = 4096 // calls of the receiver that may wait before Receive stops reading
 
 	fullPause = 10 * time.Millisecond // of a Receive that must not read
-	skipsFor  = 30 * time.Second      // until a node that skips history does not wait for more of it
+	skipsFor  = 30 * time.Second      // until a node that skips history, CONNECTED, does not wait for more of it
 )
 
 // socket is what a node sends and receives by: an internal/transport.Conn, or a
@@ -127,7 +127,7 @@ func (g *GossipService) Join(seeds ...Address) error {
 	if err := g.checkSeeds(seeds); err != nil {
 		return err
 	}
-	now, active := g.now(), g.active()
+	active := g.active()
 	if g.left {
 		g.newIdentity()
 	}
@@ -142,7 +142,7 @@ func (g *GossipService) Join(seeds ...Address) error {
 		}
 	}
 	if g.config.SkipHistory && !active && others > 0 { // a founder has none to skip
-		g.repair.SkipHistory(now + skipsFor)
+		g.repair.SkipHistory()
 	}
 	if others == 0 {
 		g.founder = true

@@ -194,6 +194,9 @@ func (g *GossipService) setState(s State) {
 		g.events.Push(event{call: func() { report(old, s) }})
 	}
 	g.state = s
+	if s == StateConnected { // before that nobody could say what is history
+		g.repair.SkipUntil(g.now() + skipsFor)
+	}
 }
 
 // handleHello answers a Hello without a valid token by a token, for which no state is

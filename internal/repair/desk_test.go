@@ -193,7 +193,8 @@ func bottomless() *basket { return &basket{takes: -1} }
 
 func TestWhoSkipsHistoryWantsOnlyOfOriginsThatItCounts(t *testing.T) {
 	d := NewDesk(datalog.New(1<<10), versions.NewTable(8))
-	d.SkipHistory(time.Hour)
+	d.SkipHistory()
+	d.SkipUntil(time.Hour)
 	d.SkipTo(d.Origin(0, 5, 0), 10)
 	offer := digestOf(record{5, 10, []versions.Run{run(11, 12)}}, record{6, 0, []versions.Run{run(1, 3)}})
 	if got := messages(read(d.Want(0, offer, anyRoom))); !slices.Equal(got, []message{{5, 11}, {5, 12}}) {
@@ -207,7 +208,7 @@ func TestWhoSkipsHistoryWantsOnlyOfOriginsThatItCounts(t *testing.T) {
 // What came since the node is there is no history, whoever says in a page that it saw it.
 func TestWhatFollowsAMessageThatWasTakenIsNoHistory(t *testing.T) {
 	d := NewDesk(datalog.New(1<<10), versions.NewTable(8))
-	d.SkipHistory(time.Hour)
+	d.SkipHistory()
 	o := d.Origin(0, 5, 0)
 	d.SkipTo(o, 9)
 	o.Seen.Add(10, d.origins.Pool())
@@ -223,7 +224,7 @@ func TestWhatFollowsAMessageThatWasTakenIsNoHistory(t *testing.T) {
 
 func TestPagesOfSeveralPeersMayOverlapWhileHistoryIsSkipped(t *testing.T) {
 	d := NewDesk(datalog.New(1<<10), versions.NewTable(8))
-	d.SkipHistory(time.Hour)
+	d.SkipHistory()
 	for i, page := range [][2]uint64{{0, 10}, {5, 20}, {30, lastOrigin}, {15, 25}, {26, lastOrigin}} {
 		if !d.Skipping(0) {
 			t.Fatalf("skipping ended before page %d, with a gap behind the others", i)

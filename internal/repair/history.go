@@ -8,8 +8,13 @@ import (
 )
 
 // SkipHistory makes the Desk take what the next pages say was seen, round all
-// origins once, as what need not be had: see Skip. It ends by itself at until.
-func (d *Desk) SkipHistory(until time.Duration) { d.skipped, d.skipUntil = 0, until }
+// origins once, as what need not be had: see Skip. SkipUntil bounds how long.
+func (d *Desk) SkipHistory() { d.skipped, d.skipUntil = 0, forever }
+
+const forever = 1<<63 - 1
+
+// SkipUntil makes skipping history end at that time, if it has not ended by then.
+func (d *Desk) SkipUntil(until time.Duration) { d.skipUntil = min(d.skipUntil, until) }
 
 // Skipping reports whether that is still going on.
 func (d *Desk) Skipping(now time.Duration) bool { return now < d.skipUntil }
