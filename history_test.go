@@ -146,6 +146,50 @@ func TestSimHistoryIsSkippedBehindASeedThatAnswersLate(t *testing.T) {
 	c.everybodyGot(5*time.Second, map[string]*simNode{c.nodes[1].say(): c.nodes[1]})
 }
 
+// Who left and joins again is a newcomer, though it knows the origins.
+func TestSimHistoryIsSkippedByWhoComesBackToo(t *testing.T) {
+	for seed := range uint64(10) {
+		c := newSimCluster(t, 4, lan(seed), Config{})
+		n := c.add(otherAddr, Config{SkipHistory: true, Ordered: seed%2 == 1})
+		c.form()
+		talk := func() {
+			for i := range 20 {
+				c.nodes[i%4].say()
+				c.net.Run(50 * time.Millisecond)
+			}
+			c.net.Run(time.Second)
+		}
+		c.net.Run(5 * time.Second)
+		talk()
+		if err := n.Leave(); err != nil {
+			t.Fatal(err)
+		}
+		n.wakeAt(c.net.Now())
+		talk()
+		n.join(c.nodes[1])
+		c.await(20*time.Second, "the node has skipped", func() bool { return !n.repair.Skipping(c.net.Now()) })
+		talk()
+		if len(n.got) != 40 {
+			t.Fatalf("seed %d: of 20 messages before it left, 20 meanwhile and 20 after, a node got %d instead of 40", seed, len(n.got))
+		}
+		c.noDuplicates()
+	}
+}
+
+// What waits for its turn when a node leaves is no history when it comes back.
+func TestWhatWaitsForAMissingMessageIsNotSkippedWithIt(t *testing.T) {
+	s := newSoloist(t, Config{Ordered: true, SkipHistory: true, OrderedWait: time.Hour})
+	s.seedWith(10, 20)
+	s.hear(peerAddr(10), s.data(dataOf(77, 1)), s.data(dataOf(77, 3)))
+	s.want(s.Leave() == nil, "Leave failed")
+	s.want(s.Join(Address{peerAddr(20)}) == nil, "Join failed")
+	s.join(s.peerID(10), peerAddr(10))
+	s.hear(peerAddr(10), s.status(everything(map[uint64]uint32{77: 9})))
+	s.want(fmt.Sprint(s.got) == "[1 3]", "what waited for 2 was skipped with it: %v", s.got)
+	s.hear(peerAddr(10), s.data(dataOf(77, 9)), s.data(dataOf(77, 10)))
+	s.want(fmt.Sprint(s.got) == "[1 3 10]", "what follows history is not next: %v", s.got)
+}
+
 func TestSimOrderedKeepsTheOrderOfEachOrigin(t *testing.T) {
 	for seed := range uint64(5) {
 		c := newSimCluster(t, 16, rough(seed), Config{Ordered: true})

@@ -188,6 +188,7 @@ func (g *GossipService) sequence(now time.Duration, in *envelopeIn, seq uint32, 
 	}
 	if o.Since == 0 && g.repair.Skipping(now) {
 		g.repair.SkipTo(o, d.Counter-1)
+		g.deliverSkipped(o)
 	}
 	if o.Seen.Check(d.Counter) == versions.Ahead {
 		g.giveUp(o, d.Counter-versions.Width)
@@ -232,7 +233,7 @@ func (g *GossipService) handleStatus(now time.Duration, in *envelopeIn, seq uint
 	case wire.Full:
 		g.acknowledge(now, in, seq)
 		if g.repair.Skipping(now) {
-			g.repair.Skip(now, s.Digest, s.First, s.Last, view.Fold(in.from))
+			g.repair.Skip(now, s.Digest, s.First, s.Last, view.Fold(in.from), g.deliverSkipped)
 			return
 		}
 		wanted = g.repair.Compare(now, s.Digest, s.First, s.Last, room, push)
@@ -272,6 +273,13 @@ func (p *pusher) Push(e *datalog.Entry) bool {
 // deliverInOrder delivers what an origin said next, as far as it is here.
 func (g *GossipService) deliverInOrder(o *versions.Origin, unseen uint64) {
 	g.stats.GaveUpUnseen += g.repair.InOrder(o, unseen, func(e *datalog.Entry) { g.deliver(g.log.Retain(e)) })
+}
+
+// deliverSkipped delivers what waited, where order is kept, for what is history now.
+func (g *GossipService) deliverSkipped(o *versions.Origin) {
+	if g.config.Ordered {
+		g.deliverInOrder(o, 0)
+	}
 }
 
 // number gives a message of this node the next number and retains it.

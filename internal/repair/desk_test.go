@@ -195,7 +195,7 @@ func TestWhoSkipsHistoryWantsOnlyOfOriginsThatItCounts(t *testing.T) {
 	d := NewDesk(datalog.New(1<<10), versions.NewTable(8))
 	d.SkipHistory()
 	d.SkipUntil(time.Hour)
-	d.SkipTo(d.Origin(0, 5, 0), 10)
+	d.Skip(0, digestOf(record{5, 10, nil}), 0, 5, 0, func(*versions.Origin) {})
 	offer := digestOf(record{5, 10, []versions.Run{run(11, 12)}}, record{6, 0, []versions.Run{run(1, 3)}})
 	if got := messages(read(d.Want(0, offer, anyRoom))); !slices.Equal(got, []message{{5, 11}, {5, 12}}) {
 		t.Errorf("of an offer it wants %v", got)
@@ -213,7 +213,7 @@ func TestWhatFollowsAMessageThatWasTakenIsNoHistory(t *testing.T) {
 	d.SkipTo(o, 9)
 	o.Seen.Add(10, d.origins.Pool())
 	o.Since = 10
-	d.Skip(0, digestOf(record{5, 20, nil}, record{6, 20, nil}), 0, lastOrigin, 0)
+	d.Skip(0, digestOf(record{5, 20, nil}, record{6, 20, nil}), 0, lastOrigin, 0, func(*versions.Origin) {})
 	if got := d.origins.Get(5).Seen.Floor(); got != 10 {
 		t.Errorf("of what followed a message that was taken all up to %d is skipped", got)
 	}
@@ -229,7 +229,7 @@ func TestPagesOfSeveralPeersMayOverlapWhileHistoryIsSkipped(t *testing.T) {
 		if !d.Skipping(0) {
 			t.Fatalf("skipping ended before page %d, with a gap behind the others", i)
 		}
-		d.Skip(0, versions.Digest{}, page[0], page[1], 0)
+		d.Skip(0, versions.Digest{}, page[0], page[1], 0, func(*versions.Origin) {})
 	}
 	if d.Skipping(0) {
 		t.Error("skipping goes on though the pages have gone round")

@@ -8,8 +8,14 @@ import (
 )
 
 // SkipHistory makes the Desk take what the next pages say was seen, round all
-// origins once, as what need not be had: see Skip. SkipUntil bounds how long.
-func (d *Desk) SkipHistory() { d.skipped, d.skipUntil = 0, forever }
+// origins once, as what need not be had: see Skip. SkipUntil bounds how long. It counts
+// as if nothing had ever been taken of the origins that are known.
+func (d *Desk) SkipHistory() {
+	d.skipped, d.skipUntil = 0, forever
+	for i := range d.origins.Len() {
+		d.origins.At(i).Since = 0
+	}
+}
 
 const forever = 1<<63 - 1
 
@@ -20,9 +26,10 @@ func (d *Desk) SkipUntil(until time.Duration) { d.skipUntil = min(d.skipUntil, u
 func (d *Desk) Skipping(now time.Duration) bool { return now < d.skipUntil }
 
 // Skip takes a page of a member as history, but for what follows the first message that
-// was taken of an origin; via stands for the member, as for Origin. When the pages have
-// gone round, from id 0 to the highest, skipping ends.
-func (d *Desk) Skip(now time.Duration, page versions.Digest, first, last, via uint64) {
+// was taken of an origin; via stands for the member, as for Origin, and skipped is called
+// with each origin of the page. When the pages have gone round, from id 0 to the highest,
+// skipping ends.
+func (d *Desk) Skip(now time.Duration, page versions.Digest, first, last, via uint64, skipped func(*versions.Origin)) {
 	for {
 		origin, floor, theirs, more := page.Next(d.theirs)
 		d.theirs = theirs
@@ -37,6 +44,7 @@ func (d *Desk) Skip(now time.Duration, page versions.Digest, first, last, via ui
 			floor = max(floor, r.Last)
 		}
 		d.SkipTo(o, min(floor, o.Since-1)) // Since 0 is before none
+		skipped(o)
 	}
 	if first == 0 || first-1 <= d.skipped {
 		d.skipped = max(d.skipped, last)
@@ -46,11 +54,9 @@ func (d *Desk) Skip(now time.Duration, page versions.Digest, first, last, via ui
 	}
 }
 
-// SkipTo takes all of an origin up to floor as history.
-func (d *Desk) SkipTo(o *versions.Origin, floor uint32) {
-	o.Seen.Advance(floor, d.origins.Pool())
-	o.Given = max(o.Given, floor)
-}
+// SkipTo takes all of an origin up to floor as history. Where order is kept, InOrder
+// goes past it, with what waits there.
+func (d *Desk) SkipTo(o *versions.Origin, floor uint32) { o.Seen.Advance(floor, d.origins.Pool()) }
 
 // InOrder yields the messages of an origin that are next in its order: those
 // after the last one given, up to the floor. Beside the unseen messages that were

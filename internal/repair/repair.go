@@ -110,7 +110,7 @@ func (d *Desk) Compare(now time.Duration, page versions.Digest, first, last uint
 
 // Want returns, in room bytes, which of the messages offered this node lacks. While it
 // skips history, which an offer may be, only those of origins that it has come to
-// count.
+// count: by a page, or by a message that was taken.
 func (d *Desk) Want(now time.Duration, offer versions.Digest, room int) versions.Digest {
 	d.digest.Reset()
 	for {
@@ -119,7 +119,7 @@ func (d *Desk) Want(now time.Duration, offer versions.Digest, room int) versions
 		if !more {
 			return d.digest
 		}
-		if d.Skipping(now) && d.origins.Get(origin) == nil {
+		if o := d.origins.Get(origin); d.Skipping(now) && origin > d.skipped && (o == nil || o.Since == 0) {
 			continue
 		}
 		d.want(origin, 0, theirs, room)
