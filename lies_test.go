@@ -155,6 +155,25 @@ func TestANodeGoesOnBehindWhatWasSaidInItsName(t *testing.T) {
 	s.want(n == 42, "a number that is far too high makes the node go on with %d", n)
 }
 
+// Somebody may be quicker than the node itself, which does not ask for that for ever.
+func TestANodeBeginsBehindWhatWasSaidInItsName(t *testing.T) {
+	c := newSimCluster(t, 8, lan(15), Config{})
+	c.form()
+	n := c.nodes[3]
+	c.nodes[6].handleForged(wire.Data{Origin: uint64(n.id), Counter: 5, Payload: []byte("false")})
+	c.net.Run(10 * time.Second)
+	before := n.Stats().Duplicate
+	c.net.Run(30 * time.Second)
+	if again := n.Stats().Duplicate - before; again > 0 {
+		t.Errorf("seed 15: what was said in its name is repaired %d times more at the node itself", again)
+	}
+	said := map[string]*simNode{}
+	for range 10 {
+		said[n.say()] = n
+	}
+	c.everybodyGot(5*time.Second, said)
+}
+
 // A cluster hears its own member though somebody used its next numbers.
 func TestAForgerDoesNotTakeTheWordOutOfAMembersMouth(t *testing.T) {
 	c := newSimCluster(t, 8, lan(14), Config{})

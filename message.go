@@ -88,7 +88,7 @@ func (g *GossipService) handleData(now time.Duration, in *envelopeIn, seq uint32
 			g.acknowledgeData(now, in, seq, &d)
 		}
 		g.stats.Duplicate++
-		g.skipForged(in, d.Counter)
+		g.skipForged(now, in, d.Counter)
 		return
 	}
 	if to, direct := d.Recipient(); direct && to != uint64(g.id) {
@@ -315,15 +315,15 @@ func (g *GossipService) number(now time.Duration, payload []byte, s Spread) (*da
 
 // skipForged makes the next message of this node one that others will take for new,
 // after somebody spoke in its name.
-func (g *GossipService) skipForged(in *envelopeIn, counter uint32) {
-	o := g.origins.Get(uint64(g.id))
+func (g *GossipService) skipForged(now time.Duration, in *envelopeIn, counter uint32) {
 	most := uint32(2 * versions.Width)
 	if !in.proven() {
 		most = strangerLead
 	}
-	if o == nil || counter <= g.counter || counter-g.counter > most {
+	if counter <= g.counter || counter-g.counter > most {
 		return
 	}
+	o := g.repair.Origin(now, uint64(g.id), 0) // it may not have said anything itself yet
 	o.Seen.Advance(counter, g.origins.Pool())
 	g.counter = counter
 }
