@@ -325,7 +325,7 @@ type Stats struct {
 	Repaired  uint64 // of these, brought by comparison rather than by their spread
 	Duplicate uint64 // copies of messages that were here already, or are the node's own
 	Relayed   uint64 // copies passed on for others
-	Evicted   uint64 // messages that left the log to make room: no peer gets them from here any more
+	Evicted   uint64 // messages that left the log to make room, or found none: no peer gets them from here any more
 
 	// Datagrams, or what was left of them, dropped on arrival.
 	DropOversize    uint64 // longer than MaxMessageSize, or Data longer than could be passed on
@@ -378,7 +378,7 @@ func (g *GossipService) Stats() Stats {
 	s.MessagesOut, s.Retries, s.DropControl = out.Messages, out.Retries, out.Dropped
 	s.Members, s.Lost = g.roster.Len(), g.roster.Lost()
 	s.QueuedControl, s.QueuedData = out.Control, out.Data
-	s.Origins, s.Retained, s.RetainedBytes, s.Evicted = g.origins.Len(), g.log.Len(), g.log.Bytes(), g.log.Evicted()
+	s.Origins, s.Retained, s.RetainedBytes, s.Evicted = g.origins.Len(), g.log.Len(), g.log.Bytes(), g.log.Evicted()+g.log.Refused()
 	s.AcksPending, s.Arrived = out.Acks, g.events.Len()
 	return s
 }

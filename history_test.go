@@ -249,6 +249,14 @@ func TestWhatANodeOnItsOwnCannotRetainIsCounted(t *testing.T) {
 	s.want(st.Evicted > 0 && st.Evicted+uint64(st.Retained) == 1000, "1000 messages were said, but %d are retained and %d evicted", st.Retained, st.Evicted)
 }
 
+func TestWhatFitsInNoLogIsCounted(t *testing.T) {
+	s := newSoloist(t, Config{DataLogSize: 250})
+	s.want(s.Join() == nil, "Join failed")
+	s.want(s.SendData(make([]byte, 100)) == nil, "a node on its own refused a message")
+	st := s.Stats()
+	s.want(st.Retained == 0 && st.Evicted == 1, "a message that no log holds is counted %d times, and %d are retained", st.Evicted, st.Retained)
+}
+
 func TestTheSmallestDatagramsAreWhatTheConfigurationSays(t *testing.T) {
 	key := [][]byte{make([]byte, 32)}
 	for _, c := range []struct {

@@ -49,6 +49,7 @@ func (e *Entry) size() int { return Overhead + len(e.Payload) }
 type Log struct {
 	limit, bytes   int
 	evicted        uint64
+	refused        uint64 // by Put
 	entries        map[key]*Entry
 	chains         map[uint64]chain
 	oldest, newest *Entry
@@ -81,6 +82,9 @@ func (l *Log) Bytes() int { return l.bytes }
 // Evicted returns how many messages had to make room for others so far.
 func (l *Log) Evicted() uint64 { return l.evicted }
 
+// Refused returns how many messages Put did not retain so far, for want of room.
+func (l *Log) Refused() uint64 { return l.refused }
+
 // Put retains a message, with a copy of payload, and evicts the oldest until it
 // fits. One that is retained already stays as it is. One that could never fit is
 // not retained, only returned. The entry returned carries a reference that the
@@ -95,6 +99,7 @@ func (l *Log) Put(origin uint64, counter uint32, payload []byte, born time.Durat
 	}
 	size := Overhead + len(payload)
 	if size > l.limit || l.bytes+size > l.limit && born < l.oldest.Born {
+		l.refused++
 		return l.Detached(origin, counter, payload, born)
 	}
 	for l.bytes+size > l.limit {

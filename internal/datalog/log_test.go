@@ -215,9 +215,9 @@ func TestLogDoesNotRetainWhatCannotFit(t *testing.T) {
 	for _, limit := range []int{0, Overhead + 9} {
 		l := New(limit)
 		l.Release(l.Put(1, 1, nil, 0))
-		was := l.Len()
+		was, refused := l.Len(), l.Refused()
 		e := l.Put(1, 2, make([]byte, 10), 0)
-		if l.Get(1, 2) != nil || len(e.Payload) != 10 || l.Len() != was || l.Evicted() != 0 {
+		if l.Get(1, 2) != nil || len(e.Payload) != 10 || l.Len() != was || l.Evicted() != 0 || l.Refused() != refused+1 {
 			t.Fatalf("with limit %d a message of 10 bytes is only handed back and drives out nothing, but the log holds %d", limit, l.Len())
 		}
 		l.Release(e)
