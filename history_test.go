@@ -257,6 +257,19 @@ func TestWhatFitsInNoLogIsCounted(t *testing.T) {
 	s.want(st.Retained == 0 && st.Evicted == 1, "a message that no log holds is counted %d times, and %d are retained", st.Evicted, st.Retained)
 }
 
+// History that came after a later message is no less taken for that.
+func TestWhatIsMissingBehindHistoryThatCameIsCounted(t *testing.T) {
+	for _, ordered := range []bool{false, true} {
+		s := newSoloist(t, Config{Ordered: ordered})
+		s.seedWith(10, 20)
+		for _, counter := range []uint32{5, 1, 2, 1034} { // 1034 leaves no room for 10
+			s.hear(peerAddr(10), s.data(dataOf(77, counter)))
+		}
+		gaveUp := s.Stats().GaveUpUnseen
+		s.want(gaveUp == 7, "with Ordered %v 3, 4 and 6 to 10 are given up, but %d are counted", ordered, gaveUp)
+	}
+}
+
 func TestTheSmallestDatagramsAreWhatTheConfigurationSays(t *testing.T) {
 	key := [][]byte{make([]byte, 32)}
 	for _, c := range []struct {

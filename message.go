@@ -112,7 +112,7 @@ func (g *GossipService) handleData(now time.Duration, in *envelopeIn, seq uint32
 		g.deliver(g.log.Detached(d.Origin, d.Counter, d.Payload, now))
 		return
 	}
-	if o.Since == 0 {
+	if o.Since == 0 || d.Counter < o.Since {
 		o.Since = d.Counter
 	}
 	born := now - d.Age() // so that what is old does not drive out what is new

@@ -15,7 +15,7 @@ type Origin struct {
 	ID     uint64
 	Seen   Window // messages for everyone: Broadcast and Random
 	Direct Window // Direct messages, which have a counter of their own
-	Since  uint32 // first counter taken; what is missing below it is history, not loss
+	Since  uint32 // lowest counter taken, 0 if none; what is missing below it is history, not loss
 	Given  uint32 // last counter that was delivered in order, where order is kept
 
 	touched time.Duration
