@@ -98,6 +98,25 @@ func TestAForgedDirectMessageSilencesNobody(t *testing.T) {
 	s.want(len(s.got) == 50, "after one forged Direct message of a stranger, of 50 of the member %d were delivered, %d taken for known and acknowledged", len(s.got), s.Stats().Duplicate)
 }
 
+// Each number is but a little ahead of the one before it.
+func TestForgedNumbersThatClimbSilenceNobody(t *testing.T) {
+	for _, flags := range []uint8{0, wire.FlagDirect} {
+		s := newSoloist(t, Config{})
+		s.seedWith(10, 20)
+		id := s.peerID(10)
+		for i := range uint32(60) {
+			s.hear(stranger, s.data(wire.Data{Origin: id, Counter: (i + 1) * strangerLead, Flags: flags, Payload: []byte("forged")}))
+		}
+		taken := len(s.got)
+		for i := range uint32(1024) {
+			s.hear(peerAddr(10), s.data(wire.Data{Origin: id, Counter: i + 1, Flags: flags}))
+		}
+		s.want(len(s.got) == 1024, "after %d of 60 forged messages with flags %x, which climb, %d of 1024 numbers of the origin were delivered: %+v",
+			taken, flags, len(s.got), s.Stats())
+		s.want(s.Stats().DropAhead == 60-1024/strangerLead && s.Stats().GaveUpUnseen == 0, "they were counted as %+v", s.Stats())
+	}
+}
+
 // A node that speaks to many has gaps between the numbers that each of them sees.
 func TestDirectMessagesWithGapsReachAFullView(t *testing.T) {
 	s := newSoloist(t, Config{MaxMembers: 9})

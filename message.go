@@ -155,19 +155,21 @@ func (g *GossipService) acknowledgeData(now time.Duration, in *envelopeIn, seq u
 
 // sequence returns the origin of d and that of its two windows which d belongs
 // to, with room for d in it; or nil if d is not to be taken now. One forged
-// number must not silence an origin: a source that is not proven may neither
-// move a window on nor run far ahead in it.
+// number must not silence an origin: a source that is not proven may neither run far
+// ahead in a window nor move it on, be it by many short steps.
 func (g *GossipService) sequence(now time.Duration, in *envelopeIn, seq uint32, d *wire.Data) (*versions.Origin, *versions.Window) {
 	o := g.origins.Get(d.Origin)
 	direct := d.Flags&wire.FlagDirect != 0
-	var highest uint32
+	var unknown versions.Window
+	window := &unknown
 	switch {
 	case o != nil && direct:
-		highest = o.Direct.Highest()
+		window = &o.Direct
 	case o != nil:
-		highest = o.Seen.Highest()
+		window = &o.Seen
 	}
-	if !in.proven() && d.Counter > highest && d.Counter-highest > strangerLead {
+	highest := window.Highest()
+	if !in.proven() && (window.Check(d.Counter) == versions.Ahead || d.Counter > highest && d.Counter-highest > strangerLead) {
 		g.stats.DropAhead++
 		if direct { // it comes again; who answers becomes a member, even of a full view
 			g.probe(in.from)
