@@ -276,3 +276,21 @@ func TestAStrangersListSendsNobodyMoreThanThreeTimesItsBytes(t *testing.T) {
 	}
 	s.want(out > 0 && out <= amplification*len(list), "%d bytes went to a victim for %d", out, len(list))
 }
+
+// A page that names nobody makes a node look at all the origins that it knows.
+func TestOfThePagesInADatagramOneIsCompared(t *testing.T) {
+	for _, from := range []netip.AddrPort{peerAddr(10), victim} {
+		s := newSoloist(t, Config{})
+		s.seedWith(10)
+		for i := range uint64(100) { // there is nothing to push: Direct messages are not retained
+			s.hear(peerAddr(10), s.data(wire.Data{Origin: 1000 + i, Counter: 1, Flags: wire.FlagDirect}))
+		}
+		page := func(int) []byte { return s.status(everything(nil)) }
+		for range 3 {
+			before := s.Stats().DropPush
+			s.hear(from, repeat(18, page)...)
+			left := s.Stats().DropPush - before
+			s.want(left == 17, "of 18 pages in a datagram from %v all but %d were compared", from, left)
+		}
+	}
+}

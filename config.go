@@ -354,7 +354,7 @@ type Stats struct {
 	DropAmplify   uint64 // answers that would exceed three times what an unproven source sent
 	DropRelay     uint64 // copies not queued: no room, or the member silent or not proven; or too long after SetKeys
 	DropControl   uint64 // control messages displaced by newer ones, or refused, in a full queue or share
-	DropPush      uint64 // repairs left for later: beyond the bytes for one datagram, half of the queue, or a share of it
+	DropPush      uint64 // repairs left for later: beyond the bytes, or page, for one datagram, half of the queue, or a share of it
 	GivenUp       uint64 // messages, Hellos among them, unanswered after the last attempt
 	GaveUpUnseen  uint64 // messages of others given up because nobody retains them, or too much came after them
 	SendErrors    uint64 // errors of the operating system on sending

@@ -32,6 +32,8 @@ type envelopeIn struct {
 	proved bool         // it came with a token
 	credit int          // bytes of answer that are left to a source not proven
 	push   int          // bytes of repairs that are left to the datagram
+
+	compared bool // a full Status was compared
 }
 
 // proven reports whether the source has shown that it is where it seems to be.

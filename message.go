@@ -238,6 +238,11 @@ func (g *GossipService) handleStatus(now time.Duration, in *envelopeIn, seq uint
 			g.repair.Skip(now, s.Digest, s.First, s.Last, view.Fold(in.from), g.deliverSkipped)
 			return
 		}
+		if in.compared { // it costs a look at all origins, and who is honest sends one
+			g.stats.DropPush++
+			return
+		}
+		in.compared = true
 		wanted = g.repair.Compare(now, s.Digest, s.First, s.Last, room, push)
 	case wire.Offer:
 		wanted = g.repair.Want(now, s.Digest, room)
