@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"example.com/gossip/internal/outbox"
+	"example.com/gossip/internal/versions"
 	"example.com/gossip/internal/view"
 	"example.com/gossip/internal/wire"
 )
@@ -191,6 +192,27 @@ func TestANodeBeginsBehindWhatWasSaidInItsName(t *testing.T) {
 		said[n.say()] = n
 	}
 	c.everybodyGot(5*time.Second, said)
+}
+
+// Its numbers are many, but whoever burns them is quick.
+func TestForgersBurnFewNumbersOfANode(t *testing.T) {
+	for _, c := range []struct {
+		who  netip.AddrPort
+		step uint32
+		most uint32 // in a TickInterval
+	}{{stranger, strangerLead, strangerLead}, {peerAddr(10), 1000, 2 * versions.Width}} {
+		s := newSoloist(t, Config{})
+		s.seedWith(10, 20)
+		for i := range uint32(10) {
+			s.want(s.SendData([]byte("true")) == nil, "SendData failed")
+			s.run(time.Second)
+			before := s.counter
+			for range 100 {
+				s.hear(c.who, s.data(wire.Data{Origin: uint64(s.id), Counter: s.counter + c.step, Payload: []byte("false")}))
+			}
+			s.want(s.counter > before && s.counter-before <= 2*c.most, "in second %d %v moved the node from number %d to %d", i, c.who, before, s.counter)
+		}
+	}
 }
 
 // A cluster hears its own member though somebody used its next numbers.

@@ -321,15 +321,18 @@ func (g *GossipService) number(now time.Duration, payload []byte, s Spread) (*da
 }
 
 // skipForged makes the next message of this node one that others will take for new,
-// after somebody spoke in its name.
+// after somebody spoke in its name. In a TickInterval it passes over few numbers: there
+// are 2^32, and what others lack below their windows is lost to them.
 func (g *GossipService) skipForged(now time.Duration, in *envelopeIn, counter uint32) {
 	most := uint32(2 * versions.Width)
 	if !in.proven() {
 		most = strangerLead
 	}
-	if counter <= g.counter || counter-g.counter > most {
+	skipped := &g.upkeep.skipped
+	if counter <= g.counter || counter-g.counter > most-min(most, *skipped) {
 		return
 	}
+	*skipped += counter - g.counter
 	o := g.repair.Origin(now, uint64(g.id), 0) // it may not have said anything itself yet
 	o.Seen.Advance(counter, g.origins.Pool())
 	g.counter = counter

@@ -35,6 +35,7 @@ type upkeep struct {
 	recent       bool          // of the comparison: the last was of what was seen lately
 	round        int           // of a node that is alone
 	probes       int           // Hellos to doubtful addresses that are left
+	skipped      uint32        // own numbers that others used, passed over since the exchange
 	awake        time.Duration // in which the loop turned, CONNECTED: a gap ages by this
 	lookedAt     time.Duration // when gaps were last looked at
 	newsAt       time.Duration // when a message was last new, here or there
@@ -61,7 +62,7 @@ func (g *GossipService) keepUp(now time.Duration) {
 			g.outbox.Trim()
 			g.body = nil
 		}
-		u.probes = mostProbes
+		u.probes, u.skipped = mostProbes, 0
 		if g.state == StateConnected { // who is cut off has nobody to ask for what is missing
 			u.awake += min(now-u.lookedAt, 2*c.TickInterval)
 		}
