@@ -359,9 +359,15 @@ func (g *GossipService) greet(to netip.AddrPort, token uint64, attempts int) *ou
 	return g.emit(to, wire.TypeHello, attempts)
 }
 
-// probe asks who is at a doubtful address, a bounded number of times.
+// probe asks who is at a doubtful address, a bounded number of times. Half of them are
+// not for what strangers say: else a few datagrams of theirs would keep out whoever
+// has to be asked to join.
 func (g *GossipService) probe(to netip.AddrPort) *outbox.Envelope {
-	if g.upkeep.probes == 0 || g.outbox.Greets(to) {
+	kept := 0
+	if g.in.from.IsValid() && !g.in.proven() {
+		kept = mostProbes / 2
+	}
+	if g.upkeep.probes <= kept || g.outbox.Greets(to) {
 		return nil
 	}
 	g.upkeep.probes--

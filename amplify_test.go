@@ -294,3 +294,17 @@ func TestOfThePagesInADatagramOneIsCompared(t *testing.T) {
 		}
 	}
 }
+
+// A node that is to be reached elsewhere than its datagrams come from is asked there.
+func TestStrangersDoNotUseUpTheQuestionsForNewcomers(t *testing.T) {
+	s := newSoloist(t, Config{})
+	s.seedWith(10, 20)
+	from, at := peerAddr(77), peerAddr(78)
+	s.polite[at] = s.peerID(77)
+	for i := range 4 * mostProbes {
+		s.hear(netip.AddrPortFrom(stranger.Addr(), uint16(1000+i)), s.status(everything(nil)))
+	}
+	s.hear(from, s.hello(s.peerID(77), at, s.tokens.Make(from, s.at)))
+	s.run(100 * time.Millisecond)
+	s.want(s.roster.ByAddr(at) != nil, "after %d datagrams of strangers the newcomer at %v was not asked", 4*mostProbes, at)
+}
