@@ -223,6 +223,21 @@ func TestSealsAreBoundToTheClusterAndTheHeader(t *testing.T) {
 	same.want(same.Stats().MessagesIn == 1, "the true one was not opened: %+v", same.Stats())
 }
 
+// The tag of a cluster has 16 bits: names that share it are many.
+func TestSealsAreBoundToTheNameOfTheCluster(t *testing.T) {
+	first, second := "a", ""
+	for i := 0; second == "" || wire.ClusterTag(second) != wire.ClusterTag(first); i++ {
+		second = fmt.Sprint("b", i)
+	}
+	keys := [][]byte{testKey('k')}
+	a, b := newSoloist(t, Config{Keys: keys, Cluster: first}), newSoloist(t, Config{Keys: keys, Cluster: second})
+	a.mustJoin(peerAddr(3).String())
+	a.Send()
+	b.mustJoin()
+	b.hear(peerAddr(3), a.fake.out[0].b)
+	b.want(b.Stats().DropSealed == 1 && b.Stats().MessagesIn == 0, "what was sealed for %q was opened in %q: %+v", first, second, b.Stats())
+}
+
 func TestKeysThatCannotBe(t *testing.T) {
 	k := testKey('k')
 	for what, keys := range map[string][][]byte{
