@@ -238,6 +238,27 @@ func (n *simNode) handleForged(d wire.Data) {
 	n.wakeAt(n.c.net.Now())
 }
 
+// Half of the table is for what members tell, and each of these has its share of it.
+func TestInventedOriginsLeaveRoomForOthers(t *testing.T) {
+	for _, liar := range []netip.AddrPort{stranger, peerAddr(10)} {
+		s := newSoloist(t, Config{})
+		s.seedWith(10, 20)
+		for i := range uint64(9000) {
+			s.hear(liar, s.data(wire.Data{Origin: 1000 + i, Counter: 1, Flags: wire.FlagPull}))
+		}
+		most := originsOf(&s.config)
+		if liar == stranger {
+			most /= 2
+		}
+		s.want(s.origins.Len() == most, "%v filled the table with %d origins, not %d", liar, s.origins.Len(), most)
+		s.got = nil
+		for i := range uint64(1000) {
+			s.hear(peerAddr(20), s.data(wire.Data{Origin: 1<<40 + i, Counter: 1, Payload: []byte("true")}))
+		}
+		s.want(len(s.got) == 1000, "after the inventions of %v, of 1000 origins a member told of %d were heard", liar, len(s.got))
+	}
+}
+
 // host is where liars say that there are nodes.
 var host = netip.MustParseAddr("192.0.2.200")
 

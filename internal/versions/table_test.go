@@ -327,3 +327,43 @@ func TestWhoIsEvictedAgainIsRememberedAsLongAsAnybody(t *testing.T) {
 		t.Errorf("of origin 1, the seventh last that left, it is remembered that %d were seen, not 2", o.Seen.Floor())
 	}
 }
+
+// One member tells of all that a table holds, others come later.
+func TestAFullTableIsSharedByWhoTells(t *testing.T) {
+	const limit = 60
+	table, id := NewTable(limit), uint64(0)
+	tell := func(via uint64) (evicted uint64, ok bool) {
+		id++
+		_, evicted, ok = table.Add(id, via, time.Duration(id), time.Hour)
+		return evicted, ok
+	}
+	for range limit {
+		tell(1)
+	}
+	if _, ok := tell(1); ok {
+		t.Fatal("a member whose origins fill the table got room for one more")
+	}
+	if _, ok := tell(0); ok {
+		t.Fatal("nobody's origin took the place of a member's")
+	}
+	for _, c := range []struct {
+		via  uint64
+		room int // of limit, when it has told of that many
+	}{{2, limit / 2}, {3, limit / 3}} {
+		for i := range c.room {
+			if evicted, ok := tell(c.via); !ok || evicted == 0 {
+				t.Fatalf("origin %d of member %d found no room among %d", i+1, c.via, limit)
+			}
+		}
+		for range 5 {
+			if _, ok := tell(c.via); ok {
+				t.Fatalf("member %d got more than %d of %d", c.via, c.room, limit)
+			}
+		}
+	}
+	for i := range uint64(limit / 2) {
+		if table.Get(i+1) != nil {
+			t.Fatalf("origin %d of the first member, the idlest, is there still", i+1)
+		}
+	}
+}
