@@ -309,9 +309,9 @@ func (g *GossipService) exchange(m *view.Member, most int) {
 	g.members = g.roster.Sample(g.members, g.rng, most-near, func(x *view.Member) bool {
 		return x != m && !slices.Contains(g.members[:near], x)
 	})
-	g.list.Reset(false)
-	g.list.Add(g.me(), g.room)
-	g.emitMembers(m.Addr, g.members)
+	list := wire.WriteList(g.body, false)
+	list.Add(g.me(), g.room)
+	g.emitMembers(m.Addr, list, g.members)
 }
 
 // meetNeighbours asks those that are nearest on the ring and never showed
@@ -329,8 +329,7 @@ func (g *GossipService) meetNeighbours() {
 func (g *GossipService) announce(now time.Duration) {
 	if m := g.anybody(now); m != nil {
 		g.members = g.roster.News(g.members[:0], exchanged)
-		g.list.Reset(true)
-		g.emitMembers(m.Addr, g.members)
+		g.emitMembers(m.Addr, wire.WriteList(g.body, true), g.members)
 	}
 	if !g.roster.HasNews() {
 		g.upkeep.Announce.Stop()
@@ -382,19 +381,19 @@ func (g *GossipService) challenge(in *envelopeIn) {
 	}
 }
 
-// emitMembers sends what is on the list and as many of the members as fit beside
-// it, and returns how many it took.
-func (g *GossipService) emitMembers(to netip.AddrPort, members []*view.Member) (taken int, e *outbox.Envelope) {
+// emitMembers sends what is on the list, which is in the space of g.body, and as many
+// of the members as fit beside it, and returns how many it took.
+func (g *GossipService) emitMembers(to netip.AddrPort, list wire.ListWriter, members []*view.Member) (taken int, e *outbox.Envelope) {
 	for _, m := range members {
-		if m.Addr != to && !g.list.Add(wire.Member{ID: m.ID, Addr: m.Addr}, g.room) {
+		if m.Addr != to && !list.Add(wire.Member{ID: m.ID, Addr: m.Addr}, g.room) {
 			break
 		}
 		taken++
 	}
-	if taken == 0 || g.list.Len() == 0 {
+	g.body = list.Body()
+	if taken == 0 || list.Len() == 0 {
 		return taken, nil
 	}
-	g.body = g.list.AppendTo(g.body[:0])
 	return taken, g.emit(to, wire.TypeMemberList, g.config.RetryAttempts)
 }
 
@@ -407,8 +406,7 @@ func (g *GossipService) emitPage(to netip.AddrPort, from uint64, left int) {
 	for i := range min(left, size, g.room/wire.MinMemberSize) {
 		g.members = append(g.members, g.roster.At((first+i)%size))
 	}
-	g.list.Reset(false)
-	taken, e := g.emitMembers(to, g.members)
+	taken, e := g.emitMembers(to, wire.WriteList(g.body, false), g.members)
 	if e != nil && taken < left {
 		e.Page, e.Left = g.roster.At((first+taken)%size).ID, left-taken
 	}

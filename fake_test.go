@@ -146,14 +146,13 @@ func (s *soloist) welcome(hello uint32, token, id uint64, addr netip.AddrPort) [
 }
 
 func (s *soloist) memberList(news bool, members ...wire.Member) []byte {
-	var l wire.MemberList
-	l.Reset(news)
+	l := wire.WriteList(nil, news)
 	for _, m := range members {
 		if !l.Add(m, 1<<20) {
 			s.t.Fatalf("member %v does not fit", m)
 		}
 	}
-	return s.message(wire.TypeMemberList, l.AppendTo(nil))
+	return s.message(wire.TypeMemberList, l.Body())
 }
 
 func (s *soloist) ack(seqs ...uint32) []byte {

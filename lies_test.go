@@ -372,12 +372,11 @@ func TestANodeThatIsToldOfItselfDoesNotListItself(t *testing.T) {
 		m.join(n)
 	}
 	c.await(10*time.Second, "all know all", c.complete)
-	var l wire.MemberList
-	l.Reset(true)
+	l := wire.WriteList(nil, true)
 	l.Add(wire.Member{ID: invented, Addr: public}, 1<<10)
 	tell := func() {
 		n.mu.Lock()
-		n.handle(n.now(), c.nodes[0].addr, l.AppendTo(wire.Header{Type: wire.TypeMemberList, Seq: 5}.AppendTo(nil)))
+		n.handle(n.now(), c.nodes[0].addr, append(wire.Header{Type: wire.TypeMemberList, Seq: 5}.AppendTo(nil), l.Body()...))
 		n.mu.Unlock()
 	}
 	tell()

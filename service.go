@@ -102,7 +102,6 @@ type GossipService struct {
 	members    []*view.Member
 	delegates  []view.Delegate
 	contacts   []netip.AddrPort
-	list       wire.MemberList
 	hints      repair.News
 	push       pusher
 }

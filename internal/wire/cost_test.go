@@ -16,7 +16,6 @@ func TestNothingIsAllocated(t *testing.T) {
 	seqs := make([]uint32, 100)
 	records := plainStatus{First: 1, Last: 9, Records: []plainRecord{{3, 5, []versions.Run{{First: 9, Last: 9}}}, {7, 1, nil}}}
 	status, _, _ := ParseStatus(records.appendTo(nil))
-	var list MemberList
 	var digest versions.Digest
 	room := make([]byte, 0, 4096)
 	runs := make([]versions.Run, 0, 255)
@@ -33,10 +32,10 @@ func TestNothingIsAllocated(t *testing.T) {
 		{"Welcome", func() []byte { return welcome.AppendTo(room) },
 			func(b []byte) bool { _, _, ok := ParseWelcome(b); return ok }},
 		{"MemberList", func() []byte {
-			list.Reset(true)
+			list := WriteList(room, true)
 			list.Add(longest, 1000)
 			list.Add(shortest, 1000)
-			return list.AppendTo(room)
+			return list.Body()
 		}, func(b []byte) bool {
 			m, _, ok := ParseMemberList(b)
 			for _, more := m.Next(); more; _, more = m.Next() {

@@ -72,12 +72,11 @@ func (p plainHello) appendTo(b []byte) []byte {
 func (p plainWelcome) appendTo(b []byte) []byte { return Welcome(p).AppendTo(b) }
 
 func (p plainList) appendTo(b []byte) []byte {
-	var m MemberList
-	m.Reset(p.News)
+	w := WriteList(nil, p.News)
 	for _, x := range p.Members {
-		m.Add(x, math.MaxInt)
+		w.Add(x, math.MaxInt)
 	}
-	return m.AppendTo(b)
+	return append(b, w.Body()...)
 }
 
 func (p plainAck) appendTo(b []byte) []byte { return AppendAck(b, p) }

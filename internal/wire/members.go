@@ -156,26 +156,7 @@ type MemberList struct {
 
 const newsBit = 1 << 15
 
-// Reset empties the list and keeps its memory.
-func (m *MemberList) Reset(news bool) { *m = MemberList{News: news, raw: m.raw[:0]} }
-
-// Len returns the number of members.
-func (m *MemberList) Len() int { return m.count }
-
-// Add adds a member if the message stays within room bytes, and reports whether
-// it did.
-func (m *MemberList) Add(x Member, room int) bool {
-	before := len(m.raw)
-	m.raw = x.AppendTo(m.raw)
-	if ListOverhead+len(m.raw) > room || m.count == newsBit-1 {
-		m.raw = m.raw[:before]
-		return false
-	}
-	m.count++
-	return true
-}
-
-// Next takes the first member off a list that was parsed.
+// Next takes the first member off the list.
 func (m *MemberList) Next() (x Member, ok bool) {
 	if m.count == 0 {
 		return Member{}, false
@@ -183,15 +164,6 @@ func (m *MemberList) Next() (x Member, ok bool) {
 	x, n, _ := ParseMember(m.raw)
 	m.raw, m.count = m.raw[n:], m.count-1
 	return x, true
-}
-
-// AppendTo appends the body to b.
-func (m *MemberList) AppendTo(b []byte) []byte {
-	count := uint16(m.count)
-	if m.News {
-		count |= newsBit
-	}
-	return append(be.AppendUint16(b, count), m.raw...)
 }
 
 // ParseMemberList reads the body from the front of b.
@@ -210,6 +182,42 @@ func ParseMemberList(b []byte) (m MemberList, n int, ok bool) {
 	}
 	m.raw = b[2:n]
 	return m, n, true
+}
+
+// ListWriter writes the body of a MemberList.
+type ListWriter struct {
+	body  []byte
+	count uint16 // with newsBit, as it will be in the body
+}
+
+// WriteList begins a list, in the space of b.
+func WriteList(b []byte, news bool) ListWriter {
+	w := ListWriter{body: append(b[:0], 0, 0)}
+	if news {
+		w.count = newsBit
+	}
+	return w
+}
+
+// Len returns the number of members.
+func (w *ListWriter) Len() int { return int(w.count &^ newsBit) }
+
+// Add adds a member if the message stays within room bytes, and reports whether
+// it did.
+func (w *ListWriter) Add(x Member, room int) bool {
+	longer := x.AppendTo(w.body)
+	if HeaderSize+len(longer) > room || w.Len() == newsBit-1 {
+		return false
+	}
+	w.body = longer
+	w.count++
+	return true
+}
+
+// Body returns the body. It is in the space that was given, if that was enough.
+func (w *ListWriter) Body() []byte {
+	be.PutUint16(w.body, w.count)
+	return w.body
 }
 
 // AppendLeave appends the body of a Leave to b: the id of who leaves.

@@ -21,7 +21,7 @@ var (
 func TestSizesAreWhatIsSent(t *testing.T) {
 	cluster := text(strings.Repeat("x", 255))
 	payload := text(strings.Repeat("y", math.MaxUint16))
-	var full MemberList
+	full := WriteList(nil, false)
 	for full.Add(longest, math.MaxInt) {
 	}
 	for _, c := range []struct {
@@ -53,7 +53,7 @@ func TestSizesAreWhatIsSent(t *testing.T) {
 	if full.Len() != 1<<15-1 {
 		t.Errorf("a MemberList should hold %d members, all that 15 bits count, but holds %d", 1<<15-1, full.Len())
 	}
-	if _, n, ok := ParseMemberList(full.AppendTo(nil)); !ok || n != 2+MaxMemberSize*(1<<15-1) {
+	if _, n, ok := ParseMemberList(full.Body()); !ok || n != 2+MaxMemberSize*(1<<15-1) {
 		t.Errorf("the fullest MemberList should be read whole, but %d bytes are (%v)", n, ok)
 	}
 }
@@ -69,21 +69,20 @@ func TestAWelcomeIsWithinThreeHellos(t *testing.T) {
 
 func TestAMemberListFillsItsRoomToTheByte(t *testing.T) {
 	for _, x := range []Member{shortest, {1, v4}, longest} {
-		var m MemberList
-		m.Reset(true)
+		m := WriteList(nil, true)
 		for i := range 5 {
-			body := m.AppendTo(nil)
+			body := bytes.Clone(m.Body())
 			room := HeaderSize + len(body) + len(x.AppendTo(nil))
 			if m.Add(x, room-1) {
 				t.Fatalf("member %d, %+v, was added though it lacks a byte of room", i, x)
 			}
-			if after := m.AppendTo(nil); m.Len() != i || !bytes.Equal(after, body) {
+			if after := m.Body(); m.Len() != i || !bytes.Equal(after, body) {
 				t.Fatalf("a MemberList that refused a member should stay %x, but is %x", body, after)
 			}
 			if !m.Add(x, room) {
 				t.Fatalf("member %d, %+v, was refused though it fits to the byte", i, x)
 			}
-			if got := HeaderSize + len(m.AppendTo(nil)); got != room || m.Len() != i+1 {
+			if got := HeaderSize + len(m.Body()); got != room || m.Len() != i+1 {
 				t.Fatalf("%d members should take %d bytes, but %d take %d", i+1, room, m.Len(), got)
 			}
 		}
@@ -91,12 +90,11 @@ func TestAMemberListFillsItsRoomToTheByte(t *testing.T) {
 }
 
 func TestAMemberListStartsAnew(t *testing.T) {
-	var m MemberList
-	m.Reset(true)
-	m.Add(longest, math.MaxInt)
-	m.Reset(false)
-	if got := m.AppendTo(nil); m.Len() != 0 || !bytes.Equal(got, []byte{0, 0}) {
-		t.Errorf("a MemberList that was reset should be empty and no news, but holds %d members: %x", m.Len(), got)
+	used := WriteList(nil, true)
+	used.Add(longest, math.MaxInt)
+	m := WriteList(used.Body(), false)
+	if got := m.Body(); m.Len() != 0 || !bytes.Equal(got, []byte{0, 0}) {
+		t.Errorf("a MemberList in the space of another should be empty and no news, but holds %d members: %x", m.Len(), got)
 	}
 }
 
