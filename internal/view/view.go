@@ -51,8 +51,7 @@ type elsewhere struct {
 // its address or its source. That datagrams of it come from there does not show it:
 // anybody may write a source on them.
 func (m *Member) ProvenAt(addr netip.AddrPort) bool {
-	source, ok := m.source()
-	return m.Proven && (addr == m.Addr || ok && source == addr && m.elsewhere.proven)
+	return m.Proven && (addr == m.Addr || m.isAt(addr) && m.elsewhere.proven)
 }
 
 // Answers notes that m was asked at addr, and answered.
@@ -86,6 +85,12 @@ func (m *Member) source() (addr netip.AddrPort, ok bool) {
 	return m.elsewhere.source, m.elsewhere.source.IsValid()
 }
 
+// isAt reports whether m is at addr or sends from there.
+func (m *Member) isAt(addr netip.AddrPort) bool {
+	source, ok := m.source()
+	return m.Addr == addr || ok && source == addr
+}
+
 // Pos returns the member's position on the ring.
 func (m *Member) Pos() uint32 { return Pos(m.ID) }
 
@@ -112,13 +117,13 @@ type View struct {
 	self   uint64
 	limit  int
 	ring   []*Member // ascending by ID
-	byAddr map[netip.AddrPort]*Member
+	byAddr directory
 }
 
 // New returns an empty view of at most limit members for the node self. A limit
 // below 2*Near+1 is raised to it.
 func New(self uint64, limit int) *View {
-	return &View{self: self, limit: max(limit, 2*Near+1), byAddr: map[netip.AddrPort]*Member{}}
+	return &View{self: self, limit: max(limit, 2*Near+1)}
 }
 
 // Reset empties the view and gives the node a new place in it.
@@ -127,6 +132,7 @@ func (v *View) Reset(self uint64) {
 	clear(v.ring)
 	v.ring = v.ring[:0]
 	clear(v.byAddr)
+	v.byAddr = v.byAddr[:0]
 }
 
 // Len returns the number of members.
@@ -144,18 +150,18 @@ func (v *View) Get(id uint64) *Member {
 }
 
 // ByAddr returns the member that is at, or sends from, that address, or nil.
-func (v *View) ByAddr(a netip.AddrPort) *Member { return v.byAddr[a] }
+func (v *View) ByAddr(a netip.AddrPort) *Member { return v.byAddr.find(a) }
 
 // Insert adds a member that is in the view by neither id nor address. If the view is
 // full another one goes, and is returned. That may be the new one itself, unless it is to
 // be kept: then both are nil.
 func (v *View) Insert(id uint64, addr netip.AddrPort, keep bool) (m, gone *Member) {
-	if id == v.self || v.Get(id) != nil || v.byAddr[addr] != nil {
+	if id == v.self || v.Get(id) != nil || v.ByAddr(addr) != nil {
 		panic("view: Insert of a member that is known")
 	}
 	m = &Member{ID: id, Addr: addr}
 	v.ring = slices.Insert(v.ring, v.Search(id), m)
-	v.byAddr[addr] = m
+	v.byAddr.add(addr, m)
 	if len(v.ring) > v.limit {
 		var kept *Member
 		if keep {
@@ -177,9 +183,9 @@ func (v *View) Remove(m *Member) {
 		panic("view: Remove of a member that is not in it")
 	}
 	v.ring = slices.Delete(v.ring, i, i+1)
-	delete(v.byAddr, m.Addr)
+	v.byAddr.remove(m.Addr)
 	if source, ok := m.source(); ok {
-		delete(v.byAddr, source)
+		v.byAddr.remove(source)
 	}
 }
 
@@ -195,28 +201,29 @@ func (v *View) Wants(id uint64) bool {
 
 // Move records that m is now at addr, where no other member is.
 func (v *View) Move(m *Member, addr netip.AddrPort) {
-	delete(v.byAddr, m.Addr)
+	v.byAddr.remove(m.Addr)
 	if source, ok := m.source(); ok && source == addr {
+		v.byAddr.remove(source)
 		m.elsewhere.source, m.elsewhere.proven = netip.AddrPort{}, false
 	}
 	m.Addr = addr
-	v.byAddr[addr] = m
+	v.byAddr.add(addr, m)
 }
 
 // SendsFrom records that datagrams of m come from an address that is not its
 // own, unless a member is known there.
 func (v *View) SendsFrom(m *Member, source netip.AddrPort) {
-	if v.byAddr[source] != nil || source == m.Addr {
+	if v.ByAddr(source) != nil || source == m.Addr {
 		return
 	}
 	if old, ok := m.source(); ok {
-		delete(v.byAddr, old)
+		v.byAddr.remove(old)
 	}
 	if m.elsewhere == nil {
 		m.elsewhere = new(elsewhere)
 	}
 	m.elsewhere.source, m.elsewhere.proven = source, false
-	v.byAddr[source] = m
+	v.byAddr.add(source, m)
 }
 
 // Search returns the index of the first member whose id is at least id, Len if
