@@ -344,7 +344,7 @@ func (l *life) check() {
 	l.want(l.named || l.out <= timesMost*l.in, "%d bytes went to a stranger for %d", l.out, l.in)
 	switch l.state {
 	case StateConnected:
-		l.want(!l.left && (members > 0 || l.founder), "a node without members, left %v, is CONNECTED", l.left)
+		l.want(!l.left && (members > 0 || l.isSeed()), "a node without members, left %v, is CONNECTED", l.left)
 	case StateJoining, StateDisconnected, StateInitialized:
 		l.want(members == 0, "a node with %d members is %v", members, l.state)
 	}

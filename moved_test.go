@@ -236,3 +236,49 @@ func TestANewLifeOfANodeThatSendsFromElsewhereReplacesTheOldOne(t *testing.T) {
 	s.want(m != nil && m.Addr == public && m.Proven && s.roster.ByAddr(source) == m, "the new life is %+v", m)
 	s.want(fmt.Sprint(s.Members()[0].ID) != fmt.Sprint(s.Members()[1].ID), "it is listed twice")
 }
+
+// A shared address leads to one host, later to another.
+func TestASeedAddressThatGoesToAnotherIslandJoinsThem(t *testing.T) {
+	c := newSimCluster(t, 4, lan(1), Config{})
+	shared := netip.MustParseAddrPort("10.9.0.1:7070")
+	end, err := c.net.Listen(shared)
+	if err != nil {
+		t.Fatal(err)
+	}
+	holder := c.nodes[1]
+	end.OnReadable(func() {
+		b := make([]byte, 1<<10)
+		for n, from, err := end.Receive(b, 0); err == nil; n, from, err = end.Receive(b, 0) {
+			holder.mu.Lock()
+			holder.handle(holder.now(), from, b[:n])
+			holder.mu.Unlock()
+			holder.wakeAt(c.net.Now())
+		}
+	})
+	for i := range 2 {
+		holder = c.nodes[2*i+1]
+		holder.join()
+		if err := c.nodes[2*i].Join(Address{shared}); err != nil {
+			t.Fatal(err)
+		}
+		c.nodes[2*i].wakeAt(c.net.Now())
+		c.net.Run(10 * time.Second)
+	}
+	holder = c.nodes[1]
+	c.await(3*time.Minute, "the islands are one", c.complete)
+}
+
+func TestANodeThatGotTheAddressOfALostMemberStopsAskingThere(t *testing.T) {
+	s := newSoloistAt(t, netip.MustParseAddrPort("0.0.0.0:7070"), Config{})
+	s.seedWith(10, 20)
+	at := peerAddr(10)
+	s.roster.Lose(s.roster.ByAddr(at), s.at)
+	delete(s.polite, at)
+	for range 3 {
+		for _, m := range only(s.run(10*time.Second), wire.TypeHello, at) {
+			h := wire.Header{Type: wire.TypeHello, Seq: m.seq}
+			s.hear(at, m.hello.AppendTo(h.AppendTo(nil))) // it comes back
+		}
+	}
+	s.want(s.roster.Lost() == 0, "the node keeps looking for %d members where it is itself", s.roster.Lost())
+}

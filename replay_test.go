@@ -180,3 +180,34 @@ func TestADirectMessageFindsTheNextLifeAtItsAddress(t *testing.T) {
 		t.Errorf("of 10 Direct messages to who was just restarted %d were given up", givenUp)
 	}
 }
+
+// Whoever sees a Hello can send it back, and needs no key for that.
+func TestAHelloThatComesBackCostsNoSeed(t *testing.T) {
+	for _, keys := range [][][]byte{nil, {testKey('k')}} {
+		s, seed := newSoloist(t, Config{Keys: keys}), peerAddr(3)
+		s.mustJoin(seed.String())
+		s.Send()
+		s.hear(seed, s.fake.out[0].b)
+		s.fake.out = nil
+		asked := 0
+		s.fake.sink = func(_ []byte, to netip.AddrPort) {
+			if to == seed {
+				asked++
+			}
+		}
+		s.run(5 * time.Minute)
+		s.want(asked > 3 && asked < 60, "in 5 minutes after its Hello came back the node asked its seed %d times", asked)
+	}
+}
+
+// A seed whose Hello came back is one like any other when it answers.
+func TestASeedThatSeemedToBeTheNodeIsMetInTheEnd(t *testing.T) {
+	s, seed := newSoloist(t, Config{}), peerAddr(3)
+	s.mustJoin(seed.String())
+	s.Send()
+	s.hear(seed, s.fake.out[0].b)
+	s.fake.out = nil
+	s.polite[seed] = s.peerID(3)
+	s.run(2 * time.Minute)
+	s.want(s.roster.ByAddr(seed) != nil && s.roster.Seeds() == 1, "after two minutes there are %d seeds and the members are %v", s.roster.Seeds(), s.Members())
+}

@@ -70,7 +70,7 @@ type GossipService struct {
 	id            NodeID
 	state         State
 	left          bool           // of its own will
-	founder       bool           // a seed on its own stays connected
+	founder       bool           // joined no other
 	observed      netip.AddrPort // where others see this node
 	counter       uint32         // of the node's last message
 	saidAlone     versions.Run   // counters said before the cluster was found; First 0: none

@@ -165,9 +165,13 @@ func (g *GossipService) lose(now time.Duration, m *view.Member) {
 	g.disconnectIfAlone(now)
 }
 
-// disconnectIfAlone makes a node without members DISCONNECTED, unless it is a seed on its own.
+// isSeed reports whether the node stays connected when it is alone: it joined no other,
+// or only itself.
+func (g *GossipService) isSeed() bool { return g.founder || g.roster.Seeds() == 0 }
+
+// disconnectIfAlone makes a node without members DISCONNECTED, unless it is a seed itself.
 func (g *GossipService) disconnectIfAlone(now time.Duration) {
-	if g.roster.Len() == 0 && g.state == StateConnected && !g.founder {
+	if g.roster.Len() == 0 && g.state == StateConnected && !g.isSeed() {
 		g.disconnect(now)
 	}
 }
@@ -237,7 +241,8 @@ func (g *GossipService) handleHello(now time.Duration, in *envelopeIn, seq uint3
 	}
 }
 
-// handleOwnHello handles the node's own Hello: one of its seeds is itself.
+// handleOwnHello handles the node's own Hello: one of its seeds is itself, or somebody
+// sends back what it heard, for which no key is needed.
 func (g *GossipService) handleOwnHello(now time.Duration, seq uint32) {
 	e := g.outbox.Find(seq)
 	if e == nil || e.Kind != wire.TypeHello {
@@ -247,13 +252,12 @@ func (g *GossipService) handleOwnHello(now time.Duration, seq uint32) {
 	at := e.To()
 	g.outbox.Drop(e)
 	g.observed = at
-	g.roster.RemoveSeed(at)
 	if m := g.roster.ByAddr(at); m != nil { // somebody told the node of itself
 		g.roster.Depart(m, now)
 		g.clearLane(now, at)
 	}
-	if g.roster.Seeds() == 0 {
-		g.founder = true
+	g.roster.Echo(at, now)
+	if g.isSeed() {
 		g.connect()
 	}
 	g.disconnectIfAlone(now)
@@ -277,7 +281,7 @@ func (g *GossipService) handleWelcome(now time.Duration, in *envelopeIn, w wire.
 			g.roster.Depart(old, now)
 			g.clearLane(now, at)
 		}
-		g.roster.Answered(at, m.ID)
+		g.roster.Answered(at, m.ID, now)
 		m.Answers(at)
 		g.probe(m.Addr)
 		return

@@ -7,17 +7,9 @@ import (
 	"time"
 )
 
-const (
-	// Forget is how long a member that left, or was lost, is not taken back
-	// from hearsay.
-	Forget = time.Minute
-
-	// fresh is how long after the last loss the lost are probed eagerly.
-	fresh = 2 * time.Minute
-
-	// never stands for a last loss that is not fresh at any time.
-	never = -2 * fresh
-)
+// Forget is how long a member that left, or was lost, is not taken back from
+// hearsay.
+const Forget = time.Minute
 
 // Verdict says what became of a piece of hearsay.
 type Verdict int
@@ -31,86 +23,31 @@ const (
 )
 
 // Roster is the View together with everybody who may come, or come back, into
-// it: the seeds, which stand until Reset, and the lost, which are probed until they
-// answer. There are at most limit seeds and, beside these, at most limit lost, of
-// which the oldest are forgotten, and at most 4*limit ids that left lately. A
-// Roster is for one goroutine at a time.
+// it: the contacts, which stand until Reset, and at most 4*limit ids that left lately,
+// which hearsay does not bring back. A Roster is for one goroutine at a time.
 type Roster struct {
 	*View
-	contacts []contact
-	turn     int // the contact to probe next
-	seeds    int
-	lastLost time.Duration
-	gone     map[uint64]time.Duration // ids that left, until when
+	contacts
+	gone map[uint64]time.Duration // ids that left, until when; nil while none did
 
 	passes int       // how often each node passes on who is new
 	news   []*Member // whose arrival is to be passed on
 }
 
-// contact is an address to say Hello to: a seed, a lost member or both.
-type contact struct {
-	addr netip.AddrPort
-	id   uint64 // of the lost member, 0 if none
-	at   time.Duration
-	seed bool
-	also uint64 // a member, known elsewhere, that answered here; 0 for none
-}
-
 // NewRoster returns an empty roster of a view of at most limit members; who is
 // new is passed on passes times, at most 255.
 func NewRoster(self uint64, limit, passes int) *Roster {
-	return &Roster{View: New(self, limit), passes: passes, lastLost: never, gone: map[uint64]time.Duration{}}
+	v := New(self, limit)
+	return &Roster{View: v, contacts: contacts{limit: v.limit, lastLost: never}, passes: passes}
 }
 
 // Reset forgets everybody, the seeds too, and gives the node a new identity.
 func (r *Roster) Reset(self uint64) {
 	r.View.Reset(self)
-	r.contacts, r.seeds = r.contacts[:0], 0
-	r.lastLost = never
+	r.contacts.reset()
 	clear(r.gone)
 	clear(r.news)
 	r.news = r.news[:0]
-}
-
-// AddSeed makes addr a seed. At the limit it is refused.
-func (r *Roster) AddSeed(addr netip.AddrPort) {
-	i := r.contact(addr)
-	switch {
-	case i >= 0 && r.contacts[i].seed || r.seeds == r.limit:
-		return
-	case i >= 0:
-		r.contacts[i].seed = true
-	default:
-		r.contacts = append(r.contacts, contact{addr: addr, seed: true})
-	}
-	r.seeds++
-}
-
-// IsSeed reports whether addr is a seed.
-func (r *Roster) IsSeed(addr netip.AddrPort) bool {
-	i := r.contact(addr)
-	return i >= 0 && r.contacts[i].seed
-}
-
-// RemoveSeed forgets a seed, which turned out to be the node itself.
-func (r *Roster) RemoveSeed(addr netip.AddrPort) {
-	if i := r.contact(addr); i >= 0 && r.contacts[i].seed {
-		r.forget(i)
-		r.seeds--
-	}
-}
-
-// Seeds returns how many seeds there are.
-func (r *Roster) Seeds() int { return r.seeds }
-
-// Lost returns how many lost members are being probed.
-func (r *Roster) Lost() (n int) {
-	for _, c := range r.contacts {
-		if c.id != 0 {
-			n++
-		}
-	}
-	return n
 }
 
 // Heard records that something came from addr itself, from who claims to be a node if
@@ -119,10 +56,10 @@ func (r *Roster) Lost() (n int) {
 func (r *Roster) Heard(addr netip.AddrPort, claimed uint64, now time.Duration) (m *Member, again bool) {
 	if m = r.ByAddr(addr); m == nil {
 		i := r.contact(addr)
-		if i < 0 || r.contacts[i].id == 0 || r.Get(r.contacts[i].id) != nil {
+		if i < 0 || r.all[i].id == 0 || r.Get(r.all[i].id) != nil {
 			return nil, false
 		}
-		id := r.contacts[i].id
+		id := r.all[i].id
 		if claimed != 0 && claimed != id {
 			return nil, false
 		}
@@ -144,6 +81,7 @@ func (r *Roster) Admit(id uint64, addr netip.AddrPort, now time.Duration) (m *Me
 		r.drop(m)
 	}
 	r.found(id, addr)
+	r.Answered(addr, id, now)
 	delete(r.gone, id)
 	if m = r.Get(id); m == nil {
 		m, added = r.insert(id, addr, true), true
@@ -168,7 +106,7 @@ func (r *Roster) Learn(id uint64, addr netip.AddrPort, now time.Duration) (*Memb
 	case r.gone[id] > now:
 		return nil, Refused
 	}
-	if i := r.contact(addr); i >= 0 && r.contacts[i].id != 0 {
+	if i := r.contact(addr); i >= 0 && r.all[i].id != 0 {
 		return nil, Doubted
 	}
 	if m = r.insert(id, addr, false); m == nil {
@@ -181,63 +119,15 @@ func (r *Roster) Learn(id uint64, addr netip.AddrPort, now time.Duration) (*Memb
 func (r *Roster) Lose(m *Member, now time.Duration) {
 	r.drop(m)
 	r.bury(m.ID, now)
-	r.lastLost = now
-	if i := r.contact(m.Addr); i >= 0 {
-		r.contacts[i].id, r.contacts[i].at = m.ID, now
-		return
-	}
-	if len(r.contacts)-r.seeds >= r.limit {
-		oldest := -1
-		for i, c := range r.contacts {
-			if !c.seed && (oldest < 0 || c.at < r.contacts[oldest].at) {
-				oldest = i
-			}
-		}
-		r.forget(oldest)
-	}
-	r.contacts = append(r.contacts, contact{addr: m.Addr, id: m.ID, at: now})
+	r.lose(m, now)
 }
 
 // Depart takes m, which says that it leaves, out of the view.
 func (r *Roster) Depart(m *Member, now time.Duration) {
 	r.drop(m)
 	r.found(m.ID, m.Addr)
+	r.rouse(m.ID)
 	r.bury(m.ID, now)
-}
-
-// Answered notes that the member id, which is known at another address, answers
-// at addr too: while it is in the view nobody else need be asked there.
-func (r *Roster) Answered(addr netip.AddrPort, id uint64) {
-	if i := r.contact(addr); i >= 0 {
-		r.contacts[i].also = id
-	}
-}
-
-// Probes appends the addresses to say Hello to in this round: those of the
-// contacts, in turn, at which no member is known. A node that is connected asks
-// a fifth of them, at most 3, or 1 when nobody was lost lately; one that is not
-// asks up to 8. There are never more than most: whoever is not asked keeps its turn.
-func (r *Roster) Probes(dst []netip.AddrPort, most int, connected bool, now time.Duration) []netip.AddrPort {
-	n := 8
-	if connected {
-		n = min((len(r.contacts)+4)/5, 3)
-		if now-r.lastLost > fresh {
-			n = min(n, 1)
-		}
-	}
-	n = min(n, most)
-	for range r.contacts {
-		if n == 0 {
-			break
-		}
-		c := r.contacts[r.turn%len(r.contacts)]
-		r.turn = (r.turn + 1) % len(r.contacts)
-		if r.ByAddr(c.addr) == nil && (c.also == 0 || r.Get(c.also) == nil) {
-			dst = append(dst, c.addr)
-			n--
-		}
-	}
-	return dst
 }
 
 // Tell makes the arrival of m news, to be passed on.
@@ -313,40 +203,17 @@ func (r *Roster) untell(m *Member) {
 
 // bury notes that id is not to be taken from hearsay for a while.
 func (r *Roster) bury(id uint64, now time.Duration) {
-	if len(r.gone) >= 4*r.limit {
+	if len(r.gone) >= 4*r.View.limit {
 		for id, until := range r.gone {
 			if until <= now {
 				delete(r.gone, id)
 			}
 		}
 	}
-	if len(r.gone) < 4*r.limit {
+	if r.gone == nil {
+		r.gone = map[uint64]time.Duration{}
+	}
+	if len(r.gone) < 4*r.View.limit {
 		r.gone[id] = now + Forget
 	}
-}
-
-// found takes the lost member at addr, and id wherever it was lost, off the
-// contacts; a seed stays.
-func (r *Roster) found(id uint64, addr netip.AddrPort) {
-	for i := len(r.contacts) - 1; i >= 0; i-- {
-		switch c := &r.contacts[i]; {
-		case c.addr != addr && c.id != id:
-		case c.seed:
-			c.id = 0
-		default:
-			r.forget(i)
-		}
-	}
-}
-
-// forget takes a contact off, so that those after it keep their turn.
-func (r *Roster) forget(i int) {
-	r.contacts = slices.Delete(r.contacts, i, i+1)
-	if i < r.turn {
-		r.turn--
-	}
-}
-
-func (r *Roster) contact(addr netip.AddrPort) int {
-	return slices.IndexFunc(r.contacts, func(c contact) bool { return c.addr == addr })
 }
