@@ -80,16 +80,12 @@ func relayLines(ctx context.Context, args []string, stdout, stderr io.Writer) er
 		return err
 	}
 	defer w.close()
-	addresses, err := seeds.Resolve(ctx, net.DefaultResolver.LookupNetIP)
-	if err == nil {
-		err = r.node.Join(addresses...)
-	}
-	if err != nil {
+	ctx, stop := cli.Within(ctx, *wait, joined, seeds)
+	defer stop()
+	if err := seeds.Join(ctx, node, net.DefaultResolver.LookupNetIP); err != nil || ctx.Err() != nil {
 		return err
 	}
 	fmt.Fprintf(stdout, "%v listens on %v, takes lines at %v\n", r.node.ID(), r.node.Address(), r.lines.LocalAddr())
-	ctx, stop := cli.Within(ctx, *wait, joined, seeds)
-	defer stop()
 	if err := loop(ctx, r.node, w); err != nil {
 		return err
 	}

@@ -328,6 +328,10 @@ func TestAnOutputThatCannotBeWrittenIsTheEnd(t *testing.T) {
 	})
 }
 
+func TestALookupEndsWithTheProgramAndItsWait(t *testing.T) {
+	clitest.Nameless(t, "eventloop", run, "-listen", "127.0.0.1:0")
+}
+
 func TestMistakesAreToldInOneLine(t *testing.T) {
 	taken := clitest.TakenAddress(t)
 	const seed = "-seed=127.0.0.1:7070"

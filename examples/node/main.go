@@ -92,16 +92,12 @@ func live(ctx context.Context, o options, stdout, stderr io.Writer) error {
 	if len(o.say) > node.MaxPayload() {
 		return cli.Usage("-say takes at most %d bytes", node.MaxPayload())
 	}
-	seeds, err := o.seeds.Resolve(ctx, net.DefaultResolver.LookupNetIP)
-	if err != nil {
-		return err
-	}
-	if err := node.Join(seeds...); err != nil {
+	ctx, stop := cli.Within(ctx, o.wait, joined, o.seeds)
+	defer stop()
+	if err := o.seeds.Join(ctx, node, net.DefaultResolver.LookupNetIP); err != nil || ctx.Err() != nil {
 		return err
 	}
 	fmt.Fprintf(stdout, "%v listens on %v\n", node.ID(), node.Address())
-	ctx, stop := cli.Within(ctx, o.wait, joined, o.seeds)
-	defer stop()
 	if err := loop(ctx, node, o, stderr); err != nil {
 		return err
 	}

@@ -138,6 +138,10 @@ func TestAnOutputThatCannotBeWrittenIsTheEnd(t *testing.T) {
 	clitest.Unwritable(t, "node", run, "-seed", clitest.TakenAddress(t), "-wait", "0")
 }
 
+func TestALookupEndsWithTheProgramAndItsWait(t *testing.T) {
+	clitest.Nameless(t, "node", run, "-listen", "127.0.0.1:0")
+}
+
 func TestMistakesAreToldInOneLine(t *testing.T) {
 	taken := clitest.TakenAddress(t)
 	const seed = "-seed=127.0.0.1:7070"

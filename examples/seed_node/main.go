@@ -72,16 +72,12 @@ func seed(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	defer node.Close()
-	seeds, err := others.Resolve(ctx, net.DefaultResolver.LookupNetIP)
-	if err != nil {
-		return err
-	}
-	if err := node.Join(seeds...); err != nil {
+	ctx, stop := cli.Within(ctx, wait, joined, others)
+	defer stop()
+	if err := others.Join(ctx, node, net.DefaultResolver.LookupNetIP); err != nil || ctx.Err() != nil {
 		return err
 	}
 	fmt.Fprintf(stdout, "%v listens on %v\n", node.ID(), node.Address())
-	ctx, stop := cli.Within(ctx, wait, joined, others)
-	defer stop()
 	if err := node.Run(ctx); err != nil { // says Leave when ctx ends
 		return err
 	}

@@ -123,6 +123,10 @@ func TestAnOutputThatCannotBeWrittenIsTheEnd(t *testing.T) {
 	clitest.Unwritable(t, "seed_node", run, "-listen", "127.0.0.1:0")
 }
 
+func TestALookupEndsWithTheProgramAndItsWait(t *testing.T) {
+	clitest.Nameless(t, "seed_node", run, "-listen", "127.0.0.1:0")
+}
+
 func TestMistakesAreToldInOneLine(t *testing.T) {
 	taken := clitest.TakenAddress(t)
 	clitest.Mistakes(t, "seed_node", run,

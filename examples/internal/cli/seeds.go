@@ -111,7 +111,7 @@ const startRounds = 12
 func (s Seeds) KeepJoined(ctx context.Context, node *gossip.GossipService, lookup Lookup, tick <-chan time.Time, report func(error)) {
 	for round := 0; ; round++ {
 		if round < startRounds || len(node.Members()) == 0 {
-			err := s.join(ctx, node, lookup)
+			err := s.Join(ctx, node, lookup)
 			if ctx.Err() != nil || errors.Is(err, gossip.ErrClosed) {
 				return
 			}
@@ -127,10 +127,14 @@ func (s Seeds) KeepJoined(ctx context.Context, node *gossip.GossipService, looku
 	}
 }
 
-// join resolves the seeds and joins them. A node that was given too many since it
-// started, and is alone all the same, begins anew with these.
-func (s Seeds) join(ctx context.Context, node *gossip.GossipService, lookup Lookup) error {
+// Join resolves the seeds and joins them. A node that was given too many since it
+// started, and is alone all the same, begins anew with these. At the end of ctx, which
+// may come before a name is resolved, there is no error but its Cause.
+func (s Seeds) Join(ctx context.Context, node *gossip.GossipService, lookup Lookup) error {
 	seeds, err := s.Resolve(ctx, lookup)
+	if ctx.Err() != nil {
+		return Cause(ctx)
+	}
 	if err != nil {
 		return err
 	}

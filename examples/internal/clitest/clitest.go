@@ -154,6 +154,45 @@ type full struct{}
 
 func (full) Write([]byte) (int, error) { return 0, errors.New("disk full") }
 
+// slowNames makes every lookup of a name take until it is given up, while the test runs.
+// The channel tells when one has begun.
+func slowNames(t *testing.T) <-chan struct{} {
+	t.Helper()
+	asked, was := make(chan struct{}, 1), net.DefaultResolver
+	t.Cleanup(func() { net.DefaultResolver = was })
+	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		select {
+		case asked <- struct{}{}:
+		default: // it is known
+		}
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}}
+	return asked
+}
+
+// Nameless runs a program that is looking up a name, which an interrupt is to end with
+// code 0 and without a word, and its -wait as if nobody answered.
+func Nameless(t *testing.T, name string, run func(ctx context.Context, args []string, stdout, stderr io.Writer) int, args ...string) {
+	t.Helper()
+	asked := slowNames(t)
+	args = append(args, "-seed", "slow.example:7070")
+	p := Start(t, func(ctx context.Context, stdout, stderr io.Writer) int { return run(ctx, args, stdout, stderr) })
+	select {
+	case <-asked:
+	case <-time.After(Patience):
+		t.Fatalf("%s does not look up the name\n%s", name, &p.Stderr)
+	}
+	if code, says := p.Interrupt(), p.Stderr.String(); code != 0 || says != "" {
+		t.Errorf("interrupted while it looks up a name %s ends with code %d, saying\n%s", name, code, says)
+	}
+	args = append(args, "-wait", "50ms")
+	p = Start(t, func(ctx context.Context, stdout, stderr io.Writer) int { return run(ctx, args, stdout, stderr) })
+	if code, says := p.Wait(), p.Stderr.String(); code != 1 || !strings.HasPrefix(says, name+": nobody answers at slow.example:7070 in 50ms: ") {
+		t.Errorf("when a lookup takes longer than -wait %s ends with code %d, saying\n%s", name, code, says)
+	}
+}
+
 // TakenAddress returns a UDP address in use, at which nobody answers.
 func TakenAddress(t *testing.T) string {
 	t.Helper()
