@@ -31,6 +31,7 @@ import (
 	"time"
 
 	"example.com/gossip"
+	"example.com/gossip/examples/internal/cli"
 )
 
 const (
@@ -48,25 +49,20 @@ func main() {
 // run returns the exit code: 2 if the command line is wrong, 1 if the page or a
 // node fails.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	fail := func(code int, problem any) int {
-		fmt.Fprintln(stderr, "live:", problem)
-		return code
-	}
+	return cli.Exit("live", live(ctx, args, stdout), stderr)
+}
+
+func live(ctx context.Context, args []string, stdout io.Writer) error {
 	listen, o, err := parse(args, stdout)
-	if errors.Is(err, flag.ErrHelp) {
-		return 0
-	} else if err != nil {
-		return fail(2, err)
+	if err != nil {
+		return err
 	}
 	listener, err := net.Listen("tcp", listen)
 	if err != nil {
-		return fail(1, fmt.Sprintf("the page cannot be served there, choose another address by -listen: %v", err))
+		return fmt.Errorf("the page cannot be served there, choose another address by -listen: %w", err)
 	}
 	fmt.Fprintf(stdout, "open http://%v to see %d nodes\n", listener.Addr(), o.nodes)
-	if err := serve(ctx, listener, newCluster(o)); err != nil {
-		return fail(1, err)
-	}
-	return 0
+	return serve(ctx, listener, newCluster(o))
 }
 
 // serve runs the cluster and its page until ctx ends or one of them fails.
@@ -100,23 +96,15 @@ func serve(ctx context.Context, listener net.Listener, c *cluster) error {
 
 func parse(args []string, help io.Writer) (listen string, o options, err error) {
 	flags := flag.NewFlagSet("live", flag.ContinueOnError)
-	flags.SetOutput(io.Discard) // run says what is wrong, in one line
 	flags.StringVar(&listen, "listen", "127.0.0.1:8080", "`address` to serve the page at; port 0 lets the system choose one")
 	flags.IntVar(&o.nodes, "nodes", 0, fmt.Sprintf("how many nodes, 2 to %d, or %d with -real (default 1000, or 64)", mostNodes, mostRealNodes))
 	flags.Uint64Var(&o.seed, "seed", 1, "`number` that the randomness of the network comes from")
 	flags.BoolVar(&o.real, "real", false, "real sockets on the loopback interface instead of a simulated network")
-	switch err := flags.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		flags.SetOutput(help)
-		flags.Usage()
+	if err := cli.Parse(flags, args, help); err != nil {
 		return "", o, err
-	case err != nil:
-		return "", o, err
-	case flags.NArg() > 0:
-		return "", o, fmt.Errorf("%q is not a flag", flags.Arg(0))
 	}
 	if _, _, err := net.SplitHostPort(listen); err != nil {
-		return "", o, fmt.Errorf("-listen %q is not an address such as 127.0.0.1:8080", listen)
+		return "", o, cli.Usage("-listen %q is not an address such as 127.0.0.1:8080", listen)
 	}
 	preset, most := 1000, mostNodes
 	if o.real {
@@ -128,7 +116,7 @@ func parse(args []string, help io.Writer) (listen string, o options, err error) 
 		o.nodes = preset
 	}
 	if o.nodes < 2 || o.nodes > most {
-		return "", o, fmt.Errorf("-nodes %d is not between 2 and %d", o.nodes, most)
+		return "", o, cli.Usage("-nodes %d is not between 2 and %d", o.nodes, most)
 	}
 	if !o.real {
 		o.latency, o.config = 200*time.Millisecond, slow()

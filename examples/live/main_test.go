@@ -82,8 +82,8 @@ func TestMistakesAreToldInOneLine(t *testing.T) {
 		code int
 		says string
 	}{
-		{[]string{"-speed", "7"}, 2, "not defined: -speed"},
-		{[]string{"now"}, 2, `"now" is not a flag`},
+		{[]string{"-speed", "7"}, 2, "not defined: -speed; -h lists the flags"},
+		{[]string{"now"}, 2, `"now" is not a flag; -h lists them`},
 		{[]string{"-listen", "127.0.0.1"}, 2, `-listen "127.0.0.1" is not an address such as 127.0.0.1:8080`},
 		{[]string{"-nodes", "1"}, 2, "-nodes 1 is not between 2 and 2000"},
 		{[]string{"-nodes", "0"}, 2, "-nodes 0 is not between 2 and 2000"},
