@@ -18,10 +18,15 @@ import (
 func main() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	os.Exit(run(ctx, os.Stdout, os.Stderr))
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-func run(ctx context.Context, stdout, stderr io.Writer) int {
+// run returns the exit code: 2 if there are arguments, 1 if the cluster fails.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	if len(args) > 0 {
+		fmt.Fprintf(stderr, "quickstart: it takes no arguments, such as %q: run it without\n", args[0])
+		return 2
+	}
 	heard, err := hello(ctx)
 	if err == nil {
 		slices.Sort(heard) // the nodes hear it in any order

@@ -16,7 +16,7 @@ node 3 got "hello, cluster" from node 1
 	defer cancel()
 	var out, failed strings.Builder
 	start := time.Now()
-	if code := run(ctx, &out, &failed); code != 0 || failed.Len() > 0 {
+	if code := run(ctx, nil, &out, &failed); code != 0 || failed.Len() > 0 {
 		t.Fatalf("quickstart ended with code %d and said %q", code, failed.String())
 	}
 	if out.String() != want {
@@ -34,7 +34,7 @@ func TestQuickstartTellsWhenItCannotPrint(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	var failed strings.Builder
-	if code := run(ctx, full{}, &failed); code != 1 || failed.String() != "quickstart: disk full\n" {
+	if code := run(ctx, nil, full{}, &failed); code != 1 || failed.String() != "quickstart: disk full\n" {
 		t.Errorf("when it could not print, quickstart ended with code %d and said %q", code, failed.String())
 	}
 }
@@ -43,10 +43,22 @@ func TestQuickstartGivesUpWhenItIsOutOfTime(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	var out, failed strings.Builder
-	if code := run(ctx, &out, &failed); code != 1 || out.Len() > 0 {
+	if code := run(ctx, nil, &out, &failed); code != 1 || out.Len() > 0 {
 		t.Errorf("without time quickstart ended with code %d and printed %q", code, out.String())
 	}
 	if lines := strings.Count(failed.String(), "\n"); lines != 1 || !strings.HasPrefix(failed.String(), "quickstart: ") {
 		t.Errorf("without time quickstart complained in %d lines:\n%s", lines, failed.String())
+	}
+}
+
+func TestQuickstartTakesNoArguments(t *testing.T) {
+	for _, arg := range []string{"-loud", "hello"} {
+		var out, failed strings.Builder
+		if code := run(t.Context(), []string{arg}, &out, &failed); code != 2 || out.Len() > 0 {
+			t.Errorf("with %q quickstart ended with code %d and printed %q", arg, code, out.String())
+		}
+		if says := failed.String(); strings.Count(says, "\n") != 1 || !strings.Contains(says, arg) {
+			t.Errorf("with %q quickstart should say one line, not\n%s", arg, says)
+		}
 	}
 }
