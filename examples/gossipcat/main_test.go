@@ -192,7 +192,7 @@ func TestSeedsAreFoundByName(t *testing.T) {
 	listener.Stdout.Find(t, `\tby name\n`)
 
 	p := start(t, strings.NewReader("x\n"), "-seed", "seed.invalid:7070", "-wait", "100ms", "-status")
-	p.Stderr.Find(t, `(?s)no seed has an address now: seed seed\.invalid:7070: .*nobody answers at seed\.invalid:7070 in 100ms: .*\n$`)
+	p.Stderr.Find(t, `(?s)no seed has an address now, look whether the name is right or give an address: seed seed\.invalid:7070: .*nobody answers at seed\.invalid:7070 in 100ms: .*\n$`)
 	if code := p.Wait(); code != 1 {
 		t.Errorf("a name that cannot be resolved ended with code %d", code)
 	}

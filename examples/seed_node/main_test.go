@@ -132,7 +132,7 @@ func TestMistakesAreToldInOneLine(t *testing.T) {
 	clitest.Mistakes(t, "seed_node", run,
 		clitest.Ends(1, "cannot listen on "+taken, "-listen", taken),
 		clitest.Ends(2, "resolve the host name", "-listen", "localhost:7070"),
-		clitest.Ends(2, "self", "-listen", ""),
+		clitest.Ends(2, "-listen needs an address", "-listen", ""),
 		clitest.Ends(2, "port", "-listen", "127.0.0.1:0", "-seed", "127.0.0.1"),
 		clitest.Ends(2, "0.0.0.0:1", "-listen", "127.0.0.1:0", "-seed", "0.0.0.0:1"),
 		clitest.Ends(2, "Cluster", "-listen", "127.0.0.1:0", "-cluster", "\xff"),

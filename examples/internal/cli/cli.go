@@ -59,6 +59,9 @@ func Exit(program string, err error, stderr io.Writer) int {
 // NewNode is gossip.New for a program whose flag -listen says where. The node has joined
 // if it was ever CONNECTED, whether or not it is now.
 func NewNode(listen gossip.Address, receiver func(gossip.NodeID, []byte), config gossip.Config) (node *gossip.GossipService, joined func() bool, err error) {
+	if !listen.IsValid() {
+		return nil, nil, Usage("-listen needs an address, such as 127.0.0.1:7070")
+	}
 	var connected atomic.Bool
 	report := config.OnStateChange
 	config.OnStateChange = func(old, now gossip.State) {

@@ -95,7 +95,7 @@ func (s Seeds) Resolve(ctx context.Context, lookup Lookup) ([]gossip.Address, er
 		}
 	}
 	if len(all) == 0 && len(s) > 0 {
-		return nil, fmt.Errorf("no seed has an address now: %w", failed)
+		return nil, fmt.Errorf("no seed has an address now, look whether the name is right or give an address: %w", failed)
 	}
 	return all[:min(len(all), mostSeeds)], nil
 }
