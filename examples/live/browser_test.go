@@ -89,6 +89,12 @@ func TestPageFollowsANodeThroughACrash(t *testing.T) {
 	b.press("5")
 	b.press("c")
 	b.await("a key that is typed does nothing else", says("node", "stateCONNECTED")+` && document.getElementById("picked").value === "5"`)
+	b.press("Escape")
+	b.await("Escape picks none there too", text("node")+` === "" && document.getElementById("picked").value === ""`)
+	b.press("1")
+	b.press(".")
+	b.press("5")
+	b.await("there is no node between two", `document.getElementById("picked").value === "1.5" && `+text("node")+` === ""`)
 }
 
 // lonely returns the node that is farthest from the others on the ring, and where

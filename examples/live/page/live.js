@@ -119,7 +119,7 @@ async function post(path, values) {
 
 // pick looks at a node; -1 at none.
 function pick(node) {
-  model.picked = node >= 0 && node < model.settings.nodes ? node : -1;
+  model.picked = Number.isInteger(node) && node >= 0 && node < model.settings.nodes ? node : -1;
   if (document.activeElement !== $("picked")) $("picked").value = model.picked < 0 ? "" : model.picked;
   refreshNode();
 }
@@ -174,6 +174,7 @@ const actions = {
   c: () => { if (!$("crash").disabled) post("crash", {node: model.picked}).then(refreshNode); },
   r: () => { if (!$("restart").disabled) post("restart", {node: model.picked}).then(refreshNode); },
   Escape: () => {
+    $("picked").value = ""; // also where it is being typed
     pick(-1);
     choose(model.messages.at(-1));
   },
