@@ -97,6 +97,29 @@ func TestPageFollowsANodeThroughACrash(t *testing.T) {
 	b.await("there is no node between two", `document.getElementById("picked").value === "1.5" && `+text("node")+` === ""`)
 }
 
+func TestTheCurveOfAMessageStaysWhenNodesComeBack(t *testing.T) {
+	_, b := openLive(t)
+	got := b.eval(`(async () => {
+		const {Model, curveOf} = await import("/model.js"), model = new Model();
+		const frame = (state, reached, got) => model.apply({
+			time: 0, nodes: [{node: 0, state: "CONNECTED", ring: 0}, {node: 1, state, ring: 0.5}],
+			messages: [{message: 1, spread: "broadcast", said: 100, reached, of: state === "DOWN" ? 1 : 2, all: 10}],
+			got: got.map(([node, at]) => ({message: 1, node, at})),
+		});
+		const curves = [];
+		for (const [state, reached, got] of [["CONNECTED", 2, [[0, 100], [1, 110]]], ["DOWN", 1, []], ["CONNECTED", 1, []], ["CONNECTED", 2, [[1, 5000]]]]) {
+			frame(state, reached, got);
+			curves.push(JSON.stringify(curveOf(model.message(1))));
+		}
+		return curves;
+	})()`).([]any)
+	for i, curve := range got {
+		if curve != `{"times":[0,10],"of":2}` {
+			t.Errorf("after %d frames the curve is %v", i+1, curve)
+		}
+	}
+}
+
 // lonely returns the node that is farthest from the others on the ring, and where
 // on the page it is.
 func lonely(t *testing.T, c *cluster, b *chrome) (node int, x, y float64) {

@@ -1,6 +1,7 @@
 // The coverage of the latest messages: the share of the nodes that have each, over
 // the time since it was said.
 
+import {curveOf} from "./model.js";
 import {duration} from "./text.js";
 
 const margin = {left: 44, right: 14, top: 24, bottom: 36};
@@ -37,9 +38,8 @@ export function drawChart(svg, messages, focus, now) {
 // which for a message on its way is guessed from others of its kind.
 function spanOf(m, messages, now) {
   if (!m) return 1000;
-  let last = 0;
-  for (const at of m.got.values()) last = Math.max(last, at - m.said);
-  if (m.reached < m.of) {
+  let last = curveOf(m).times.at(-1) ?? 0;
+  if (!m.curve && m.reached < m.of) {
     const others = messages.filter((other) => other.spread === m.spread && other !== m);
     last = Math.max(last, Math.min(now - m.said, 20000), ...others.map((other) => other.most));
   }
@@ -48,8 +48,7 @@ function spanOf(m, messages, now) {
 
 // pathOf returns the curve of a message, and where it ends.
 function pathOf(m, span, now, x, y) {
-  const times = [...m.got.values()].map((at) => Math.max(0, at - m.said)).sort((a, b) => a - b);
-  const of = Math.max(m.of, 1);
+  const {times, of} = curveOf(m);
   let d = `M${x(0)} ${y(0)}`, share = 0, lastX = -1;
   for (let i = 0; i < times.length && times[i] <= span; i++) {
     const at = x(times[i]).toFixed(1);

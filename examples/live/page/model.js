@@ -4,6 +4,14 @@ const behind = 80; // ms that the ring is behind, so that frames arrive before t
 const slowFor = 10; // ms of a message on real sockets that are drawn slow times slower
 const slow = 100;
 
+// curveOf returns when each node got a message, in ms since it was said, and of how many.
+// It is kept as it is when all have it: nodes that come later are no part of how it spread.
+export function curveOf(m) {
+  if (m.curve) return m.curve;
+  const times = [...m.got.values()].map((at) => Math.max(0, at - m.said)).sort((a, b) => a - b);
+  return {times, of: Math.max(m.of, 1)};
+}
+
 export class Model {
   constructor() {
     this.onChange = () => {};
@@ -42,6 +50,7 @@ export class Model {
       if (m && m === this.focus()) this.onCopy(c);
     }
     for (const g of f.got ?? []) this.message(g.message)?.got.set(g.node, g.at);
+    for (const m of this.messages) if (m.all && !m.curve && m.reached >= m.of) m.curve = curveOf(m);
     if (f.traffic) this.setTraffic(f.traffic, f.time);
     if (f.reset) this.onMessage();
     this.onChange(f);
