@@ -6,6 +6,8 @@ import (
 	"flag"
 	"fmt"
 	"math"
+	"net"
+	"net/http"
 	"testing"
 	"time"
 )
@@ -198,11 +200,23 @@ func TestPageSaysWhatIsWrong(t *testing.T) {
 	b.click("#crash")
 	b.await("it is down", says("down", "^1$"))
 	b.eval(`document.getElementById("from").value = "picked"`)
+	b.eval(`document.querySelector("#from").value = "any"`)
+	b.press("M")
+	b.await("message 1 is said, by a key as the page shows it", says("summary", "^Message 1 "))
+	b.eval(`document.querySelector("#from").value = "picked"`)
 	b.click("#say button")
 	b.await("a node that is down says nothing", says("problem", "node 3 is down"))
 	must(t, s.Listener.Close())
 	s.CloseClientConnections()
 	b.await("it says that the program has ended", says("problem", "start it again"))
+
+	again, err := net.Listen("tcp", s.Listener.Addr().String())
+	must(t, err)
+	web := &http.Server{Handler: newHandler(start(t, quick(2)))}
+	go web.Serve(again)
+	t.Cleanup(func() { web.Close() })
+	b.await("it shows the program that was started again, and nothing of the one before", says("connected", "^2$")+" && "+
+		says("summary", "^No message yet")+" && "+says("share", "^$")+` && document.getElementById("picked").value === ""`)
 }
 
 func TestPicture(t *testing.T) {

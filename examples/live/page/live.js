@@ -20,6 +20,7 @@ model.onMessage = () => {
 model.onChange = (f) => {
   showFigures();
   if (f.settings) showSettings();
+  if (f.reset) pick(model.picked); // there may be fewer nodes
   if (f.nodes || f.messages || f.got) drawTablesSoon();
   announce();
   if (f.settings || f.nodes || f.messages || f.copies || f.got) model.redraw();
@@ -30,7 +31,10 @@ function paint() {
   frame = 0;
   const now = model.now(), m = model.focus();
   if (ring.draw(now)) model.redraw();
-  if (!m) return;
+  if (!m) {
+    $("share").textContent = $("elapsed").textContent = "";
+    return;
+  }
   let has = 0;
   for (const at of m.got.values()) if (model.shown(m, at) <= now) has++;
   const running = m.spread === "direct" ? 1 : m.of;
@@ -65,7 +69,11 @@ function choose(m) {
 let announced = "";
 function announce() {
   const m = model.focus();
-  if (!m) return;
+  if (!m) {
+    if (announced) $("summary").textContent = "No message yet: send one.";
+    announced = "";
+    return;
+  }
   const what = `Message ${m.message}`;
   const done = m.all && m.reached >= m.of;
   const reached = done
@@ -201,9 +209,10 @@ $("ring").addEventListener("click", (e) => pick(ring.nodeAt(e.offsetX, e.offsetY
 
 // A key alone acts, but where it would write.
 document.addEventListener("keydown", (e) => {
+  const key = e.key.length === 1 ? e.key.toLowerCase() : e.key; // the page shows capitals
   const typing = e.target.matches("input[type=number], select") && e.key !== "Escape";
-  if (e.ctrlKey || e.metaKey || e.altKey || e.repeat || typing || !Object.hasOwn(actions, e.key)) return;
-  actions[e.key]();
+  if (e.ctrlKey || e.metaKey || e.altKey || e.repeat || typing || !Object.hasOwn(actions, key)) return;
+  actions[key]();
 });
 
 // The theme is the system's until the button asks for another.
