@@ -86,6 +86,30 @@ func TestManyNodesCrashAtOnce(t *testing.T) {
 	awaitReached(t, c, number, 30, 30)
 }
 
+func TestAMessageHasReachedAllWhenThoseWhoLackItAreGone(t *testing.T) {
+	c := start(t, quick(30))
+	must(t, c.partition(true))
+	number, err := c.send(0, "broadcast", anyNode)
+	must(t, err)
+	f := show(t, c)
+	far := []int{} // nodes in the other half
+	for _, n := range f.Nodes {
+		if (n.Ring < 0.5) != (f.Nodes[0].Ring < 0.5) {
+			far = append(far, n.Node)
+		}
+	}
+	near := 30 - len(far)
+	if m := awaitReached(t, c, number, near, 30); m.All != 0 {
+		t.Fatalf("a message that half of the nodes lack has reached all after %v ms", m.All)
+	}
+	for _, i := range far {
+		must(t, c.crash(i))
+	}
+	if m := awaitReached(t, c, number, near, near); m.All == 0 || m.Most == 0 {
+		t.Errorf("a message that all who are left have is told as %+v", m)
+	}
+}
+
 func TestAMessageWaitsAtTheCut(t *testing.T) {
 	c := start(t, quick(30))
 	must(t, c.partition(true))

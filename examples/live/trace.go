@@ -123,6 +123,9 @@ func (t *trace) has(m *message, n *node, at time.Duration) {
 // time.
 func (t *trace) milestones(m *message, at time.Duration) {
 	reached, of := len(m.got), t.audience(m)
+	if reached == 0 {
+		return
+	}
 	for _, stone := range []struct {
 		percent int
 		took    *float64
@@ -148,6 +151,7 @@ func (t *trace) changed(n *node) {
 		t.changes[m] = true
 		if !n.running() {
 			delete(m.got, n)
+			t.milestones(m, t.c.now()) // fewer are to have it
 		}
 	}
 }
