@@ -15,13 +15,13 @@ import (
 // newsreader is a slog.Handler that tells of each record.
 type newsreader struct {
 	slog.Handler
-	tell func(message string)
+	tell func(r slog.Record)
 }
 
 func (newsreader) Enabled(context.Context, slog.Level) bool { return true }
 
 func (h newsreader) Handle(_ context.Context, r slog.Record) error {
-	h.tell(r.Message)
+	h.tell(r)
 	return nil
 }
 
@@ -39,7 +39,7 @@ func (s *soloist) unlocked() bool {
 // joined, meets a foreign cluster and loses a member by its word and by its silence.
 func lifeWith(t *testing.T, config Config, tell func(s *soloist, message string)) (s *soloist, verbs []func()) {
 	t.Helper()
-	config.Logger = slog.New(newsreader{slog.DiscardHandler, func(message string) { tell(s, message) }})
+	config.Logger = slog.New(newsreader{slog.DiscardHandler, func(r slog.Record) { tell(s, r.Message) }})
 	s = newSoloist(t, config)
 	from := peerAddr(10)
 	said := func(make func() []byte) func() {

@@ -3,6 +3,7 @@ package gossip
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math"
 	"net/netip"
@@ -95,7 +96,7 @@ func TestNewsIsOfferedToOneMemberNowAndThen(t *testing.T) {
 func TestTheLoggerIsNotToldOfMessages(t *testing.T) {
 	t.Parallel()
 	told := 0
-	logger := slog.New(newsreader{slog.DiscardHandler, func(string) { told++ }})
+	logger := slog.New(newsreader{slog.DiscardHandler, func(slog.Record) { told++ }})
 	c := newSimCluster(t, 8, rough(1), Config{Logger: logger, Ordered: true})
 	c.form()
 	c.net.SetLoss(0)
@@ -112,6 +113,40 @@ func TestTheLoggerIsNotToldOfMessages(t *testing.T) {
 	c.everybodyGot(10*time.Second, said)
 	if told != before || members() != changes || before == 0 {
 		t.Errorf("seed 1: the loggers were told %d things of %d messages, and %d before", told-before, len(said), before)
+	}
+}
+
+// The tag in the header keeps the names of other clusters out, but for one in 65,536: it
+// must not keep them from the owner.
+func TestAHelloOfAnotherClusterIsToldByNameOnceInAMinute(t *testing.T) {
+	for _, keys := range [][][]byte{nil, {testKey('k')}} {
+		var names []string
+		tell := func(r slog.Record) {
+			r.Attrs(func(a slog.Attr) bool {
+				if a.Key == "cluster" {
+					names = append(names, a.Value.String())
+				}
+				return true
+			})
+		}
+		s := newSoloist(t, Config{Cluster: "blue", Keys: keys, Logger: slog.New(newsreader{slog.DiscardHandler, tell})})
+		s.want(s.Join() == nil, "Join failed")
+		foreign := func(name string) []byte {
+			hello := wire.Hello{Version: wire.Version, From: wire.Member{ID: 20}, Cluster: []byte(name)}
+			return hello.AppendTo(wire.Header{Type: wire.TypeHello, Tag: wire.ClusterTag(name), Seq: 1}.AppendTo(nil))
+		}
+		for range 100 {
+			s.hear(peerAddr(20), foreign("green"))
+		}
+		s.at += time.Minute
+		s.hear(peerAddr(20), foreign(""), foreign("red"))
+		want := "[green ]"
+		if keys != nil { // then anybody may have made it up
+			want = "[]"
+		}
+		s.want(fmt.Sprint(names) == want, "of 101 Hellos of clusters green and without a name %q were told", names)
+		s.want(s.Stats().DropTag == 101 && s.Stats().DropClear == 0, "they were counted as %+v", s.Stats())
+		s.want(len(only(s.speak(), wire.TypeWelcome, anybody)) == 0, "they were answered")
 	}
 }
 

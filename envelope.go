@@ -5,6 +5,7 @@ package gossip
 
 import (
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"time"
 
@@ -52,6 +53,9 @@ func (g *GossipService) handle(now time.Duration, from netip.AddrPort, b []byte)
 		return
 	}
 	credit := amplification * len(b)
+	if g.foreign(now, from, b) {
+		return
+	}
 	b, ok := g.open(b)
 	if !ok {
 		return
@@ -80,6 +84,31 @@ func (g *GossipService) handle(now time.Duration, from netip.AddrPort, b []byte)
 	}
 }
 
+// foreign counts a datagram of another cluster, and reports whether it is one. A Hello
+// in clear says of which: the owner is told, for one of the two has a wrong address.
+func (g *GossipService) foreign(now time.Duration, from netip.AddrPort, b []byte) bool {
+	h, ok := wire.ParseHeader(b)
+	if !ok || h.Tag == g.tag {
+		return false
+	}
+	g.stats.DropTag++
+	if h.Type == wire.TypeHello && g.ring.TakesClear() {
+		if m, _, ok := wire.ParseHello(b[wire.HeaderSize:]); ok && string(m.Cluster) != g.config.Cluster {
+			g.warnOfCluster(now, from, m.Cluster)
+		}
+	}
+	return true
+}
+
+// warnOfCluster tells of a Hello of another cluster, once in a minute: anybody may say
+// one.
+func (g *GossipService) warnOfCluster(now time.Duration, from netip.AddrPort, name []byte) {
+	if now >= g.upkeep.warnAt {
+		g.upkeep.warnAt = now + time.Minute
+		g.inform(slog.LevelWarn, "gossip: Hello of another cluster", "cluster", string(name), "address", from)
+	}
+}
+
 // What sealing adds to the messages of a datagram.
 //
 //	0        8       20
@@ -99,8 +128,6 @@ func (g *GossipService) open(b []byte) (messages []byte, ok bool) {
 	switch {
 	case !ok:
 		g.stats.DropMalformed++
-	case h.Tag != g.tag:
-		g.stats.DropTag++
 	case h.Type == wire.TypeSealed:
 		if messages, ok = g.ring.Open(b[wire.HeaderSize:], g.additionalData(b)); ok {
 			return messages, true

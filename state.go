@@ -208,10 +208,7 @@ func (g *GossipService) setState(s State) {
 func (g *GossipService) handleHello(now time.Duration, in *envelopeIn, seq uint32, m wire.Hello) {
 	if string(m.Cluster) != g.config.Cluster {
 		g.stats.DropCluster++
-		if now >= g.upkeep.warnAt {
-			g.upkeep.warnAt = now + time.Minute
-			g.inform(slog.LevelWarn, "gossip: Hello of another cluster", "cluster", string(m.Cluster), "address", in.from)
-		}
+		g.warnOfCluster(now, in.from, m.Cluster)
 		return
 	}
 	if m.From.ID == uint64(g.id) {
