@@ -8,6 +8,9 @@ import (
 	"time"
 )
 
+// ringTicks is within how many ticks neighbours on the ring are to know one another.
+const ringTicks = 8
+
 // coldStart lets n nodes, with views of 96, join by three random others each, all
 // in the same instant, and returns after how many ticks nearly all (all but one
 // in a thousand) know their neighbours on the ring.
@@ -39,12 +42,12 @@ func coldStart(t testing.TB, seed uint64, n, limit int) (c *simCluster, ticks in
 func TestSimColdStart(t *testing.T) {
 	heavy(t)
 	t.Parallel()
-	coldStart(t, 1, 500, 12)
+	coldStart(t, 1, 500, ringTicks)
 }
 
 func BenchmarkSimColdStart(b *testing.B) {
 	for range b.N {
-		c, ticks := coldStart(b, 1, 10000, 30)
+		c, ticks := coldStart(b, 1, 10000, ringTicks)
 		b.ReportMetric(float64(ticks), "ticks")
 		c.net.Run(10 * time.Second)
 		var m runtime.MemStats

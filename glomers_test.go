@@ -55,8 +55,8 @@ func TestSimGlomers(t *testing.T) {
 		perOperation float64
 		most         time.Duration
 	}{
-		{100 * time.Millisecond, 20, 400 * time.Millisecond},
-		{200 * time.Millisecond, 16, 600 * time.Millisecond},
+		{100 * time.Millisecond, 20, 300 * time.Millisecond},
+		{200 * time.Millisecond, 15, 600 * time.Millisecond},
 	} {
 		perOperation, median, most := glomers(t, 1, c.every)
 		t.Logf("Send every %v: %.1f datagrams per operation, median %v, at most %v", c.every, perOperation, median, most)
