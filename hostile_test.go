@@ -73,6 +73,7 @@ func TestNewRefusesWhatCannotWork(t *testing.T) {
 		{loopback, receiver, Config{MaxMembers: -1}, ErrConfig, "MaxMembers"},
 		{loopback, receiver, Config{MaxMembers: 8}, ErrConfig, "MaxMembers"},
 		{loopback, receiver, Config{DataLogSize: -1}, ErrConfig, "DataLogSize"},
+		{loopback, receiver, Config{OrderedWait: -1}, ErrConfig, "OrderedWait"},
 		{loopback, receiver, Config{ReadBuffer: -1}, ErrConfig, "ReadBuffer"},
 	} {
 		var self Address

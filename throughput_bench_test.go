@@ -52,8 +52,8 @@ func (c *choir) during(d time.Duration) usage {
 	return c.usage().less(before, 1)
 }
 
-// check fails if a message was delivered twice in one place, and says what the
-// nodes counted if some deliveries did not happen.
+// check fails if a message was delivered twice in one place, or if some deliveries
+// did not happen, and then says what the nodes counted.
 func (c *choir) check(missing int64) {
 	c.b.Helper()
 	if n := c.twice.Load(); n > 0 {
@@ -62,7 +62,7 @@ func (c *choir) check(missing int64) {
 	if missing == 0 {
 		return
 	}
-	c.b.Logf("%d deliveries did not happen within %v of the one before", missing, unheard)
+	c.b.Errorf("%d deliveries did not happen within %v of the one before", missing, unheard)
 	for i, n := range c.nodes {
 		if s := n.Stats(); s.GivenUp+s.GaveUpUnseen+s.DropRelay > 0 {
 			c.b.Logf("node %d: %+v", i, s)
