@@ -147,6 +147,10 @@ func (g *GossipService) additionalData(datagram []byte) []byte {
 	return g.additional
 }
 
+// MaxPayload returns the length in bytes of the longest payload that SendData
+// accepts. It does not change.
+func (g *GossipService) MaxPayload() int { return payloadIn(g.room) }
+
 // longestPayload returns the length of the longest payload that is taken from others.
 // Where clear text is taken it may come from a node without Keys.
 func (g *GossipService) longestPayload() int {

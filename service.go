@@ -381,10 +381,6 @@ func (g *GossipService) ID() NodeID {
 	return g.id
 }
 
-// MaxPayload returns the length in bytes of the longest payload that SendData
-// accepts. It does not change.
-func (g *GossipService) MaxPayload() int { return payloadIn(g.room) }
-
 // Wake makes a Receive that waits, or the next one that would, return at once.
 func (g *GossipService) Wake() { g.socket.Wake() }
 
