@@ -72,8 +72,8 @@ type Config struct {
 	TickInterval time.Duration
 
 	// RetryAttempts is how often a message that wants an acknowledgement is sent
-	// at most. A member that answers none of them is asked twice whether it lives,
-	// as often each time, and then taken for lost. More tolerates more loss, fewer
+	// at most. A member that answers none of them is asked twice whether it lives, each
+	// time with as many attempts, and then taken for lost. More tolerates more loss, fewer
 	// notices a crash sooner. Default: 3; 1 to 255.
 	RetryAttempts int
 
@@ -84,7 +84,7 @@ type Config struct {
 
 	// AckDelay is how long an acknowledgement waits for company, so that many
 	// travel in one datagram. It is added to what the sender waits. Default:
-	// 10 ms; at most 1 s; a nanosecond is no delay.
+	// 10 ms; at most 1 s; for no delay give a nanosecond, for 0 is the default.
 	AckDelay time.Duration
 
 	// RumorFactor is to how many members a Random message is passed on by each
@@ -102,7 +102,8 @@ type Config struct {
 	// headers, that is sent or accepted; it must be the same throughout the
 	// cluster. 1400 suits a LAN and carries many small messages per datagram.
 	// Default: 512, which every path on the Internet carries unfragmented; at
-	// least 66, or 46 and the length of Cluster, with Keys 36 more; at most 65507.
+	// least 66, or 46 plus the length of Cluster if that is more, with Keys another 36;
+	// at most 65507.
 	MaxMessageSize int
 
 	// MaxOutputMessages bounds each of the two outbound queues, for control
@@ -123,11 +124,11 @@ type Config struct {
 	DataLogSize int
 
 	// SkipHistory makes a node that joins do without the messages that its peers
-	// retain: it takes what they have seen at their first comparisons, about a
-	// second later, as known, and with that what it missed since. Where more than some
-	// sixty nodes have spoken, fewer with a small MaxMessageSize, that goes on for up to
-	// 30 s. A node that joins no other skips nothing. By default a node receives what is
-	// retained.
+	// retain: what they have seen at their first comparisons with it, about a second
+	// later, is taken as received. So what is said in that second may be skipped too.
+	// Where more than some sixty nodes have spoken, fewer with a small MaxMessageSize,
+	// that goes on for up to 30 s. A node that joins no other skips nothing. By default a
+	// node receives what is retained.
 	SkipHistory bool
 
 	// Ordered delivers the messages of each origin in the order in which they
@@ -137,8 +138,8 @@ type Config struct {
 	Ordered bool
 
 	// OrderedWait is, with Ordered, how long a missing message holds up later
-	// ones before it is given up, one or two TickIntervals late. Default: 5 s; 1 ms to
-	// 1 h.
+	// ones before it is given up, which happens one or two TickIntervals later than that.
+	// Default: 5 s; 1 ms to 1 h.
 	OrderedWait time.Duration
 
 	// ReadBuffer is the size asked for the socket's receive buffer, in bytes.
@@ -352,7 +353,7 @@ type Stats struct {
 
 	// Output not made.
 	DropAmplify   uint64 // answers that would exceed three times what an unproven source sent
-	DropRelay     uint64 // copies not queued: no room, or the member silent or not proven; or too long after SetKeys
+	DropRelay     uint64 // copies not queued: no room, or the member silent or not proven; or dropped by SetKeys, as there is no room to seal them
 	DropControl   uint64 // control messages displaced by newer ones, or refused, in a full queue or share
 	DropPush      uint64 // repairs left for later: beyond the bytes, or page, for one datagram, half of the queue, or a share of it
 	GivenUp       uint64 // messages, Hellos among them, unanswered after the last attempt

@@ -20,7 +20,7 @@
 // Receive does not wait longer than it is told, handles 64 datagrams at most and
 // calls the receiver. Send sends 256 datagrams at most, each with as many
 // messages for its recipient as fit. Tick says how long Receive may wait: 0 while
-// anything is still to be sent. The verbs may come in any order and at any pace:
+// anything is still to be sent. The three may come in any order and at any pace:
 // time is read from the clock, so a late Tick does late what was due, and a rare
 // Send makes full datagrams. Apart from a Receive inside Receive, they fail only when
 // the node is closed; whatever comes from the network, and whatever the operating
@@ -50,7 +50,7 @@
 // # Concurrency
 //
 // All methods may be called from any goroutine. Callbacks run on the goroutine that
-// calls Receive or another verb, one at a time, without a lock held: all methods may
+// calls Receive or another method, one at a time, without a lock held: all methods may
 // be called inside them but Receive and Run. While a callback runs the node does not
 // answer. After some seconds its peers take it for lost; they find it again when the
 // callback returns, and what it missed is repaired.
@@ -129,8 +129,8 @@ var (
 
 // Direct sends to one address only, which need not be a member's. It is repeated
 // until acknowledged, up to RetryAttempts times, and never passed on or
-// repaired by others. To answer an origin, find the Member with its ID, or, for not
-// everybody knows everybody in a large cluster, let the payload say where to.
+// repaired by others. To answer an origin, find the Member with its ID, or let the
+// payload say where to: in a large cluster not everybody is a Member.
 func Direct(to Address) Spread { return Spread{kind: spreadDirect, to: to} }
 
 func (s Spread) check() error {
@@ -143,7 +143,8 @@ func (s Spread) check() error {
 // Errors that the caller can act on. What is returned wraps one of them and says more:
 // test by errors.Is.
 var (
-	// ErrState means that the verb is not legal in the state the node is in.
+	// ErrState means that the method may not be called in the state the node is in, or
+	// that a Receive is going on already.
 	ErrState = errors.New("gossip: not legal in this state")
 	// ErrTooLarge means that a payload is longer than MaxPayload.
 	ErrTooLarge = errors.New("gossip: payload too large")
@@ -164,7 +165,7 @@ var (
 // until ctx ends. Then it says Leave, which drops what is queued, sends the goodbye and
 // returns nil; the node is not closed. To have all sent, end ctx only when
 // Stats().QueuedData is 0: what was queued is acknowledged then, or given up. Run returns
-// earlier with the error of a verb, ErrClosed after Close.
+// earlier with the error of one of the three, ErrClosed after Close.
 func (g *GossipService) Run(ctx context.Context) error {
 	defer context.AfterFunc(ctx, g.Wake)()
 	for ctx.Err() == nil {

@@ -47,7 +47,7 @@ type socket interface {
 
 // GossipService is one node of a cluster. It is made by New. All its methods may be
 // called from any goroutine, and all but Receive and Run from inside a callback.
-// None starts a goroutine, but the end of a context wakes Run by one of its own.
+// None starts a goroutine, except that the end of a context wakes Run from one.
 type GossipService struct {
 	config   Config
 	receiver func(origin NodeID, payload []byte)
@@ -161,7 +161,7 @@ func (g *GossipService) Join(seeds ...Address) error {
 // 4096 messages waiting it reads nothing, and sleeps for 10 ms at most.
 //
 // One goroutine at a time may be in Receive: a second call meanwhile, also from a
-// callback that it makes, is ErrState. After Close it returns ErrClosed, also if
+// callback that it makes, returns ErrState. After Close it returns ErrClosed, also if
 // it was waiting.
 func (g *GossipService) Receive(maxWait time.Duration) (handled int, err error) {
 	if !g.receiving.TryLock() {
@@ -289,8 +289,8 @@ func (g *GossipService) Tick() (next time.Duration, err error) {
 // receiver is not called.
 //
 // Before the first member is found the node keeps what it says, as much as it
-// retains of messages anyway, and spreads it then, as a Broadcast. Nothing holds up who
-// says more than that: before a stream, wait until there are Members.
+// retains of messages anyway, and spreads it then, as a Broadcast. Of more than that
+// the oldest is lost, without an error: before a stream, wait until there are Members.
 //
 // An error changes nothing: ErrTooLarge; ErrQueueFull, also while the Direct message
 // 1024 before is still on its way; ErrAddress for a Direct to the node itself or to an
@@ -351,8 +351,8 @@ func (g *GossipService) Leave() error {
 }
 
 // Close ends the node at once, without a goodbye, and closes its socket: the
-// state is DESTROYED, and all other verbs return ErrClosed, also a Receive that
-// is waiting. Messages that arrived and were not yet handed to the receiver
+// state is DESTROYED, and all other methods that return an error return ErrClosed, also
+// a Receive that is waiting. Messages that arrived and were not yet handed to the receiver
 // are dropped. A second Close returns nil.
 func (g *GossipService) Close() error {
 	g.mu.Lock()
