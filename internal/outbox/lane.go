@@ -18,7 +18,7 @@ const (
 	MostWindow  = 256
 )
 
-// MostSpan is how many Data messages begin after one that may be sent again. The
+// MostSpan is how many Data messages begin at most after one that may be sent again. The
 // recipient tells versions.Width numbers of an origin apart: what falls further behind
 // than that it has to give up.
 const MostSpan = versions.Width * 3 / 4
@@ -55,8 +55,8 @@ type Lane struct {
 	index int           // in the Outbox's timers, -1 if it waits for no time
 
 	// listed: it is among the Outbox's ready lanes. To take it out of their middle would
-	// cost a search. So a lane that is freed before its turn comes keeps it, free or used
-	// again for another recipient, and the turn may be for nothing.
+	// cost a search. So a lane that is freed before its turn keeps its place there, also
+	// when it is used again for another recipient; the turn may then be for nothing.
 	listed bool
 }
 
@@ -82,9 +82,9 @@ func (l *Lane) load() int {
 	return l.data.len + l.again.len + l.sent.len + l.spent.len + l.lingering.len
 }
 
-// flies reports whether e counts as being in flight, for which the window is: Data
-// between two attempts, whose silence will halve the window. What has one attempt in all
-// is spent at once, so it counts for as long as it waits, or nothing would bound it.
+// flies reports whether e counts as in flight, which the window bounds: Data between two
+// attempts, whose silence will halve the window. Data of a single attempt is spent at
+// once: it counts for as long as it waits, or nothing would bound it.
 func (l *Lane) flies(e *Envelope) bool {
 	return e.IsData() && (e.chain == &l.sent || e.Attempts == 1 && (e.chain == &l.spent || e.chain == &l.lingering))
 }

@@ -95,9 +95,9 @@ func (o *Outbox) Stats() Stats {
 	return s
 }
 
-// Share is how much of a queue may be for one recipient, where that is who says how
-// much there is to say to it: of control, which Emit sees to, and of repairs, which the
-// caller does.
+// Share is the most of a queue that one recipient may have, where the recipient itself
+// decides how much it is sent: of control, to which Emit sees, and of repairs, to which
+// the caller does.
 func (o *Outbox) Share() int { return max(o.config.Limit/4, min(o.config.Limit, 16)) }
 
 // Spare returns how many more Data envelopes there is room for.

@@ -23,7 +23,7 @@ func (o *Outbox) Next() *Lane {
 }
 
 // Pack appends to b, which is empty, the messages of one datagram: acknowledgements, then
-// control and Data, in turn first. An answer is expected within timeout. Nothing is
+// control and Data, which take turns in being first. An answer is expected within timeout. Nothing is
 // appended if what waited in the lane was dropped meanwhile.
 func (o *Outbox) Pack(b []byte, l *Lane, now, timeout time.Duration) []byte {
 	b = o.packAcks(b, l)
@@ -114,8 +114,8 @@ func (o *Outbox) stamp() uint32 {
 }
 
 // Overdue returns an envelope that was not answered in time, or nil if there is
-// none at now; the caller does with it Resend, Linger or Drop. It is to be called
-// until then.
+// none at now. The caller does Resend, Linger or Drop with it, and calls Overdue again
+// until there is none.
 func (o *Outbox) Overdue(now time.Duration) *Envelope {
 	for len(o.timers) > 0 && o.timers[0].wake <= now {
 		l := o.timers[0]

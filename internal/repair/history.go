@@ -43,7 +43,7 @@ func (d *Desk) Skip(now time.Duration, page versions.Digest, first, last, via ui
 		for _, r := range theirs {
 			floor = max(floor, r.Last)
 		}
-		d.SkipTo(o, min(floor, o.Since-1)) // Since 0 is before none
+		d.SkipTo(o, min(floor, o.Since-1)) // Since 0, none taken: no bound, for it wraps
 		skipped(o)
 	}
 	if first == 0 || first-1 <= d.skipped {
@@ -59,9 +59,9 @@ func (d *Desk) Skip(now time.Duration, page versions.Digest, first, last, via ui
 func (d *Desk) SkipTo(o *versions.Origin, floor uint32) { o.Seen.Advance(floor, d.origins.Pool()) }
 
 // InOrder yields the messages of an origin that are next in its order: those
-// after the last one given, up to the floor. Beside the unseen messages that were
-// given up on the way, it returns how many were seen but are not retained any
-// more: they are lost too.
+// after the last one given, up to the floor. It returns how many are lost because they
+// were seen but are not retained any more. The caller has counted the unseen ones that
+// were given up on the way: these are not among them.
 func (d *Desk) InOrder(o *versions.Origin, unseen uint64, yield func(*datalog.Entry)) (lost uint64) {
 	floor := o.Seen.Floor()
 	if o.Given >= floor {

@@ -140,7 +140,7 @@ func (d *Desk) Missing(now, patience time.Duration, room int) versions.Digest {
 // messages were given up by that. What it passes below the first message that was
 // ever taken of the origin, and all while none was, is history, not loss.
 func (d *Desk) GiveUp(o *versions.Origin, floor uint32) uint64 {
-	o.Seen.Advance(min(floor, o.Since-1), d.origins.Pool()) // Since 0 is before none
+	o.Seen.Advance(min(floor, o.Since-1), d.origins.Pool()) // Since 0, none taken: no bound, for it wraps
 	return uint64(o.Seen.Advance(floor, d.origins.Pool()))
 }
 

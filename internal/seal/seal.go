@@ -131,7 +131,7 @@ func New(keys [][]byte, random func() uint64) (*Ring, error) {
 	return r, nil
 }
 
-// expand works out what a key is used through. It takes no hold of the key.
+// expand makes the cipher of a key, and does not keep the key.
 func expand(key []byte) (cipher.AEAD, error) {
 	block, err := aes.NewCipher(key)
 	if err != nil {

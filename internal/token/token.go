@@ -35,7 +35,7 @@ func (k *Maker) Valid(t uint64, addr netip.AddrPort, now time.Duration) bool {
 }
 
 // at hashes secret, address, port and epoch, all of fixed length, and keeps the
-// first eight bytes: what is truncated cannot be extended.
+// first eight bytes: from these nobody can work out the hash of a longer text.
 func (k *Maker) at(addr netip.AddrPort, epoch uint64) uint64 {
 	var b [32 + 16 + 2 + 8]byte
 	ip := addr.Addr().As16()

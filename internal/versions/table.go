@@ -24,11 +24,10 @@ type Origin struct {
 	epoch int64     // number of the current epoch of young messages
 	young [2]uint32 // lowest counter received in it and in the one before; 0 if none
 
-	gapSeen  bool          // Stuck found a gap when last asked
-	gapFloor uint32        // with the floor here
-	gapSince time.Duration // first found so at this time
-
-	gapHighest uint32 // and with Highest there
+	gapSeen    bool          // Stuck found a gap when last asked
+	gapFloor   uint32        // with the floor here
+	gapHighest uint32        // and with this Highest when the floor was first found here
+	gapSince   time.Duration // which was at this time
 }
 
 // Touch notes that something was learned of the origin.
@@ -114,8 +113,8 @@ type Table struct {
 	pool   Pool
 
 	retired map[uint64]retiree
-	order   fifo.Queue[retiree] // the first that left first; who came back since is in it still
-	turn    uint64              // of the last
+	order   fifo.Queue[retiree] // the first that left first, also those that came back since
+	turn    uint64              // of the last that left
 
 	// No origin that may be evicted was touched before this. It saves the search
 	// for a victim as long as there can be none.

@@ -69,8 +69,8 @@ func (r *RTT) Ambiguous(d, now time.Duration) {
 }
 
 // Timeout returns how long to wait for an answer before trying again: at most 3 s,
-// and first while there is no sample. It is longer by slack than the shortest sample
-// at least: some answers travel at once, with other messages, and some wait for
+// and first while there is no sample. It is at least slack longer than the shortest
+// sample: some answers travel at once, with other messages, and some wait for
 // company, whatever the last ones did.
 func (r *RTT) Timeout(slack, first time.Duration) time.Duration {
 	if r.smoothed == 0 {

@@ -47,7 +47,7 @@ func ParseAck(b []byte) (m Ack, n int, ok bool) {
 // Flags of Data. An unknown one is passed over.
 const (
 	FlagArc    uint8 = 1 << iota // an arc of the ring follows: cover it; or a recipient, with FlagDirect
-	FlagRe                       // the arc was handed over because a delegate is silent; told to whoever watches
+	FlagRe                       // the arc was handed over because a delegate is silent; only shown in traces
 	FlagOut                      // the receiver lies outside the arc that it is to cover
 	FlagNoOut                    // this arc is not to be handed to anybody outside again
 	FlagPull                     // sent by repair, and not to be acknowledged
