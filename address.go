@@ -224,7 +224,7 @@ const (
 	mostNewMembers = 32
 )
 
-// checkSeeds returns the error of joining them, if it is one.
+// checkSeeds returns nil if the seeds may be joined, or else the error of Join.
 func (g *GossipService) checkSeeds(seeds []Address) error {
 	count := g.roster.Seeds()
 	for _, s := range seeds {
@@ -301,7 +301,7 @@ func (g *GossipService) claim(id uint64, at netip.AddrPort) {
 	}
 }
 
-// exchange tells m of members: the node itself, some near m on the ring, and
+// exchange tells m of most members: the node itself, some near m on the ring, and
 // random ones.
 func (g *GossipService) exchange(m *view.Member, most int) {
 	g.members = g.roster.Nearest(g.members[:0], m.ID, exchanged/2)
@@ -336,6 +336,7 @@ func (g *GossipService) announce(now time.Duration) {
 	}
 }
 
+// tell makes the arrival of m news, to be announced soon.
 func (g *GossipService) tell(now time.Duration, m *view.Member) {
 	g.roster.Tell(m)
 	g.upkeep.Announce.By(now + announcePause/2)
@@ -397,8 +398,8 @@ func (g *GossipService) emitMembers(to netip.AddrPort, list wire.ListWriter, mem
 	return taken, g.emit(to, wire.TypeMemberList, g.config.RetryAttempts)
 }
 
-// emitPage sends a newcomer that many of the members, from an id on and round
-// the ring: first those behind itself. Its Ack asks for more.
+// emitPage sends a newcomer the next left of the members, from an id on and round the
+// ring, as far as they fit in one list. Its Ack asks for more.
 func (g *GossipService) emitPage(to netip.AddrPort, from uint64, left int) {
 	size := g.roster.Len()
 	first := g.roster.Search(from)

@@ -21,12 +21,13 @@ const (
 	// server (RFC 9000, section 8.1).
 	amplification = 3
 
-	// pushBudget bounds the bytes of Data in answer to one datagram. They end with the
-	// message that exceeds it, so that there is none that never comes.
+	// pushBudget bounds the bytes of Data in answer to one datagram. The message that
+	// exceeds it still goes out, so that one of any size comes in the end.
 	pushBudget = 16 << 10
 )
 
-// envelopeIn is where a datagram that is being handled came from.
+// envelopeIn is the datagram that is being handled: where it came from, and what may
+// still be sent in answer.
 type envelopeIn struct {
 	from   netip.AddrPort
 	member *view.Member // at from; nil: a stranger

@@ -202,7 +202,7 @@ const (
 	suspicion = 500 * time.Millisecond
 )
 
-// copies returns how many envelopes a message takes at most to be sent.
+// copies returns how many envelopes a message of this node takes at most.
 func (g *GossipService) copies(s Spread) int {
 	switch s.kind {
 	case spreadDirect:
@@ -284,11 +284,11 @@ func (g *GossipService) coverLate(now time.Duration, d *wire.Data) {
 	}
 }
 
-// forward divides an arc of the ring among about k members. For one that is silent no
-// more is queued while something is: repair will bring it. But if the node speaks so
-// fast that the log would have lost it by then, its own messages are queued, until
-// SendData refuses: whoever heeds that loses nothing by a member that stands still
-// for a moment.
+// forward divides an arc of the ring among about k members. To a silent one nothing is
+// queued while something waits for it already: repair will bring it the message. But
+// where the node itself speaks so fast that the log will have lost the message by then, it
+// is queued, until SendData refuses: whoever heeds that loses nothing by a member that
+// stands still for a moment.
 func (g *GossipService) forward(now time.Duration, e *datalog.Entry, arc view.Arc, k int, flags, hops uint8) {
 	if hops >= mostHops {
 		return
@@ -304,15 +304,15 @@ func (g *GossipService) forward(now time.Duration, e *datalog.Entry, arc view.Ar
 			attempts = 1
 		}
 		if d.Tried && (!d.Proven || !pressing && g.outbox.Load(d.Addr) > 0) {
-			g.stats.DropRelay++ // the queue is not for who may be dead; repair is
+			g.stats.DropRelay++ // it may be dead: repair will do, and leaves the queue to others
 			continue
 		}
 		g.relay(d.Member, outbox.Copy{Entry: e, Flags: flags, Hops: hops + 1, Arc: d.Arc}, attempts)
 	}
 }
 
-// doubt takes those delegates for absent that are not sent any more until they answer,
-// and reports whether there are any.
+// doubt makes suspects of the delegates that are sent nothing more before they answer, and
+// reports whether there are any.
 func (g *GossipService) doubt(now time.Duration, delegates []view.Delegate) (any bool) {
 	for _, d := range delegates {
 		if !d.Suspect(now) && g.hasEnough(d.Member) {
@@ -322,8 +322,9 @@ func (g *GossipService) doubt(now time.Duration, delegates []view.Delegate) (any
 	return any
 }
 
-// hasEnough reports whether m is sent no more before it answers: of what is only known
-// from hearsay nobody gets more than a few messages, for it may be the victim of a lie.
+// hasEnough reports whether m is sent nothing more before it answers. A member that is
+// known by hearsay alone gets no more than a few messages: if the hearsay is a lie, whoever
+// is at that address is its victim.
 func (g *GossipService) hasEnough(m *view.Member) bool {
 	return !m.Proven && g.outbox.Load(m.Addr) >= outbox.LeastWindow
 }

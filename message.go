@@ -84,7 +84,7 @@ func (g *GossipService) handleData(now time.Duration, in *envelopeIn, seq uint32
 		return
 	}
 	if d.Origin == uint64(g.id) {
-		if d.Flags&wire.FlagArc == 0 { // else its sender gives the arc to somebody else
+		if d.Flags&wire.FlagArc == 0 { // without an Ack the sender gives the arc to somebody else
 			g.acknowledgeData(now, in, seq, &d)
 		}
 		g.stats.Duplicate++
@@ -198,8 +198,8 @@ func (g *GossipService) sequence(now time.Duration, in *envelopeIn, seq uint32, 
 	return o, &o.Seen
 }
 
-// newOrigin takes up an origin, if the table has room for it. Half of it is for
-// what sources tell that are proven.
+// newOrigin takes up an origin, if the table has room for it: up to half of it for sources
+// that are not proven.
 func (g *GossipService) newOrigin(now time.Duration, in *envelopeIn, id uint64) *versions.Origin {
 	if !in.proven() && g.origins.Len() >= originsOf(&g.config)/2 {
 		g.stats.DropOrigin++
@@ -207,7 +207,7 @@ func (g *GossipService) newOrigin(now time.Duration, in *envelopeIn, id uint64) 
 		return nil
 	}
 	var via uint64
-	if in.member != nil { // by its address, for ids are free
+	if in.member != nil { // by its address, for anybody can make up ids
 		via = view.Fold(in.from)
 	}
 	o := g.repair.Origin(now, id, via)

@@ -23,7 +23,7 @@ const (
 	healing       = 3 * time.Second         // after a lost member came back, the others are asked more often
 	growing       = 8 * time.Second         // after the last new member, more are exchanged, more often
 	mostProbes    = 64                      // Hellos to doubtful addresses in a TickInterval
-	trimEvery     = 16                      // exchanges of an idle node
+	trimEvery     = 16                      // exchanges of an idle node until its queue forgets its memory
 	longProbe     = 4 * time.Second         // between two rounds of Hellos of a node that is alone
 )
 
@@ -34,9 +34,9 @@ type upkeep struct {
 	turn         int           // of the exchange
 	recent       bool          // of the comparison: the last was of what was seen lately
 	round        int           // of a node that is alone
-	probes       int           // Hellos to doubtful addresses that are left
+	probes       int           // left of mostProbes until the next exchange
 	skipped      uint32        // own numbers that others used, passed over since the exchange
-	awake        time.Duration // in which the loop turned, CONNECTED: a gap ages by this
+	awake        time.Duration // for how long the loop has turned while CONNECTED: by this gaps age
 	lookedAt     time.Duration // when gaps were last looked at
 	newsAt       time.Duration // when a message was last new, here or there
 	warnAt       time.Duration // when to log a Hello of another cluster again
@@ -122,8 +122,8 @@ const (
 	stuckFor   = 30 * time.Second      // until a gap that nobody fills is given up
 )
 
-// compare tells m the next page of what was seen here, or, every other time, if that
-// takes more than one page, of what was seen lately.
+// compare tells m the next page of what was seen here. Every other time, if one page does
+// not hold all, it offers instead what was seen lately.
 func (g *GossipService) compare(now time.Duration, m *view.Member) {
 	if g.repair.Skipping(now) {
 		return // it would bring what is to be skipped
@@ -250,10 +250,10 @@ const (
 	// Config.AckDelay.
 	leastTimeout = 5 * time.Millisecond
 
-	// verification is how long a member gets no arc to cover that is being asked whether
-	// it lives, which happens so many times before it is taken for lost.
-	verification  = 5 * time.Second
+	// verifications is how often a silent member is asked whether it lives before it is
+	// taken for lost. For the time of verification after each it gets no arc to cover.
 	verifications = 2
+	verification  = 5 * time.Second
 )
 
 // handleAck takes the acknowledged envelopes out of the queue.
@@ -303,8 +303,9 @@ func (g *GossipService) timeout(to netip.AddrPort) time.Duration {
 	return g.config.RetryInterval
 }
 
-// unanswered goes on with an envelope that got no answer in time: it is sent
-// again, and in the end given up.
+// unanswered goes on with an envelope that got no answer in time: it is sent again, and in
+// the end given up. Its arc goes to another after the second attempt, or after the first if
+// there are no more than two.
 func (g *GossipService) unanswered(now time.Duration, e *outbox.Envelope) {
 	if !e.Arc.Empty() && (e.Attempt > 1 || e.Attempt >= e.Attempts-1) {
 		g.handOver(now, e.To(), &e.Copy)

@@ -31,7 +31,7 @@ const (
 	mostEvents   = 4096 // calls of the receiver that may wait before Receive stops reading
 
 	fullPause = 10 * time.Millisecond // of a Receive that must not read
-	skipsFor  = 30 * time.Second      // until a node that skips history, CONNECTED, does not wait for more of it
+	skipsFor  = 30 * time.Second      // since CONNECTED: by then all history counts as skipped, whatever pages came
 )
 
 // socket is what a node sends and receives by: an internal/transport.Conn, or a
@@ -69,7 +69,7 @@ type GossipService struct {
 
 	id            NodeID
 	state         State
-	left          bool           // of its own will
+	left          bool           // Leave was called, and Join not since
 	founder       bool           // joined no other
 	observed      netip.AddrPort // where others see this node
 	counter       uint32         // of the node's last message
@@ -94,7 +94,7 @@ type GossipService struct {
 	full    error  // ErrQueueFull: a busy caller may see it often
 	ring    *seal.Ring
 
-	in envelopeIn // being handled; with no source, none is
+	in envelopeIn // the datagram being handled; from is the zero value while none is
 
 	// Space to work in, kept so that nothing is allocated for a message.
 	body       []byte

@@ -50,8 +50,8 @@ func (s State) String() string {
 	return "State(" + strconv.Itoa(int(s)) + ")"
 }
 
-// column is a State as the tables below know it: a node that left is
-// DISCONNECTED, and of its own will.
+// column is a State as the tables below know it, with one more for a node that is
+// DISCONNECTED by Leave.
 type column uint8
 
 const (
@@ -111,7 +111,7 @@ func (g *GossipService) column() column {
 	return column(g.state)
 }
 
-// checkVerb returns the error of calling a verb now, if it is one.
+// checkVerb returns nil if the verb may be called now, or else its error.
 func (g *GossipService) checkVerb(v verb) error {
 	switch {
 	case g.state == StateDestroyed:
@@ -288,7 +288,7 @@ func (g *GossipService) handleWelcome(now time.Duration, in *envelopeIn, w wire.
 		m.Proven = true
 		m.Said(w.From.Addr)
 		g.roster.SendsFrom(m, in.from)
-		if e.Attempts > 1 { // a probe may have waited for the way there to open again
+		if e.Attempts > 1 { // else it is a probe, which may have waited until the way was open again
 			g.measure(now, m, e)
 		}
 	}
@@ -308,11 +308,11 @@ func (g *GossipService) handleWelcome(now time.Duration, in *envelopeIn, w wire.
 	}
 }
 
-// handleMemberList takes hearsay from who is where it seems to be. From anybody
-// else it is not acknowledged, to come again when they have met; but if the view
-// is full they never will, and then those are asked who would have a place in it.
-// Of those that are new to a full view, where each costs a search for one to go, it
-// takes no more than mostNewMembers of a list.
+// handleMemberList takes hearsay from a source that is proven. From anybody else it is
+// not acknowledged, so that it comes again, when the two have met; but if the view is full
+// they never will: then it is, and those on the list are asked who would have a place in
+// the view. Of one list a full view takes no more than mostNewMembers: each costs a search
+// for one that goes.
 func (g *GossipService) handleMemberList(now time.Duration, in *envelopeIn, seq uint32, m wire.MemberList) {
 	full := in.member == nil && g.roster.Len() >= g.config.MaxMembers
 	if !in.proven() {
@@ -401,6 +401,7 @@ func (g *GossipService) unlock() {
 	g.drain()
 }
 
+// callNext makes the next call that is due, and reports whether it made one.
 func (g *GossipService) callNext() bool {
 	g.mu.Lock()
 	if g.calling || g.events.Len() == 0 {
