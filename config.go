@@ -280,7 +280,7 @@ func newService(s socket, receiver func(NodeID, []byte), config Config, clock fu
 		cluster: []byte(config.Cluster), room: config.MaxMessageSize - config.sealing(),
 		rng: rand.New(rand.NewChaCha8(seed)),
 	}
-	g.full = fmt.Errorf("%w: MaxOutputMessages is %d", ErrQueueFull, config.MaxOutputMessages)
+	g.errFull = fmt.Errorf("%w: MaxOutputMessages is %d", ErrQueueFull, config.MaxOutputMessages)
 	var secret [32]byte
 	for i := range 4 {
 		binary.BigEndian.PutUint64(secret[8*i:], g.rng.Uint64())

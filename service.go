@@ -91,7 +91,7 @@ type GossipService struct {
 	cluster []byte
 	tag     uint16 // in each header
 	room    int    // bytes of messages in a datagram, sealed or not
-	full    error  // ErrQueueFull: a busy caller may see it often
+	errFull error  // ErrQueueFull: a busy caller may see it often
 	ring    *seal.Ring
 
 	in envelopeIn // the datagram being handled; from is the zero value while none is
@@ -313,7 +313,7 @@ func (g *GossipService) SendData(payload []byte, spread ...Spread) error {
 		return fmt.Errorf("%w: %d bytes, MaxPayload is %d", ErrTooLarge, len(payload), g.MaxPayload())
 	}
 	if n := g.copies(s); g.outbox.Spare() < n {
-		return g.full
+		return g.errFull
 	}
 	now := g.now()
 	e, err := g.number(now, payload, s)

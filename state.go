@@ -314,11 +314,11 @@ func (g *GossipService) handleWelcome(now time.Duration, in *envelopeIn, w wire.
 // the view. Of one list a full view takes no more than mostNewMembers: each costs a search
 // for one that goes.
 func (g *GossipService) handleMemberList(now time.Duration, in *envelopeIn, seq uint32, m wire.MemberList) {
-	full := in.member == nil && g.roster.Len() >= g.config.MaxMembers
+	shutOut := in.member == nil && g.roster.Len() >= g.config.MaxMembers
 	if !in.proven() {
 		g.stats.DropStranger++
 		g.challenge(in)
-		if !full {
+		if !shutOut {
 			return
 		}
 	}
@@ -342,7 +342,7 @@ func (g *GossipService) handleMemberList(now time.Duration, in *envelopeIn, seq 
 		if !x.Addr.IsValid() {
 			x.Addr = in.from // its own entry
 		}
-		if full {
+		if shutOut {
 			if g.roster.Wants(x.ID) && g.roster.ByAddr(x.Addr) == nil && g.usable(x) && g.affordProbe(in, x.Addr) {
 				g.probe(x.Addr)
 			}
