@@ -299,7 +299,7 @@ func (l *life) step() {
 
 // waits reports whether something may wait to be sent to a recipient.
 func (l *life) waits(to netip.AddrPort) bool {
-	return l.outbox.Oldest(to) != nil || l.outbox.Stats().Acks > 0
+	return l.outbox.Any(to) != nil || l.outbox.Stats().Acks > 0
 }
 
 // tally fails unless the outbox holds what it says, in bounds, and all of it can go out.

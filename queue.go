@@ -350,7 +350,7 @@ func (g *GossipService) hint(e *outbox.Envelope) {
 // clearLane takes everything to an address that is not a member's any more out
 // of the queue. The arcs it should have covered go to others.
 func (g *GossipService) clearLane(now time.Duration, to netip.AddrPort) {
-	for e := g.outbox.Oldest(to); e != nil; e = g.outbox.Oldest(to) {
+	for e := g.outbox.Any(to); e != nil; e = g.outbox.Any(to) {
 		if e.Flags&wire.FlagDirect != 0 {
 			g.stats.GivenUp++
 		}

@@ -217,7 +217,7 @@ func queueByRandomSteps(t *testing.T, seed uint64, steps int) {
 			next, more := q.Deadline()
 			q.want(!more || next > q.now, "the deadline is in the past after all that was overdue, with seed %d", seed)
 		case 11:
-			if e := q.Oldest(to); e != nil && rng.IntN(3) == 0 { // the recipient is no member any more
+			if e := q.Any(to); e != nil && rng.IntN(3) == 0 { // the recipient is no member any more
 				delete(alive, e)
 				q.Drop(e)
 			} else if rng.IntN(300) == 0 {

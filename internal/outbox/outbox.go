@@ -211,8 +211,8 @@ func (o *Outbox) Drop(e *Envelope) {
 	o.settle(l)
 }
 
-// Oldest returns an envelope of the lane to a recipient, or nil.
-func (o *Outbox) Oldest(to netip.AddrPort) *Envelope {
+// Any returns an envelope of the lane to a recipient, or nil if there is none.
+func (o *Outbox) Any(to netip.AddrPort) *Envelope {
 	if l := o.lanes[to]; l != nil {
 		for _, c := range l.chains() {
 			if c.head != nil {
