@@ -57,16 +57,7 @@ func ParseHostPort(s string) (netip.AddrPort, error) {
 	if bracketed && ip.Is4() {
 		return netip.AddrPort{}, ErrBracketed
 	}
-	if zoned {
-		if ip, err = withZone(ip, zone); err != nil {
-			return netip.AddrPort{}, err
-		}
-	}
-	n, err := parsePort(port)
-	if err != nil {
-		return netip.AddrPort{}, err
-	}
-	return netip.AddrPortFrom(ip, n), nil
+	return assemble(ip, zone, zoned, port)
 }
 
 // splitHostPort splits s into what stands for the IP address, without its
@@ -92,7 +83,7 @@ func splitHostPort(s string) (host, port string, bracketed bool, err error) {
 	return host, strings.TrimPrefix(port, ":"), true, nil
 }
 
-// ParseMultiaddr reads the forms of ParseMultiaddr.
+// ParseMultiaddr reads the four forms that ErrMultiaddr names.
 func ParseMultiaddr(s string) (netip.AddrPort, error) {
 	if s == "" {
 		return netip.AddrPort{}, ErrEmpty
@@ -136,7 +127,13 @@ func ParseMultiaddr(s string) (netip.AddrPort, error) {
 	if network == "ip6" && !ip.Is6() {
 		return netip.AddrPort{}, ErrNotIPv6
 	}
+	return assemble(ip, zone, zoned, port)
+}
+
+// assemble makes an address of ip, the text of a zone if there is one, and that of a port.
+func assemble(ip netip.Addr, zone string, zoned bool, port string) (netip.AddrPort, error) {
 	if zoned {
+		var err error
 		if ip, err = withZone(ip, zone); err != nil {
 			return netip.AddrPort{}, err
 		}
