@@ -366,7 +366,7 @@ type Stats struct {
 
 	Members, Lost        int // in the view; lost and probed
 	QueuedControl        int // messages that wait to be sent or acknowledged
-	QueuedData           int
+	QueuedData           int // of these also what was said before the first member was found
 	Origins              int // whose messages are known
 	Retained             int // messages in the log
 	RetainedBytes        int
@@ -380,7 +380,7 @@ func (g *GossipService) Stats() Stats {
 	s, out := g.stats, g.outbox.Stats()
 	s.MessagesOut, s.Retries, s.DropControl = out.Messages, out.Retries, out.Dropped
 	s.Members, s.Lost = g.roster.Len(), g.roster.Lost()
-	s.QueuedControl, s.QueuedData = out.Control, out.Data
+	s.QueuedControl, s.QueuedData = out.Control, out.Data+g.unspread()
 	s.Origins, s.Retained, s.RetainedBytes, s.Evicted = g.origins.Len(), g.log.Len(), g.log.Bytes(), g.log.Evicted()+g.log.Refused()
 	s.AcksPending, s.Arrived = out.Acks, g.events.Len()
 	return s

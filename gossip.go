@@ -164,8 +164,9 @@ var (
 // Run is the loop for those who want none of their own: Tick, Send, Receive,
 // until ctx ends. Then it says Leave, which drops what is queued, sends the goodbye and
 // returns nil; the node is not closed. To have all sent, end ctx only when
-// Stats().QueuedData is 0: what was queued is acknowledged then, or given up. Run returns
-// earlier with the error of one of the three, ErrClosed after Close.
+// Stats().QueuedData is 0: all that was said is acknowledged then, or given up. That takes
+// until a seed answers, so set it a limit. Run returns earlier with the error of one of
+// the three, ErrClosed after Close.
 func (g *GossipService) Run(ctx context.Context) error {
 	defer context.AfterFunc(ctx, g.Wake)()
 	for ctx.Err() == nil {
@@ -247,6 +248,17 @@ func (g *GossipService) sayAgain(now time.Duration) {
 		g.publish(now, e, Broadcast)
 	}
 	*said = versions.Run{}
+}
+
+// unspread returns how many messages wait in the log for sayAgain. A seed on its own has
+// nobody to wait for.
+func (g *GossipService) unspread() int {
+	said := g.saidAlone
+	e := g.log.From(uint64(g.id), said.First)
+	if said.First == 0 || e == nil || e.Counter > said.Last || !g.active() || g.isSeed() && g.roster.Len() == 0 {
+		return 0
+	}
+	return int(said.Last-e.Counter) + 1
 }
 
 // passOn sends a rumor to random members but the one it came from.

@@ -102,6 +102,43 @@ func TestWhatWasSaidSinceTheClusterWasFoundIsNotSaidAgain(t *testing.T) {
 	}
 }
 
+// Else who waits for an empty queue before it leaves would take its first words with it.
+func TestWhatWasSaidBeforeTheClusterWasFoundCountsAsQueued(t *testing.T) {
+	s := newSoloist(t, Config{DataLogSize: 3 * 256})
+	queued := func(n int, when string) {
+		t.Helper()
+		s.want(s.Stats().QueuedData == n, "%s %d messages are queued instead of %d", when, s.Stats().QueuedData, n)
+	}
+	s.want(s.Join(Address{peerAddr(10)}) == nil, "Join failed")
+	queued(0, "before anything was said")
+	for i := range 2 {
+		s.want(s.SendData(fmt.Append(nil, i)) == nil, "message %d is refused", i)
+	}
+	queued(2, "while the seed has not answered")
+	for i := range 3 {
+		s.want(s.SendData(fmt.Append(nil, i)) == nil, "message %d is refused", 2+i)
+	}
+	queued(3, "in a log that has room for three")
+	s.join(s.peerID(10), peerAddr(10))
+	queued(3, "when the seed has answered")
+	s.run(time.Second)
+	queued(0, "when the seed has acknowledged all")
+}
+
+func TestNobodyWaitsForWhatALonelySeedOrOneThatLeftHasSaid(t *testing.T) {
+	for what, end := range map[string]func(s *soloist) error{
+		"a seed":                  func(s *soloist) error { return s.Join() },
+		"a node after Leave":      func(s *soloist) error { return s.Leave() },
+		"a node after Close":      func(s *soloist) error { return s.Close() },
+		"a node that joins again": func(s *soloist) error { s.Leave(); return s.Join(Address{peerAddr(20)}) },
+	} {
+		s := newSoloist(t, Config{})
+		s.want(s.Join(Address{peerAddr(10)}) == nil, "Join failed")
+		s.want(s.SendData([]byte("early")) == nil, "the message is refused")
+		s.want(end(s) == nil && s.Stats().QueuedData == 0, "%s has %d messages queued", what, s.Stats().QueuedData)
+	}
+}
+
 func TestSimSkippingHistoryGoesRoundManyOrigins(t *testing.T) {
 	c := newSimCluster(t, 60, lan(22), Config{})
 	c.form()
