@@ -133,29 +133,6 @@ func (g *GossipService) State() State {
 	return g.state
 }
 
-// heard notes that a member is alive, by a datagram that begins with this message.
-// One that was lost is back, unless it says Hello as another node, which took its place.
-func (g *GossipService) heard(now time.Duration, in *envelopeIn, h wire.Header, b []byte) {
-	var claimed uint64
-	if h.Type == wire.TypeHello {
-		if m, _, ok := wire.ParseHello(b); ok {
-			claimed = m.From.ID
-		}
-	}
-	m, again := g.roster.Heard(in.from, claimed, now)
-	if in.member = m; again {
-		g.stats.MembersAgain++
-		g.inform(slog.LevelInfo, "gossip: member is back", "member", NodeID(m.ID), "address", m.Addr)
-		g.upkeep.backAt = now // the net may be whole again: look for the others
-		g.upkeep.Probe.By(now)
-		g.compareOften(now) // and for what they said
-		g.tell(now, m)
-	}
-	if m != nil { // it may be known by hearsay alone until now
-		g.connect()
-	}
-}
-
 // lose takes a member that does not answer out of the view.
 func (g *GossipService) lose(now time.Duration, m *view.Member) {
 	g.stats.MembersLost++
