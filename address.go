@@ -200,7 +200,7 @@ type Member struct {
 	ID      NodeID
 	Address Address
 	// RTT is the smoothed round-trip time, AckDelay included; 0 if nothing was
-	// measured yet.
+	// measured yet, or not since round trips to all have become longer.
 	RTT time.Duration
 }
 

@@ -284,6 +284,11 @@ func (g *GossipService) measure(now time.Duration, m *view.Member, e *outbox.Env
 		g.rtt.Sample(now - e.SentAt)
 	} else {
 		m.RTT.Ambiguous(now-e.FirstAt, now)
+		if g.rtt.Ambiguous(now-e.FirstAt, now) {
+			// The way to everybody has become longer. To find that out for each member
+			// alone takes many messages, each in several copies until then.
+			g.roster.Remeasure(g.rtt.Smoothed())
+		}
 	}
 }
 

@@ -292,3 +292,27 @@ func (s *spreadSums) result() (r spreadResult) {
 	r.all = s.all
 	return r
 }
+
+// The estimates of a node are all too short when a way that all of its messages take
+// becomes longer: until it has found out, each message is sent again and handed over.
+func TestLongerWaysCostCopiesForAMomentOnly(t *testing.T) {
+	for seed := range uint64(3) {
+		c := newSimCluster(t, 64, simnet.Config{Seed: seed, LatencyMin: time.Millisecond, LatencyMax: 5 * time.Millisecond}, Config{})
+		c.form()
+		c.net.Run(5 * time.Second)
+		c.net.SetLatency(90*time.Millisecond, 110*time.Millisecond)
+		perDelivery := func(messages int) float64 {
+			before := c.copies()
+			for range messages {
+				c.nodes[c.net.Rand().IntN(64)].say()
+				c.net.Run(2 * time.Second)
+			}
+			return float64(c.copies()-before) / float64(63*messages)
+		}
+		perDelivery(10)
+		if copies := perDelivery(10); copies > 0.3 {
+			t.Errorf("seed %d: 20 s after ways have become longer there are %.1f copies too many per delivery", seed, copies)
+		}
+		c.noDuplicates()
+	}
+}

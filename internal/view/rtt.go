@@ -52,20 +52,21 @@ func (r *RTT) SampleLike(d time.Duration, like *RTT) {
 // Ambiguous takes the time d since the first attempt of a message that was sent
 // more than once: its round trip was at most that long. It counts once in a
 // round trip, and only when there was no sample for many: then the timeout, which
-// the member can never meet, is doubled, to d at most.
-func (r *RTT) Ambiguous(d, now time.Duration) {
+// the member can never meet, is doubled, to d at most. It reports whether it was.
+func (r *RTT) Ambiguous(d, now time.Duration) (doubled bool) {
 	if r.doubts > 0 && now-r.doubtedAt < r.smoothed {
-		return
+		return false
 	}
 	r.doubtedAt = now
 	if r.doubts++; r.doubts < patience {
-		return
+		return false
 	}
 	if r.smoothed > 0 {
 		d = min(d, 2*(r.smoothed+4*r.variance))
 	}
 	r.smoothed = 0
 	r.Sample(min(d, longest))
+	return true
 }
 
 // Timeout returns how long to wait for an answer before trying again: at most 3 s,

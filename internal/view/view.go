@@ -226,6 +226,15 @@ func (v *View) SendsFrom(m *Member, source netip.AddrPort) {
 	v.byAddr.add(source, m)
 }
 
+// Remeasure forgets the round trips of the members where they are estimated to be shorter.
+func (v *View) Remeasure(than time.Duration) {
+	for _, m := range v.ring {
+		if m.RTT.Smoothed() < than {
+			m.RTT = RTT{}
+		}
+	}
+}
+
 // Search returns the index of the first member whose id is at least id, Len if
 // there is none.
 func (v *View) Search(id uint64) int {
