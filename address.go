@@ -173,7 +173,7 @@ func (g *GossipService) address() netip.AddrPort {
 	if g.observed.IsValid() {
 		return g.observed
 	}
-	return g.bound
+	return g.socket.LocalAddr()
 }
 
 // me is the node as it names itself. Without an address that others could use
@@ -182,8 +182,8 @@ func (g *GossipService) me() wire.Member {
 	m := wire.Member{ID: uint64(g.id)}
 	if a := g.config.Advertise.ap; reachable(a) {
 		m.Addr = a
-	} else if reachable(g.bound) {
-		m.Addr = g.bound
+	} else if bound := g.socket.LocalAddr(); reachable(bound) {
+		m.Addr = bound
 	}
 	return m
 }

@@ -275,7 +275,7 @@ func New(self Address, receiver func(origin NodeID, payload []byte), config Conf
 // newService makes a node whose socket, time and randomness are given.
 func newService(s socket, receiver func(NodeID, []byte), config Config, clock func() time.Duration, seed [32]byte) *GossipService {
 	g := &GossipService{
-		config: config, receiver: receiver, socket: s, bound: s.LocalAddr(), clock: clock,
+		config: config, receiver: receiver, socket: s, clock: clock,
 		incoming: make([]byte, config.MaxMessageSize+1), outgoing: make([]byte, sealedFront+config.MaxMessageSize),
 		cluster: []byte(config.Cluster), room: config.MaxMessageSize - config.sealing(),
 		rng: rand.New(rand.NewChaCha8(seed)),

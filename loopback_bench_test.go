@@ -14,9 +14,9 @@ import (
 )
 
 // smallFootprint is for a node that is to take little memory in a large cluster:
-// it retains three short messages and knows 12 members. Its queues hold 64: with
+// it retains three short messages and knows 10 members. Its queues hold 64: with
 // fewer a seed forgets what it owes to newcomers that come all at once.
-var smallFootprint = Config{DataLogSize: 1024, MaxOutputMessages: 64, MaxMembers: 12, MaxMessageSize: 256}
+var smallFootprint = Config{DataLogSize: 1024, MaxOutputMessages: 64, MaxMembers: 10, MaxMessageSize: 144}
 
 const (
 	shortPayload = 64 // bytes of each message

@@ -52,7 +52,6 @@ type GossipService struct {
 	config   Config
 	receiver func(origin NodeID, payload []byte)
 	socket   socket
-	bound    netip.AddrPort
 	clock    func() time.Duration // since the node was made
 	tokens   *token.Maker
 

@@ -65,7 +65,7 @@ func (c *simCluster) boot(i int) {
 		s.ends[net] = end
 	}
 	n.begin(s.ends[0])
-	n.socket, n.bound = s, s.LocalAddr()
+	n.socket = s
 	s.ends[1].OnReadable(func() { n.wakeAt(c.net.Now()) })
 }
 
