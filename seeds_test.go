@@ -55,6 +55,7 @@ func TestASeedThatStartsAgainByItselfIsFoundByALargeCluster(t *testing.T) {
 
 // In time most of those that were lost are not coming back.
 func TestTwoNodesThatAreCutOffAmongManyDeadFindEachOther(t *testing.T) {
+	heavy(t)
 	for seed := range uint64(3) {
 		c := newSimCluster(t, 202, lan(seed), Config{})
 		c.nodes[0].join()
