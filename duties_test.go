@@ -249,7 +249,7 @@ func TestAllMethodsMayBeCalledAtOnce(t *testing.T) {
 		func() error { return n.SendData([]byte("x")) },
 		func() error { return n.SendData([]byte("x"), Direct(peer.Address())) },
 		func() error { return n.Join(peer.Address()) },
-		func() error { return n.SetKeys() },
+		func() error { return n.SetKeys(nil) },
 		func() error { _, err := n.Tick(); return err },
 		func() error { _, err := n.Send(); return err },
 		func() error { _, err := n.Receive(0); return err },

@@ -214,16 +214,19 @@ func (g *GossipService) pack(l *outbox.Lane) []byte {
 // SetKeys at any node: each time the nonces of the next 2^32 datagrams are drawn, and
 // up to that number the chance that two of them are the same is less than 1 in 2^32.
 //
-// Errors: ErrConfig for what is not a ring of keys, or if the node was made
-// without Config.Keys ({nil} would do) and so has no room for seals; ErrClosed.
+// Errors: ErrConfig for what is not a ring of keys, none among it, or if the node was
+// made without Config.Keys ({nil} would do) and so has no room for seals; ErrClosed.
 func (g *GossipService) SetKeys(keys ...[]byte) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if err := g.checkVerb(verbSetKeys); err != nil {
 		return err
 	}
-	if g.room == g.config.MaxMessageSize {
+	switch {
+	case g.room == g.config.MaxMessageSize:
 		return fmt.Errorf("%w: SetKeys of a node that was made without Keys", ErrConfig)
+	case len(keys) == 0: // a list that could not be read must not open the cluster to all
+		return fmt.Errorf("%w: SetKeys of no key: nil is the key that stands for clear text", ErrConfig)
 	}
 	return g.useKeys(keys)
 }

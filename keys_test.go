@@ -254,6 +254,10 @@ func TestKeysThatCannotBe(t *testing.T) {
 		}
 		s.want(s.ring.Seals() && !s.ring.TakesClear(), "a SetKeys that failed changed the keys")
 	}
+	sealed := newSoloist(t, Config{Keys: [][]byte{k}})
+	if err := sealed.SetKeys(); !errors.Is(err, ErrConfig) || !sealed.ring.Seals() {
+		t.Errorf("SetKeys of no key returned %v, and the node goes on in clear: %v", err, !sealed.ring.Seals())
+	}
 	s := newSoloist(t, Config{})
 	if err := s.SetKeys(k); !errors.Is(err, ErrConfig) {
 		t.Errorf("SetKeys of a node without room for seals returned %v", err)
