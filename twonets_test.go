@@ -127,3 +127,19 @@ func TestHostsThatKnowEachOtherInTwoNetsAreQuiet(t *testing.T) {
 		})
 	}
 }
+
+// Each host is known by some at one address, and by others, who tell them, at the other one.
+func TestHostsThatAreKnownAtOneAddressOrTheOtherAreQuiet(t *testing.T) {
+	for seed := range uint64(3) {
+		c := hosts(t, 10, seed)
+		c.nodes[0].join()
+		for i := range c.nodes[1:] {
+			c.joinIn(i%2, i+1, 0)
+		}
+		c.await(time.Minute, "all know all", c.complete)
+		c.net.Run(30 * time.Second)
+		if each := float64(c.sent(time.Minute)) / 60 / 10; each > 4 {
+			t.Errorf("seed %d: idle, each sends %.1f datagrams a second, not 4 at most", seed, each)
+		}
+	}
+}

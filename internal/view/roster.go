@@ -101,6 +101,8 @@ func (r *Roster) Learn(id uint64, addr netip.AddrPort, now time.Duration) (*Memb
 	switch {
 	case m != nil && m == there:
 		return m, Known
+	case m != nil && there == nil && m.answersAt(addr): // others know it there: it has two
+		return m, Known
 	case m != nil || there != nil:
 		return nil, Doubted
 	case r.gone[id] > now:

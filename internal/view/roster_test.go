@@ -37,6 +37,9 @@ func TestLearnTakesWhatContradictsNothing(t *testing.T) {
 	r := NewRoster(1, least, 2)
 	know(r, 2, 3, 4, 5)
 	r.SendsFrom(r.Get(2), host(22))
+	for _, at := range []int{3, 24, 22} { // the last is where it sends from, and no third address
+		r.Get(2).Answers(host(at))
+	}
 	r.Lose(r.Get(4), now)
 	r.Depart(r.Get(5), now)
 	for _, c := range []struct {
@@ -49,6 +52,7 @@ func TestLearnTakesWhatContradictsNothing(t *testing.T) {
 		{"it is known just so", 2, 2, Known},
 		{"it is known to send from there", 2, 22, Known},
 		{"it is known elsewhere", 2, 100, Doubted},
+		{"it is known elsewhere, and answered there too", 2, 24, Known},
 		{"somebody else is there", 100, 3, Doubted},
 		{"somebody else sends from there", 100, 22, Doubted},
 		{"both are known, but not together", 2, 3, Doubted},

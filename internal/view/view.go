@@ -45,6 +45,7 @@ type elsewhere struct {
 	says   netip.AddrPort // where it says that it is to be reached
 	source netip.AddrPort // where its datagrams come from
 	proven bool           // it was asked at its source, and answered
+	also   netip.AddrPort // where it was asked last beside these, and answered
 }
 
 // ProvenAt reports whether m has shown that it receives what is sent to addr, which is
@@ -54,11 +55,23 @@ func (m *Member) ProvenAt(addr netip.AddrPort) bool {
 	return m.Proven && (addr == m.Addr || m.isAt(addr) && m.elsewhere.proven)
 }
 
-// Answers notes that m was asked at addr, and answered.
+// Answers notes that m was asked at addr, which is not its address, and answered.
 func (m *Member) Answers(addr netip.AddrPort) {
 	if source, ok := m.source(); ok && source == addr {
 		m.elsewhere.proven = true
+		return
 	}
+	if m.elsewhere == nil {
+		m.elsewhere = new(elsewhere)
+	}
+	m.elsewhere.also = addr
+}
+
+// answersAt reports whether addr is where m was asked last beside its address and its
+// source. It means no more than that there is no need to ask there again while m lives:
+// whoever is there may have answered in its name.
+func (m *Member) answersAt(addr netip.AddrPort) bool {
+	return m.elsewhere != nil && m.elsewhere.also == addr
 }
 
 // Says reports whether m said that it is to be reached at an address other than
