@@ -237,6 +237,26 @@ func TestANewLifeOfANodeThatSendsFromElsewhereReplacesTheOldOne(t *testing.T) {
 	s.want(fmt.Sprint(s.Members()[0].ID) != fmt.Sprint(s.Members()[1].ID), "it is listed twice")
 }
 
+// The old life was asked where it sends from, and is listed there.
+func TestAFormerLifeIsNotListedWhereTheNewOneSendsFrom(t *testing.T) {
+	s := newSoloist(t, Config{})
+	s.seedWith(10)
+	public, source := peerAddr(91), peerAddr(92)
+	old, young := s.peerID(90), s.peerID(150)
+	s.knock(old, source, noAddr)
+	s.want(s.roster.Get(old) != nil, "the old life is not listed where it says Hello: %v", s.Members())
+	s.knock(young, source, public)
+	for range 3 {
+		for _, h := range only(s.speak(), wire.TypeHello, anybody) {
+			if h.to == public || h.to == source {
+				s.hear(source, s.welcome(h.seq, 7, young, public))
+			}
+		}
+	}
+	m := s.roster.Get(young)
+	s.want(m != nil && m.Addr == public && s.roster.Get(old) == nil, "the members are %v", s.Members())
+}
+
 // A shared address leads to one host, later to another.
 func TestASeedAddressThatGoesToAnotherIslandJoinsThem(t *testing.T) {
 	c := newSimCluster(t, 4, lan(1), Config{})

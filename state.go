@@ -265,6 +265,9 @@ func (g *GossipService) handleWelcome(now time.Duration, in *envelopeIn, w wire.
 		m.Proven = true
 		m.Said(w.From.Addr)
 		g.roster.SendsFrom(m, in.from)
+		if other := g.roster.ByAddr(in.from); other != nil && other != m {
+			g.probe(in.from) // a former life of m may be listed there
+		}
 		if e.Attempts > 1 { // else it is a probe, which may have waited until the way was open again
 			g.measure(now, m, e)
 		}
