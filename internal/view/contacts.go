@@ -112,7 +112,8 @@ func (c *contacts) lose(m *Member, now time.Duration) {
 	c.lastLost = now
 	c.rouse(m.ID)
 	if i := c.contact(m.Addr); i >= 0 {
-		c.all[i].id, c.all[i].at = m.ID, now
+		x := &c.all[i]
+		x.id, x.at, x.rest, x.echoes = m.ID, now, 0, false // it is not the node itself that is silent
 		return
 	}
 	if c.count(func(x *contact) bool { return !x.seed }) >= c.limit {

@@ -224,3 +224,15 @@ func TestWhoHasAnsweredIsLeftAlone(t *testing.T) {
 		t.Error("a seed that echoed and answers does not count as one")
 	}
 }
+
+// Where the node was once somebody else is now, known by hearsay.
+func TestAMemberThatIsLostWhereASeedEchoedIsAContact(t *testing.T) {
+	r := NewRoster(1, 20, 2)
+	r.AddSeed(host(5))
+	r.Echo(host(5), now)
+	m, _ := r.Learn(7, host(5), now)
+	r.Lose(m, now)
+	if r.Seeds() != 1 || r.Lost() != 1 || len(r.Probes(nil, 8, true, now)) != 1 {
+		t.Errorf("there are %d seeds, and %d members are looked for: %+v", r.Seeds(), r.Lost(), r.all)
+	}
+}
