@@ -334,6 +334,7 @@ func (g *GossipService) skipForged(now time.Duration, in *envelopeIn, counter ui
 	}
 	*skipped += counter - g.counter
 	o := g.repair.Origin(now, uint64(g.id), 0) // it may not have said anything itself yet
+	o.Since = 1
 	o.Seen.Advance(counter, g.origins.Pool())
 	g.counter = counter
 }
