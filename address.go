@@ -33,9 +33,9 @@ type Address struct {
 // number from 0 to 65535 without leading zeros; when binding, 0 lets the system
 // choose one. Neither part may be left out.
 //
-// Host names are not resolved, because one name may stand for many addresses,
-// or for others tomorrow: resolve the name, for instance by net.Resolver, and give
-// what netip.AddrPort.String makes of the address and a port.
+// Host names are not resolved, because a name may stand for many addresses, and for
+// others tomorrow: resolve the name, for instance with net.Resolver, and pass the
+// result of netip.AddrPort.String.
 //
 // The error wraps ErrAddress.
 func ParseAddress(s string) (Address, error) {
@@ -54,7 +54,7 @@ func ParseAddress(s string) (Address, error) {
 //	/ip/127.0.0.1/port/7070
 //
 // of which the last takes IPv4 and IPv6 alike, without a zone, and the others
-// are those of the multiaddr specification. It reads nothing else: no other
+// are those of the multiaddr specification. It accepts nothing else: no other
 // protocol, no host name, no trailing slash. The port is as in ParseAddress.
 //
 // The error wraps ErrAddress.
@@ -157,8 +157,9 @@ func badAddress(s string, reason error) error {
 	return fmt.Errorf("%w %q: %v", ErrAddress, s, reason)
 }
 
-// Address returns where others reach the node: Config.Advertise, or the bound
-// address, or, if that is a wildcard, what a seed saw, or else the wildcard.
+// Address returns the address at which others reach the node: Config.Advertise, or
+// the bound address, or, if that is a wildcard, the one that a seed saw, or else the
+// wildcard.
 func (g *GossipService) Address() Address {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -199,12 +200,12 @@ func (g *GossipService) sameNode(a, b netip.AddrPort) bool {
 type Member struct {
 	ID      NodeID
 	Address Address
-	// RTT is the smoothed round-trip time, AckDelay included; 0 if nothing was
-	// measured yet, or not since round trips to all have become longer.
+	// RTT is the smoothed round-trip time, including AckDelay. It is 0 until one is
+	// measured, and again after round trips to all members have become longer.
 	RTT time.Duration
 }
 
-// Members returns the members in the view, in the order of their IDs.
+// Members returns the members in the view, ordered by ID.
 func (g *GossipService) Members() []Member {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -23,15 +23,14 @@ import (
 	"example.com/gossip/internal/wire"
 )
 
-// Config holds the settings of a GossipService. Its zero value means the
-// defaults, and so does the zero value of each field; a negative number is an
-// error of New. New takes a copy.
+// Config holds the settings of a GossipService. The zero value of each field, and so
+// of Config, means the default; New refuses negative numbers. New takes a copy.
 type Config struct {
-	// Advertise is the address that other members are told to reach this node
-	// at, where it differs from the one it is bound to (NAT, containers). By
-	// default it is the bound address, or, if that is a wildcard address,
-	// whatever address each seed sees the node's datagrams come from. It must
-	// have an IP address that is not a wildcard, and a port.
+	// Advertise is the address at which other members are told to reach this
+	// node, where it differs from the one it is bound to (NAT, containers). It must
+	// be the address of a single node, neither a wildcard nor multicast, and have a
+	// port. Default: the bound address or, if that is a wildcard, the address that
+	// each seed sees the node's datagrams come from.
 	Advertise Address
 
 	// Cluster names the cluster, in at most 255 bytes of UTF-8. Nodes of
@@ -39,111 +38,110 @@ type Config struct {
 	// cluster like any other.
 	Cluster string
 
-	// Logger is told of joins, losses and refusals, and never of single
-	// messages. What holds for the receiver of New holds for its handler. Default:
-	// silence.
+	// Logger is told of joins, losses and refusals, never of single messages. The
+	// rules for the receiver of New apply to its handler. Default: no logging.
 	Logger *slog.Logger
 
-	// OnStateChange is called after each change of state, in order, from the
-	// call that caused it or one that runs at the same time. What holds for the
-	// receiver of New holds for it.
+	// OnStateChange is called after each change of state, in order, from the call
+	// that caused it or one that runs at the same time. The rules for the receiver
+	// of New apply to it.
 	OnStateChange func(old, new State)
 
-	// Keys encrypt and authenticate all traffic, with AES-256-GCM. Each has 32
-	// bytes, or none to stand for clear text; at most 8. The first seals what is
-	// sent, all open what comes in; what none opens is dropped unanswered. They
-	// cost 36 bytes of each datagram, so that MaxPayload is less, and must be
-	// alike throughout the cluster except during a change, see SetKeys. Default:
-	// none, everything in clear.
+	// Keys encrypt and authenticate all traffic, with AES-256-GCM. There are at
+	// most 8, of 32 bytes each; an empty one stands for clear text. The first seals
+	// what is sent; any of them opens what comes in, and what none opens is dropped
+	// unanswered. Keys take 36 bytes of each datagram, which reduces MaxPayload, and
+	// must be the same throughout the cluster except during a change, see SetKeys.
+	// Default: none, everything in clear.
 	Keys [][]byte
 
 	// Conn is a socket to use instead of one bound to self, which may then be the
 	// zero value. The node closes it, unless New fails. A *net.UDPConn is fast; any
-	// other is asked by deadlines, so that Receive(0) may take a millisecond.
+	// other is polled with deadlines, so Receive(0) may take a millisecond.
 	Conn net.PacketConn
 
 	// Spread is used by SendData when it is given none. Default: Broadcast.
 	Spread Spread
 
-	// TickInterval is the pace of upkeep: members are exchanged once and,
-	// while there is news, seen messages are compared RumorFactor times in
-	// each. Shorter repairs faster and costs idle traffic. Default: 1 s; 10 ms
+	// TickInterval is the pace of upkeep: in each interval members are exchanged
+	// once and, while there is news, seen messages are compared RumorFactor times.
+	// A shorter one repairs faster and costs more idle traffic. Default: 1 s; 10 ms
 	// to 1 h.
 	TickInterval time.Duration
 
-	// RetryAttempts is how often a message that wants an acknowledgement is sent
-	// at most. A member that answers none of them is asked twice whether it lives, each
-	// time with as many attempts, and then taken for lost. More tolerates more loss, fewer
-	// notices a crash sooner. Default: 3; 1 to 255.
+	// RetryAttempts is how many times at most a message that needs an
+	// acknowledgement is sent. A member that acknowledges none of them is probed
+	// twice, with as many attempts each time, and then considered lost. A larger
+	// number tolerates more loss, a smaller one notices a crash sooner. Default: 3;
+	// 1 to 255.
 	RetryAttempts int
 
-	// RetryInterval is the first estimate of how long an acknowledgement
-	// takes, used until the round-trip time of the member, or failing that of
-	// others, is known. Default: 250 ms; 1 ms to 1 min.
+	// RetryInterval is the first estimate of how long an acknowledgement takes,
+	// used until a round-trip time is known, of the member or else of others.
+	// Default: 250 ms; 1 ms to 1 min.
 	RetryInterval time.Duration
 
-	// AckDelay is how long an acknowledgement waits for company, so that many
-	// travel in one datagram. It is added to what the sender waits. Default:
-	// 10 ms; at most 1 s; for no delay give a nanosecond, for 0 is the default.
+	// AckDelay is how long an acknowledgement may wait so that many travel in one
+	// datagram. The sender's timeout allows for it. Default: 10 ms; at most 1 s. As
+	// 0 means the default, use a nanosecond for no delay.
 	AckDelay time.Duration
 
-	// RumorFactor is to how many members a Random message is passed on by each
-	// that receives it, how often the arrival of a member is passed on, and how
-	// many comparisons there are in a TickInterval. Default: 3; 1 to 64.
+	// RumorFactor is to how many members each node passes on a Random message, how
+	// many times it passes on the arrival of a member, and how many comparisons it
+	// starts in a TickInterval. Default: 3; 1 to 64.
 	RumorFactor int
 
-	// BroadcastFactor is among how many members each node on the way of a
-	// Broadcast divides its part of the ring. More makes fewer hops and busier
-	// nodes. The node that says it divides the whole ring among 16, whatever this
-	// is. Default: 8; 1 to 64.
+	// BroadcastFactor is among how many members each node that relays a Broadcast
+	// divides its part of the ring. A larger one makes fewer hops and busier nodes.
+	// The origin always divides the whole ring among 16. Default: 8; 1 to 64.
 	BroadcastFactor int
 
 	// MaxMessageSize is the largest datagram, in bytes without IP and UDP
 	// headers, that is sent or accepted; it must be the same throughout the
 	// cluster. 1400 suits a LAN and carries many small messages per datagram.
-	// Default: 512, which every path on the Internet carries unfragmented; at
-	// least 66, or 46 plus the length of Cluster if that is more, with Keys another 36;
+	// Default: 512, which every path on the Internet carries unfragmented; at least
+	// 66, or 46 plus the length of Cluster if that is more, and another 36 with Keys;
 	// at most 65507.
 	MaxMessageSize int
 
-	// MaxOutputMessages bounds each of the two outbound queues, for control
-	// and for data, in messages. When the data queue is full SendData returns
-	// ErrQueueFull; control displaces its oldest. Default: 1024; 1 to 2^24.
+	// MaxOutputMessages bounds each of the two outbound queues, for control and for
+	// data, in messages. When the data queue is full SendData returns ErrQueueFull;
+	// a full control queue drops its oldest. Default: 1024; 1 to 2^24.
 	MaxOutputMessages int
 
-	// MaxMembers bounds how many members the node keeps in its view, four
-	// neighbours on each side of the ring among them. In a cluster that is larger
-	// a view of about 96 is enough. Four times as many, and at least 8192, nodes may
-	// say something within an hour; what more than these say is refused, and counted in
-	// Stats.DropOrigin. Default: 1024; 9 to 2^20.
+	// MaxMembers bounds the members in the node's view, which include four
+	// neighbours on each side of the ring. In a larger cluster a view of about 96 is
+	// enough. Four times as many nodes, and at least 8192, may send messages within
+	// an hour; those of further nodes are refused and counted in Stats.DropOrigin.
+	// Default: 1024; 9 to 2^20.
 	MaxMembers int
 
-	// DataLogSize bounds the messages that are kept for others to catch up with,
-	// in bytes: payloads and 224 bytes for each. The oldest go first. A message is
-	// repaired for as long as some peer retains it. Default: 256 KiB; 1 to 2^30.
+	// DataLogSize bounds the messages that are retained for others to catch up
+	// with, in bytes: their payloads, and 224 bytes for each. The oldest go first. A
+	// message is repaired for as long as some peer retains it. Default: 256 KiB; 1 to
+	// 2^30.
 	DataLogSize int
 
-	// SkipHistory makes a node that joins do without the messages that its peers
-	// retain: what they have seen at their first comparisons with it, about a second
-	// later, is taken as received. So what is said in that second may be skipped too.
-	// Where more than some sixty nodes have spoken, fewer with a small MaxMessageSize,
-	// that goes on for up to 30 s. A node that joins no other skips nothing. By default a
-	// node receives what is retained.
+	// SkipHistory makes a node that joins others skip the messages that they retain:
+	// what they have seen by their first comparisons with it, about a second later,
+	// counts as received. Messages sent in that second may be skipped too. Where more
+	// than about sixty nodes have sent messages, fewer with a small MaxMessageSize,
+	// skipping lasts for up to 30 s. By default a node receives what is retained.
 	SkipHistory bool
 
-	// Ordered delivers the messages of each origin in the order in which they
-	// were said, Direct ones aside; between origins there is none. What arrives
-	// early waits in the log; if the log must give it up meanwhile it is counted
-	// in Stats.GaveUpUnseen. By default a message is delivered when it arrives.
+	// Ordered delivers the messages of each origin, except Direct ones, in the order
+	// in which they were sent; there is no order between origins. What arrives early
+	// waits in the log; if it is evicted meanwhile it is counted in
+	// Stats.GaveUpUnseen. By default a message is delivered when it arrives.
 	Ordered bool
 
-	// OrderedWait is, with Ordered, how long a missing message holds up later
-	// ones before it is given up, which happens one or two TickIntervals later than that.
+	// OrderedWait is, with Ordered, how long a missing message holds up later ones
+	// before it is given up, which happens one or two TickIntervals after that.
 	// Default: 5 s; 1 ms to 1 h.
 	OrderedWait time.Duration
 
-	// ReadBuffer is the size asked for the socket's receive buffer, in bytes.
-	// Default: what the operating system gives; at most 2^30.
+	// ReadBuffer is the requested size of the socket's receive buffer, in bytes.
+	// Default: that of the operating system; at most 2^30.
 	ReadBuffer int
 }
 
@@ -234,18 +232,18 @@ func payloadIn(room int) int {
 	return min(room-wire.DataSize(wire.FlagArc, 0), 1<<16-1)
 }
 
-// New makes a node that is bound to self, whose port may be 0 for one that the
-// system chooses. It has not joined yet.
+// New makes a node bound to self; with port 0 the system chooses the port. The node has
+// not joined a cluster yet.
 //
-// The receiver is called with each message that reaches the node, once, and who
-// said it. The payload is valid until it returns. It is called from Receive or Tick
-// (or Join, Leave and Close, if these run at the same time on another goroutine),
-// one call at a time, in the order of arrival, without any lock held: all methods may
-// be called inside it but Receive and Run. While it runs, the node's loop stands
-// still, and after some seconds other nodes take it for lost until it goes on.
+// The receiver is called once with each message that reaches the node, and the ID of
+// its origin. The payload is valid until it returns. It is called from Receive or Tick
+// (or from Join, Leave or Close, if these run at the same time on another goroutine),
+// one call at a time, in the order of arrival and without a lock held; it may call all
+// methods except Receive and Run. While it runs the node's loop stands still, and after
+// some seconds other nodes consider the node lost until it goes on.
 //
-// Errors: ErrAddress if self has no IP address, ErrConfig for a setting out of its
-// range or a nil receiver, or that of the operating system.
+// Errors: ErrAddress if self has no IP address; ErrConfig for a setting out of its
+// range or a nil receiver; or an error of the operating system.
 func New(self Address, receiver func(origin NodeID, payload []byte), config Config) (*GossipService, error) {
 	config, err := config.withDefaults()
 	if err != nil {
@@ -315,8 +313,8 @@ func (g *GossipService) newIdentity() {
 	g.upkeep.Start(g.now(), g.config.TickInterval, g.rng)
 }
 
-// Stats counts what a node has done and refused since New. All counters only
-// grow, except the last group, which says how things are now.
+// Stats counts what a node has done and refused since New. Counters only grow; the
+// last group holds current values.
 type Stats struct {
 	DatagramsIn, DatagramsOut uint64
 	BytesIn, BytesOut         uint64 // without IP and UDP headers
@@ -325,14 +323,14 @@ type Stats struct {
 
 	Sent      uint64 // messages accepted by SendData
 	Delivered uint64 // messages given to the receiver
-	Repaired  uint64 // of these, brought by comparison rather than by their spread
-	Duplicate uint64 // copies of messages that were here already, or are the node's own
+	Repaired  uint64 // of these, received by repair rather than by their spread
+	Duplicate uint64 // copies of messages that were already here, or are the node's own
 	Relayed   uint64 // copies passed on for others
-	Evicted   uint64 // messages that left the log to make room, or found none: no peer gets them from here any more
+	Evicted   uint64 // messages evicted from the log to make room, or too large or old to enter it
 
-	// Datagrams, or what was left of them, dropped on arrival.
+	// Datagrams, or the rest of them, dropped on arrival.
 	DropOversize    uint64 // longer than MaxMessageSize, or Data longer than could be passed on
-	DropMalformed   uint64 // ends early or makes no sense
+	DropMalformed   uint64 // truncated or invalid
 	DropUnknownType uint64 // of a message type that this version does not know
 	DropTag         uint64 // of another cluster, by the tag in the header
 	DropSealed      uint64 // sealed, and not opened by any of Keys
@@ -345,35 +343,35 @@ type Stats struct {
 	DropAck       uint64 // sequence numbers acknowledged that nothing waits for, or by the wrong sender
 	DropWelcome   uint64 // Welcome that answers no Hello
 	DropLeave     uint64 // Leave of a member that it did not come from
-	DropMember    uint64 // hearsay not taken: own, unusable, or lost or gone within 60 s
+	DropMember    uint64 // hearsay not taken: own, unusable, lost or gone within 60 s, or no place in a full view
 	DropStranger  uint64 // MemberList of a node that has not proved its address
-	DropRecipient uint64 // Direct messages for somebody else
-	DropOrigin    uint64 // Data of one more origin than the table, or for strangers half of it, holds
-	DropAhead     uint64 // Data far ahead of what was heard of its origin, from a source not proven
+	DropRecipient uint64 // Direct messages for another node
+	DropOrigin    uint64 // Data of a new origin when the table, or for unproven sources half of it, is full
+	DropAhead     uint64 // Data far ahead of its origin's known messages, from an unproven source
 
 	// Output not made.
 	DropAmplify   uint64 // answers that would exceed three times what an unproven source sent
-	DropRelay     uint64 // copies not queued: no room, or the member silent or not proven; or dropped by SetKeys, as there is no room to seal them
-	DropControl   uint64 // control messages displaced by newer ones, or refused, in a full queue or share
+	DropRelay     uint64 // copies not queued: no room, or the member silent or not proven; or too large to seal after SetKeys
+	DropControl   uint64 // control messages and acknowledgements refused or displaced, in a full queue or share
 	DropPush      uint64 // repairs left for later: beyond the bytes, or page, for one datagram, half of the queue, or a share of it
 	GivenUp       uint64 // messages, Hellos among them, unanswered after the last attempt
-	GaveUpUnseen  uint64 // messages of others given up because nobody retains them, or too much came after them
+	GaveUpUnseen  uint64 // messages of others given up because nobody retains them, or too many followed
 	SendErrors    uint64 // errors of the operating system on sending
 	ReceiveErrors uint64 // and on receiving
 
-	MembersLost  uint64 // members taken for lost
-	MembersAgain uint64 // members that were lost and heard again
+	MembersLost  uint64 // members considered lost
+	MembersAgain uint64 // lost members that were heard again
 
 	Members, Lost        int // in the view; lost and probed
-	QueuedControl        int // messages that wait to be sent or acknowledged
-	QueuedData           int // of these also what was said before the first member was found
-	Origins              int // whose messages are known
+	QueuedControl        int // control messages waiting to be sent or answered
+	QueuedData           int // the same of data, including what was sent before the first member was found
+	Origins              int // nodes whose messages are known
 	Retained             int // messages in the log
 	RetainedBytes        int
 	AcksPending, Arrived int // acknowledgements to send; calls of the receiver and other callbacks to make
 }
 
-// Stats returns what was counted so far.
+// Stats returns the counts so far.
 func (g *GossipService) Stats() Stats {
 	g.mu.Lock()
 	defer g.mu.Unlock()

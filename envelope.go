@@ -202,20 +202,20 @@ func (g *GossipService) pack(l *outbox.Lane) []byte {
 
 // SetKeys replaces Config.Keys while the node runs, for what is sent and handled
 // from then on. A cluster changes its keys in three steps, each done at all nodes
-// before the next begins, and loses no message by it:
+// before the next begins, and loses no message:
 //
-//	a new key b for a    a first key k
-//	{a}                  {nil}             as it was
-//	{a, b}               {nil, k}          all learn to open it
+//	replace key a by b   introduce key k
+//	{a}                  {nil}             before
+//	{a, b}               {nil, k}          all can open it
 //	{b, a}               {k, nil}          all seal with it
-//	{b}                  {k}               all forget what was before
+//	{b}                  {k}               all drop the old one
 //
-// A key is to be replaced before it was put first 92,000 times in all, by New or
-// SetKeys at any node: each time the nonces of the next 2^32 datagrams are drawn, and
-// up to that number the chance that two of them are the same is less than 1 in 2^32.
+// Replace a key before it has been put first 92,000 times, by New or SetKeys at any
+// node: each time the random part of the nonces of the next 2^32 datagrams is drawn,
+// and up to that number the chance that two are the same is below 1 in 2^32.
 //
-// Errors: ErrConfig for what is not a ring of keys, none among it, or if the node was
-// made without Config.Keys ({nil} would do) and so has no room for seals; ErrClosed.
+// Errors: ErrConfig for invalid keys or none, or if the node was made without
+// Config.Keys and so has no room for seals ({nil} reserves it); ErrClosed.
 func (g *GossipService) SetKeys(keys ...[]byte) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()

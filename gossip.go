@@ -1,6 +1,6 @@
-// Package gossip spreads small messages, a command, a cache invalidation, a
-// configuration flag, through a cluster of peers over UDP: without a broker,
-// without dependencies, and without a goroutine of its own.
+// Package gossip spreads small messages (a command, a cache invalidation, a
+// configuration flag) through a cluster of peers over UDP, without a broker,
+// without dependencies and without a goroutine of its own.
 //
 // # The loop
 //
@@ -12,48 +12,49 @@
 //	...
 //	err = g.Join(seed)
 //	for {
-//		wait, err := g.Tick()   // retries, repair and upkeep that are due
-//		_, err = g.Send()       // what is queued goes out
-//		_, err = g.Receive(wait) // what came in is handled and delivered
+//		wait, err := g.Tick()   // do retries, repair and upkeep that are due
+//		_, err = g.Send()       // send what is queued
+//		_, err = g.Receive(wait) // handle and deliver what came in
 //	}
 //
-// Receive does not wait longer than it is told, handles 64 datagrams at most and
-// calls the receiver. Send sends 256 datagrams at most, each with as many
-// messages for its recipient as fit. Tick says how long Receive may wait: 0 while
-// anything is still to be sent. The three may come in any order and at any pace:
-// time is read from the clock, so a late Tick does late what was due, and a rare
-// Send makes full datagrams. Apart from a Receive inside Receive, they fail only when
-// the node is closed; whatever comes from the network, and whatever the operating
-// system refuses in passing, is counted in Stats. Run is this loop for those who want
-// none.
+// Receive waits no longer than it is told, handles at most 64 datagrams and calls
+// the receiver. Send sends at most 256 datagrams, each with as many messages for
+// its recipient as fit. Tick returns how long Receive may wait: 0 while anything is
+// still to be sent. The three may be called in any order and at any pace: time is
+// read from the clock, so a late Tick does its duties late, and infrequent calls of
+// Send make fuller datagrams. Apart from a Receive inside Receive, they fail only when
+// the node is closed; whatever comes from the network, and transient errors of the
+// operating system, are counted in Stats. Run is this loop, for programs that do not
+// need their own.
 //
 // SendData, from any goroutine, queues a message and ends the wait in Receive; Wake
-// ends it for anything else. SendData returns ErrQueueFull when the loop, or the
-// cluster, does not keep up: let it turn, then try again. The node that says a message
-// does not receive it.
+// ends it for any other reason. SendData returns ErrQueueFull when the loop, or the
+// cluster, does not keep up: let the loop turn, then try again. A node does not
+// receive its own messages.
 //
 // # Guarantee
 //
 // As long as some peer retains it, a message accepted by SendData is delivered exactly
-// once to every other node that is connected, in any order (or in the origin's, with
-// Config.Ordered). A node that joins receives what its peers retain (or not, with
-// SkipHistory). Each node retains the latest messages, Config.DataLogSize bytes of
-// them; so does one that is alone, for whoever joins it. A node that falls more than
-// 1024 messages of one origin behind gives up the older ones. A Direct message is for
-// one node only and not repaired by others: it is given up after RetryAttempts. What
-// left the log, and what was given up, is counted: Stats.Evicted, GaveUpUnseen, GivenUp.
+// once to every other connected node, in any order (with Config.Ordered, in the order
+// of its origin). A node that joins receives what its peers retain (unless SkipHistory
+// is set). Each node retains the latest messages, up to Config.DataLogSize bytes, even
+// while it is alone, for nodes that join later. A node that falls more than 1024
+// messages of one origin behind gives up the older ones. A Direct message is for one
+// node only and is not repaired by others: it is given up after RetryAttempts. Messages
+// that left the log or were given up are counted in Stats.Evicted, GaveUpUnseen and
+// GivenUp.
 //
-// Members are found and forgotten on the way, to have somebody to send to. This
-// is no membership service: a node may be missing from Members and still receive
-// everything, and a dead one stays until somebody has tried to reach it.
+// Nodes track members only to know where to send. This is not a membership service: a
+// node may be missing from Members and still receive everything, and a dead one stays
+// until somebody has tried to reach it.
 //
 // # Concurrency
 //
 // All methods may be called from any goroutine. Callbacks run on the goroutine that
-// calls Receive or another method, one at a time, without a lock held: all methods may
-// be called inside them but Receive and Run. While a callback runs the node does not
-// answer. After some seconds its peers take it for lost; they find it again when the
-// callback returns, and what it missed is repaired.
+// calls Receive or another method, one at a time and without a lock held; they may call
+// all methods except Receive and Run. While a callback runs the node does not answer.
+// After some seconds its peers consider it lost; they find it again when the callback
+// returns, and what it missed is repaired.
 //
 // # Limits
 //
@@ -63,13 +64,14 @@
 // datagram from a source that has not proved its address is answered with at most
 // three times its bytes.
 //
-// Without Config.Keys messages travel in clear and unauthenticated: whoever can send
-// datagrams to the nodes can say what they like. With Keys, only whoever has a key can.
+// Without Config.Keys messages travel unencrypted and unauthenticated: anyone who can
+// send datagrams to the nodes can inject any message. With Keys, only holders of a key
+// can.
 //
 // # Wire format
 //
-// A datagram holds one or more messages, each with a header and a body that tells its
-// own length, big-endian. README.md describes the bodies.
+// A datagram holds one or more messages, each with a header and a body that determines
+// its own length. Numbers are big-endian. README.md describes the bodies.
 //
 //	0        2        4                 8
 //	+--------+--------+-----------------+------ ...
@@ -92,9 +94,9 @@ import (
 	"example.com/gossip/internal/wire"
 )
 
-// NodeID identifies one life of a node: a random number, new at every New and
-// whenever a node that left joins again. It is never 0. It is also the node's
-// place on the ring along which broadcasts are handed out.
+// NodeID identifies one life of a node. It is a random number, chosen by New and
+// again whenever a node that left joins again, and never 0. It is also the node's
+// place on the ring along which broadcasts spread.
 type NodeID uint64
 
 // String returns the id in 16 hexadecimal digits.
@@ -120,17 +122,17 @@ var (
 	// fast as the network carries it; what is lost on the way is repaired.
 	Broadcast = Spread{kind: spreadBroadcast}
 
-	// Random is the classic rumor: to RumorFactor random members, each of
-	// which passes it on once in the same way. It reaches most nodes at once
-	// and the rest by repair. It costs RumorFactor copies per node and asks no
-	// structure of the network.
+	// Random is the classic rumor: it goes to RumorFactor random members, each
+	// of which passes it on once in the same way. It reaches most nodes at once
+	// and the rest by repair. It costs RumorFactor copies per node and needs no
+	// structure in the network.
 	Random = Spread{kind: spreadRandom}
 )
 
-// Direct sends to one address only, which need not be a member's. It is repeated
-// until acknowledged, up to RetryAttempts times, and never passed on or
-// repaired by others. To answer an origin, find the Member with its ID, or let the
-// payload say where to: in a large cluster not everybody is a Member.
+// Direct sends to one address only, which need not be a member's. The message is sent
+// up to RetryAttempts times until acknowledged, and never passed on or repaired by
+// others. To answer an origin, find the Member with its ID, or let the payload name
+// the address to answer to: in a large cluster Members does not list every node.
 func Direct(to Address) Spread { return Spread{kind: spreadDirect, to: to} }
 
 func (s Spread) check() error {
@@ -140,11 +142,11 @@ func (s Spread) check() error {
 	return nil
 }
 
-// Errors that the caller can act on. What is returned wraps one of them and says more:
-// test by errors.Is.
+// Errors that the caller can act on. Returned errors wrap them with details: test with
+// errors.Is. Only errors of the operating system, and of a Conn, wrap none of them.
 var (
-	// ErrState means that the method may not be called in the state the node is in, or
-	// that a Receive is going on already.
+	// ErrState means that the method may not be called in the current state of the
+	// node, or that another Receive is in progress.
 	ErrState = errors.New("gossip: not legal in this state")
 	// ErrTooLarge means that a payload is longer than MaxPayload.
 	ErrTooLarge = errors.New("gossip: payload too large")
@@ -153,20 +155,20 @@ var (
 	ErrQueueFull = errors.New("gossip: queue full")
 	// ErrClosed means that the node was closed. It wraps net.ErrClosed.
 	ErrClosed = fmt.Errorf("gossip: closed: %w", net.ErrClosed)
-	// ErrAddress means that a text is not an address, or that an address
-	// cannot be sent to.
+	// ErrAddress means that a text is not an address, that an address cannot be sent
+	// to, or that Join was given too many.
 	ErrAddress = errors.New("gossip: bad address")
 	// ErrConfig means that New or SetKeys was given a setting out of its range, or
 	// SendData more than one Spread.
 	ErrConfig = errors.New("gossip: bad configuration")
 )
 
-// Run is the loop for those who want none of their own: Tick, Send, Receive,
-// until ctx ends. Then it says Leave, which drops what is queued, sends the goodbye and
-// returns nil; the node is not closed. To have all sent, end ctx only when
-// Stats().QueuedData is 0: all that was said is acknowledged then, or given up. That takes
-// until a seed answers, so set it a limit. Run returns earlier with the error of one of
-// the three, ErrClosed after Close.
+// Run is the loop for programs that do not need their own: Tick, Send and Receive until
+// ctx ends. Then it calls Leave, which drops what is queued, sends the goodbye and
+// returns nil; the node is not closed. To have everything sent, end ctx only when
+// Stats().QueuedData is 0: all messages are acknowledged or given up then. Set a limit on
+// that wait, for it lasts until a seed answers. If Tick, Send or Receive fails, Run
+// returns its error: ErrClosed after Close.
 func (g *GossipService) Run(ctx context.Context) error {
 	defer context.AfterFunc(ctx, g.Wake)()
 	for ctx.Err() == nil {

@@ -45,9 +45,9 @@ type socket interface {
 	Close() error
 }
 
-// GossipService is one node of a cluster. It is made by New. All its methods may be
-// called from any goroutine, and all but Receive and Run from inside a callback.
-// None starts a goroutine, except that the end of a context wakes Run from one.
+// GossipService is one node of a cluster, made by New. All its methods may be called
+// from any goroutine, and all but Receive and Run from inside a callback. None starts
+// a goroutine, except that the end of its context wakes Run from one.
 type GossipService struct {
 	config   Config
 	receiver func(origin NodeID, payload []byte)
@@ -105,17 +105,17 @@ type GossipService struct {
 	push       pusher
 }
 
-// Join makes the node a member of the cluster that the seeds belong to. It
-// returns at once: the node says Hello to all of them, and is CONNECTED when one
-// answers, or DISCONNECTED when none does in RetryAttempts rounds; then it goes
-// on asking by itself. The seeds stand: whenever members are missing they are
-// asked again. Join may be called again at any time, also to add seeds, and also
-// after Leave, as a new node with a new ID. Without seeds the node is one itself,
-// CONNECTED at once, and stays so when it is alone. Its own address among them is
+// Join makes the node a member of the cluster that the seeds belong to. It returns
+// at once: the node sends a Hello to all of them, and becomes CONNECTED when one
+// answers, or DISCONNECTED when none does in RetryAttempts rounds; it keeps asking
+// even then. Seeds are remembered: whenever members are missing they are asked
+// again. Join may be called again at any time, to add seeds, or after Leave, which
+// makes it a new node with a new ID. Without seeds the node is a seed itself: it is
+// CONNECTED at once and stays so when it is alone. Its own address among the seeds is
 // ignored.
 //
-// Errors: ErrAddress if a seed cannot be sent to or there are more than
-// MaxMembers, and then nothing was changed; ErrClosed.
+// Errors: ErrAddress if a seed cannot be sent to or there would be more than
+// MaxMembers, in which case nothing is changed; ErrClosed.
 func (g *GossipService) Join(seeds ...Address) error {
 	g.mu.Lock()
 	defer g.unlock()
@@ -152,16 +152,16 @@ func (g *GossipService) Join(seeds ...Address) error {
 	return nil
 }
 
-// Receive waits at most maxWait for a datagram, not at all if that is 0 or less,
-// then handles it and those that are there already, 64 at most, and calls the
-// receiver for what they brought. It returns how many datagrams it handled.
-// It returns early after Wake, when output waits to be sent, and when the socket
-// reports a passing error, which is counted. While another goroutine's callback keeps
-// 4096 messages waiting it reads nothing, and sleeps for 10 ms at most.
+// Receive waits at most maxWait for a datagram, not at all if that is 0 or less, then
+// handles it and any others that are there already, at most 64, and calls the receiver
+// with the messages they brought. It returns how many datagrams it handled. It returns
+// early after Wake, when output waits to be sent, and when the socket reports a
+// transient error, which is counted. While a callback on another goroutine keeps 4096
+// messages waiting, it reads nothing and sleeps for at most 10 ms.
 //
-// One goroutine at a time may be in Receive: a second call meanwhile, also from a
-// callback that it makes, returns ErrState. After Close it returns ErrClosed, also if
-// it was waiting.
+// One goroutine at a time may be in Receive: a second call meanwhile, even from one of
+// its own callbacks, returns ErrState. Close makes a waiting Receive, and every later
+// one, return ErrClosed.
 func (g *GossipService) Receive(maxWait time.Duration) (handled int, err error) {
 	if !g.receiving.TryLock() {
 		return 0, fmt.Errorf("%w: Receive inside Receive", ErrState)
@@ -213,8 +213,8 @@ func (g *GossipService) handleReceived(from netip.AddrPort, b []byte, err error)
 	return true
 }
 
-// Send sends what is due, as few datagrams as hold it, 256 at most; Tick returns
-// 0 while there is more. It returns how many it sent. An error of the operating
+// Send sends what is due in as few datagrams as possible, at most 256; Tick returns 0
+// while there is more. It returns how many datagrams it sent. An error of the operating
 // system is counted, and the messages wait for their retry. Errors: ErrClosed.
 func (g *GossipService) Send() (datagrams int, err error) {
 	g.sending.Lock()
@@ -246,10 +246,9 @@ func (g *GossipService) Send() (datagrams int, err error) {
 	return datagrams, nil
 }
 
-// Tick does what is to be done by time: retries, repair and upkeep. It returns
-// how long the loop may wait until it is to be called again, 0 while output
-// waits to be sent. It works from the clock, however late it is called. Errors:
-// ErrClosed.
+// Tick does what is due by the clock: retries, repair and upkeep. It returns how long
+// the loop may wait before calling it again, 0 while output waits to be sent. It may be
+// called late. Errors: ErrClosed.
 func (g *GossipService) Tick() (next time.Duration, err error) {
 	g.mu.Lock()
 	if err := g.checkVerb(verbTick); err != nil {
@@ -283,18 +282,19 @@ func (g *GossipService) Tick() (next time.Duration, err error) {
 	return max(0, at-now), nil
 }
 
-// SendData spreads a payload, which is copied, through the cluster, as far as
-// the Spread says, by default Config.Spread. It only queues. The node's own
-// receiver is not called.
+// SendData spreads a payload, which is copied, through the cluster as the Spread says,
+// by default Config.Spread. It only queues the message. The node's own receiver is not
+// called.
 //
-// Before the first member is found the node keeps what it says, as much as it
-// retains of messages anyway, and spreads it then, as a Broadcast. Of more than that
-// the oldest is lost, without an error: before a stream, wait until there are Members.
+// Until the first member is found messages are only retained, within DataLogSize; then
+// they are spread as Broadcasts. Beyond that bound the oldest are lost without an error:
+// before starting a stream, wait until Members is not empty.
 //
-// An error changes nothing: ErrTooLarge; ErrQueueFull, also while the Direct message
-// 1024 before is still on its way; ErrAddress for a Direct to the node itself or to an
-// address that cannot be sent to; ErrConfig for more than one Spread; ErrState before Join, after Leave,
-// and when the 2^32 numbers of this ID are used up; ErrClosed.
+// After an error nothing has changed: ErrTooLarge; ErrQueueFull, also while the Direct
+// message 1024 before this one is still on its way; ErrAddress for Direct to the node
+// itself or to an address that cannot be sent to; ErrConfig for more than one Spread;
+// ErrState before Join, after Leave, and when the 2^32 numbers of this ID are used up;
+// ErrClosed.
 func (g *GossipService) SendData(payload []byte, spread ...Spread) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -326,10 +326,10 @@ func (g *GossipService) SendData(payload []byte, spread ...Spread) error {
 	return nil
 }
 
-// Leave says goodbye to all members and forgets them, and the seeds: nothing goes out
-// after it but the goodbye, which the next Send sends, and what comes in is dropped.
-// What was queued is dropped too: to have it sent and acknowledged, let the loop turn
-// until Stats().QueuedData is 0 before. The node is DISCONNECTED; Join makes it a new
+// Leave says goodbye to all members and forgets them and the seeds. Nothing goes out
+// after it but the goodbyes, which the next Send sends, and what comes in is dropped.
+// What was queued is dropped too: to have it sent and acknowledged first, let the loop
+// turn until Stats().QueuedData is 0. The node is DISCONNECTED; Join makes it a new
 // one. Errors: ErrState before Join; ErrClosed.
 func (g *GossipService) Leave() error {
 	g.mu.Lock()
@@ -349,10 +349,10 @@ func (g *GossipService) Leave() error {
 	return nil
 }
 
-// Close ends the node at once, without a goodbye, and closes its socket: the
-// state is DESTROYED, and all other methods that return an error return ErrClosed, also
-// a Receive that is waiting. Messages that arrived and were not yet handed to the receiver
-// are dropped. A second Close returns nil.
+// Close ends the node at once, without a goodbye, and closes its socket. The state is
+// DESTROYED, and all other methods that return an error, including a waiting Receive,
+// return ErrClosed. Messages not yet handed to the receiver are dropped. A second Close
+// returns nil.
 func (g *GossipService) Close() error {
 	g.mu.Lock()
 	defer g.drain()
@@ -373,21 +373,21 @@ func (g *GossipService) Close() error {
 	return g.socket.Close() // it waits for who uses the socket, who may wait for the node
 }
 
-// ID returns the node's identity, which Join after Leave changes.
+// ID returns the node's identity. Join after Leave changes it.
 func (g *GossipService) ID() NodeID {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.id
 }
 
-// Wake makes a Receive that waits, or the next one that would, return at once.
+// Wake makes a waiting Receive, or else the next one that would wait, return at once.
 func (g *GossipService) Wake() { g.socket.Wake() }
 
-// SyscallConn returns the socket's raw connection, for a caller that waits by
-// its own poller: when it is readable call Receive(0). Only its Control method
-// is meant to be used. Wake and SendData do not end the wait of such a poller: what
-// another goroutine says goes out at the next turn unless the caller ends the wait by
-// means of its own. It fails for a Conn that has none.
+// SyscallConn returns the socket's raw connection, for a caller that waits with its own
+// poller: when it is readable, call Receive(0). Only its Control method is meant to be
+// used. Wake and SendData do not wake such a poller: unless the caller does, messages
+// from another goroutine go out at the next turn of the loop. SyscallConn fails for a
+// Conn without a raw connection.
 func (g *GossipService) SyscallConn() (syscall.RawConn, error) {
 	if g.State() == StateDestroyed {
 		return nil, fmt.Errorf("%w: SyscallConn", ErrClosed)

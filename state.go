@@ -16,7 +16,7 @@ import (
 	"example.com/gossip/internal/wire"
 )
 
-// State says how far a node is with its cluster.
+// State is the state of a node in its cluster.
 //
 //	     .------- Join as a seed itself, from any ----.
 //	     |                                             v
@@ -34,7 +34,7 @@ type State uint8
 // The states of a node.
 const (
 	StateInitialized  State = iota // made by New; has not joined
-	StateJoining                   // says Hello to its seeds
+	StateJoining                   // sends Hello to its seeds
 	StateConnected                 // a member, or a seed on its own
 	StateDisconnected              // no member answers, or it left
 	StateDestroyed                 // closed
