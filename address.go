@@ -1,5 +1,5 @@
-// Addresses as text, and the members that are at them: how a node learns of them, tells
-// others and asks after them.
+// Addresses as text, and the members at them: how a node learns of members, tells others
+// of them and probes them.
 
 package gossip
 
@@ -76,7 +76,7 @@ func addressOf(ap netip.AddrPort) Address {
 	return Address{netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())}
 }
 
-// limitedBroadcast is every node of the link, and no one of them.
+// limitedBroadcast addresses every node of the link, not one of them.
 var limitedBroadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 
 // reachable reports whether a node could be at ap.
@@ -166,7 +166,7 @@ func (g *GossipService) Address() Address {
 	return addressOf(g.address())
 }
 
-// address returns where others reach the node, as far as that is known.
+// address returns where others reach the node, as far as it is known.
 func (g *GossipService) address() netip.AddrPort {
 	if a := g.me().Addr; a.IsValid() {
 		return a
@@ -177,8 +177,8 @@ func (g *GossipService) address() netip.AddrPort {
 	return g.socket.LocalAddr()
 }
 
-// me is the node as it names itself. Without an address that others could use
-// they take the one they see.
+// me is the node as it names itself. If it knows no address that others could use, they
+// use the one they see.
 func (g *GossipService) me() wire.Member {
 	m := wire.Member{ID: uint64(g.id)}
 	if a := g.config.Advertise.ap; reachable(a) {
@@ -242,7 +242,7 @@ func (g *GossipService) checkSeeds(seeds []Address) error {
 	return nil
 }
 
-// learn takes one piece of hearsay. What contradicts is asked about.
+// learn takes one piece of hearsay. If it contradicts what is known, its address is probed.
 func (g *GossipService) learn(now time.Duration, x wire.Member) (m *view.Member, added bool) {
 	if !g.usable(x) {
 		g.stats.DropMember++
@@ -255,7 +255,7 @@ func (g *GossipService) learn(now time.Duration, x wire.Member) (m *view.Member,
 	case view.Refused:
 		g.stats.DropMember++
 	case view.Added:
-		if g.roster.Len() < g.config.MaxMembers { // in a full view some always come and go
+		if g.roster.Len() < g.config.MaxMembers { // a full view keeps changing: that is not growth
 			g.upkeep.grewAt = now
 		}
 	}
@@ -267,7 +267,7 @@ func (g *GossipService) usable(x wire.Member) bool {
 	return reachable(x.Addr) && x.Addr != g.address() && x.ID != uint64(g.id)
 }
 
-// admit takes in who has proved to be where its datagrams come from.
+// admit makes a member of a node that has proved to be where its datagrams come from.
 func (g *GossipService) admit(now time.Duration, in *envelopeIn, id uint64) {
 	var added bool
 	if in.member, added = g.roster.Admit(id, in.from, now); in.member != nil {
@@ -280,8 +280,8 @@ func (g *GossipService) admit(now time.Duration, in *envelopeIn, id uint64) {
 	}
 }
 
-// introduce tells a newcomer of the members, and others of it. In a cluster that
-// is larger than a view it is told of those near it, and sees to the rest itself.
+// introduce tells a newcomer of the members, and others of it. If the view is full the
+// newcomer is told only of the members near it, and finds the rest itself.
 func (g *GossipService) introduce(now time.Duration, m *view.Member) {
 	if g.roster.Len() < g.config.MaxMembers {
 		g.tell(now, m)
@@ -291,8 +291,8 @@ func (g *GossipService) introduce(now time.Duration, m *view.Member) {
 	}
 }
 
-// claim handles a node that is to be reached at another address than its
-// datagrams come from. Asked there it will answer, and prove it.
+// claim handles a node that gives an address other than the one its datagrams come from.
+// It is probed at that address, where it will answer and so prove it.
 func (g *GossipService) claim(id uint64, at netip.AddrPort) {
 	if m := g.roster.Get(id); at == g.address() || m != nil && m.Proven {
 		return
@@ -302,8 +302,8 @@ func (g *GossipService) claim(id uint64, at netip.AddrPort) {
 	}
 }
 
-// exchange tells m of most members: the node itself, some near m on the ring, and
-// random ones.
+// exchange tells m of members, at most that many: the node itself, some near m on the ring,
+// and random ones.
 func (g *GossipService) exchange(m *view.Member, most int) {
 	g.members = g.roster.Nearest(g.members[:0], m.ID, exchanged/2)
 	near := len(g.members)
@@ -315,8 +315,8 @@ func (g *GossipService) exchange(m *view.Member, most int) {
 	g.emitMembers(m.Addr, list, g.members)
 }
 
-// meetNeighbours asks those that are nearest on the ring and never showed
-// themselves: they must know this node, for arcs go from neighbour to neighbour.
+// meetNeighbours probes the nearest members on the ring that are not proven: they must
+// know this node, for arcs end at neighbours.
 func (g *GossipService) meetNeighbours() {
 	g.members = g.roster.Nearest(g.members[:0], uint64(g.id), 2*view.Near)
 	for _, m := range g.members {
@@ -326,7 +326,7 @@ func (g *GossipService) meetNeighbours() {
 	}
 }
 
-// announce passes on who is new.
+// announce passes on the arrival of new members.
 func (g *GossipService) announce(now time.Duration) {
 	if m := g.anybody(now); m != nil {
 		g.members = g.roster.News(g.members[:0], exchanged)
@@ -337,15 +337,15 @@ func (g *GossipService) announce(now time.Duration) {
 	}
 }
 
-// tell makes the arrival of m news, to be announced soon.
+// tell schedules the arrival of m to be announced soon.
 func (g *GossipService) tell(now time.Duration, m *view.Member) {
 	g.roster.Tell(m)
 	g.upkeep.Announce.By(now + announcePause/2)
 }
 
-// probeContacts says Hello to seeds and lost members, to no more at once than the
-// queue holds: one that is displaced before it is sent costs its recipient its turn, and
-// where turns come round in step it is the same recipient every time.
+// probeContacts sends a Hello to seeds and lost members, to no more at once than the queue
+// holds: a contact whose Hello is displaced before it is sent loses its turn, and as turns
+// come round regularly it could be the same contact every time.
 func (g *GossipService) probeContacts(now time.Duration) {
 	g.contacts = g.roster.Probes(g.contacts[:0], g.config.MaxOutputMessages, g.state == StateConnected, now)
 	for _, to := range g.contacts {
@@ -353,16 +353,16 @@ func (g *GossipService) probeContacts(now time.Duration) {
 	}
 }
 
-// greet says Hello; with token 0 it asks for one.
+// greet sends a Hello; with token 0 it asks for one.
 func (g *GossipService) greet(to netip.AddrPort, token uint64, attempts int) *outbox.Envelope {
 	h := wire.Hello{Version: wire.Version, Token: token, From: g.me(), Cluster: g.cluster}
 	g.body = h.AppendTo(g.body[:0])
 	return g.emit(to, wire.TypeHello, attempts)
 }
 
-// probe asks who is at a doubtful address, a bounded number of times. Half of them are
-// not for what strangers say: else a few datagrams of theirs would keep out whoever
-// has to be asked to join.
+// probe asks who is at a doubtful address. The number of probes is bounded, and unproven
+// sources can cause only half of them: else a few of their datagrams would keep out nodes
+// that have to be probed to join.
 func (g *GossipService) probe(to netip.AddrPort) *outbox.Envelope {
 	kept := 0
 	if g.in.from.IsValid() && !g.in.proven() {
@@ -375,16 +375,15 @@ func (g *GossipService) probe(to netip.AddrPort) *outbox.Envelope {
 	return g.greet(to, 0, 1)
 }
 
-// challenge asks a source that is not proven to say who it is, if that could make
-// a member of it.
+// challenge asks an unproven source who it is, if that could make it a member.
 func (g *GossipService) challenge(in *envelopeIn) {
 	if in.member != nil || g.roster.Len() < g.config.MaxMembers {
 		g.probe(in.from)
 	}
 }
 
-// emitMembers sends what is on the list, which is in the space of g.body, and as many
-// of the members as fit beside it, and returns how many it took.
+// emitMembers sends the list, which is written in g.body, with as many of the members as
+// fit added to it, and returns how many it took.
 func (g *GossipService) emitMembers(to netip.AddrPort, list wire.ListWriter, members []*view.Member) (taken int, e *outbox.Envelope) {
 	for _, m := range members {
 		if m.Addr != to && !list.Add(wire.Member{ID: m.ID, Addr: m.Addr}, g.room) {
@@ -399,8 +398,8 @@ func (g *GossipService) emitMembers(to netip.AddrPort, list wire.ListWriter, mem
 	return taken, g.emit(to, wire.TypeMemberList, g.config.RetryAttempts)
 }
 
-// emitPage sends a newcomer the next left of the members, from an id on and round the
-// ring, as far as they fit in one list. Its Ack asks for more.
+// emitPage sends a newcomer as many of the next left members as fit in one list, clockwise
+// from an id on. The list's Ack causes the next page.
 func (g *GossipService) emitPage(to netip.AddrPort, from uint64, left int) {
 	size := g.roster.Len()
 	first := g.roster.Search(from)

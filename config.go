@@ -1,4 +1,4 @@
-// What a node is made of, Config and New, and what it counts, Stats.
+// How a node is configured and made, and what it counts.
 
 package gossip
 
@@ -219,7 +219,7 @@ func (c *Config) choose(given []Spread) (Spread, error) {
 // originsOf returns the bound of the table of origins.
 func originsOf(c *Config) int { return max(4*c.MaxMembers, 8192) }
 
-// sealing returns how many bytes of a datagram are not for messages.
+// sealing returns how many bytes of a datagram are reserved for its seal.
 func (c *Config) sealing() int {
 	if len(c.Keys) > 0 {
 		return sealedSize
@@ -227,7 +227,7 @@ func (c *Config) sealing() int {
 	return 0
 }
 
-// payloadIn returns what is left for a payload of so many bytes for messages.
+// payloadIn returns the longest payload that fits in room bytes of messages.
 func payloadIn(room int) int {
 	return min(room-wire.DataSize(wire.FlagArc, 0), 1<<16-1)
 }
@@ -298,7 +298,7 @@ func newService(s socket, receiver func(NodeID, []byte), config Config, clock fu
 	return g
 }
 
-// newIdentity gives the node a new identity, to which nothing happened yet.
+// newIdentity gives the node a new identity, without a past.
 func (g *GossipService) newIdentity() {
 	g.id = NodeID(g.rng.Uint64() | 1)
 	g.counter, g.directCounter, g.saidAlone, g.left, g.founder = 0, 0, versions.Run{}, false, false
@@ -307,7 +307,7 @@ func (g *GossipService) newIdentity() {
 	g.origins.Keep(uint64(g.id))
 	g.upkeep = upkeep{
 		probes: mostProbes, newsAt: -newsLasts, grewAt: -growing, backAt: -healing,
-		// By these age the gaps of origins that stay known.
+		// The age of gaps is counted by these, and known origins outlive the identity.
 		awake: g.upkeep.awake, lookedAt: g.upkeep.lookedAt,
 	}
 	g.upkeep.Start(g.now(), g.config.TickInterval, g.rng)

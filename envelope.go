@@ -1,5 +1,5 @@
-// Between datagrams and messages: what came in is opened and read, what goes out is
-// packed and sealed.
+// Between datagrams and messages: opening and reading what comes in, packing and sealing
+// what goes out.
 
 package gossip
 
@@ -16,18 +16,18 @@ import (
 )
 
 const (
-	// amplification is how many times the bytes of a datagram its source is sent
-	// in answer before it has proved that it can be reached there, as for a QUIC
-	// server (RFC 9000, section 8.1).
+	// amplification bounds the answer to a datagram of a source that has not proved
+	// that it can be reached there, as a multiple of the datagram's bytes, as for a
+	// QUIC server (RFC 9000, section 8.1).
 	amplification = 3
 
 	// pushBudget bounds the bytes of Data in answer to one datagram. The message that
-	// exceeds it still goes out, so that one of any size comes in the end.
+	// exceeds it still goes out, so that messages of any size get through.
 	pushBudget = 16 << 10
 )
 
-// envelopeIn is the datagram that is being handled: where it came from, and what may
-// still be sent in answer.
+// envelopeIn is the datagram being handled: where it came from, and what may still be
+// sent in answer.
 type envelopeIn struct {
 	from   netip.AddrPort
 	member *view.Member // at from; nil: a stranger
@@ -85,8 +85,8 @@ func (g *GossipService) handle(now time.Duration, from netip.AddrPort, b []byte)
 	}
 }
 
-// heard notes that a member is alive, by a datagram that begins with this message.
-// One that was lost is back, unless it says Hello as another node, which took its place.
+// heard notes that a member is alive, because of a datagram that begins with this message.
+// A lost member is back, unless the message is a Hello of another node at its address.
 func (g *GossipService) heard(now time.Duration, in *envelopeIn, h wire.Header, b []byte) {
 	var claimed uint64
 	if h.Type == wire.TypeHello {
@@ -108,8 +108,8 @@ func (g *GossipService) heard(now time.Duration, in *envelopeIn, h wire.Header, 
 	}
 }
 
-// foreign counts a datagram of another cluster, and reports whether it is one. A Hello
-// in clear says of which: the owner is told, for one of the two has a wrong address.
+// foreign reports whether a datagram is of another cluster, and counts it. A Hello in
+// clear names that cluster: it is logged, for one of the two has a wrong address.
 func (g *GossipService) foreign(now time.Duration, from netip.AddrPort, b []byte) bool {
 	h, ok := wire.ParseHeader(b)
 	if !ok || h.Tag == g.tag {
@@ -124,7 +124,7 @@ func (g *GossipService) foreign(now time.Duration, from netip.AddrPort, b []byte
 	return true
 }
 
-// warnOfCluster tells of a Hello of another cluster, once in a minute: anybody may say
+// warnOfCluster logs a Hello of another cluster, at most once a minute: anybody may send
 // one.
 func (g *GossipService) warnOfCluster(now time.Duration, from netip.AddrPort, name []byte) {
 	if now >= g.upkeep.warnAt {
@@ -144,9 +144,9 @@ const (
 	sealedSize  = wire.HeaderSize + seal.Overhead
 )
 
-// open returns the messages in a datagram, which is sealed or in clear. What
-// cannot be opened, or is clear and should not be, is counted and goes no further.
-// Sealed messages have headers of their own inside.
+// open returns the messages in a datagram, which is sealed or in clear. A datagram that
+// cannot be opened, or is in clear and should not be, is counted and dropped. Sealed
+// messages have headers of their own.
 func (g *GossipService) open(b []byte) (messages []byte, ok bool) {
 	h, ok := wire.ParseHeader(b)
 	switch {
@@ -175,8 +175,8 @@ func (g *GossipService) additionalData(datagram []byte) []byte {
 // accepts. It does not change.
 func (g *GossipService) MaxPayload() int { return payloadIn(g.room) }
 
-// longestPayload returns the length of the longest payload that is taken from others.
-// Where clear text is taken it may come from a node without Keys.
+// longestPayload returns the length of the longest payload that is accepted from others.
+// If clear text is accepted it may come from a node without Keys.
 func (g *GossipService) longestPayload() int {
 	if g.ring.TakesClear() {
 		return payloadIn(g.config.MaxMessageSize)
@@ -184,7 +184,7 @@ func (g *GossipService) longestPayload() int {
 	return payloadIn(g.room)
 }
 
-// pack makes the next datagram of a lane, or none if there is nothing due in it.
+// pack returns the next datagram of a lane, or nil if nothing is due.
 func (g *GossipService) pack(l *outbox.Lane) []byte {
 	messages := g.outbox.Pack(g.outgoing[sealedFront:sealedFront], l, g.now(), g.timeout(l.To()))
 	if len(messages) == 0 {
@@ -231,8 +231,8 @@ func (g *GossipService) SetKeys(keys ...[]byte) error {
 	return g.useKeys(keys)
 }
 
-// useKeys puts other keys in use. What is queued and does not fit in a sealed
-// datagram is dropped: it was said by, or came from, a node without Keys.
+// useKeys switches to other keys. What is queued but does not fit in a sealed datagram is
+// dropped: it originates from a node without Keys.
 func (g *GossipService) useKeys(keys [][]byte) error {
 	ring, err := seal.New(keys, g.rng.Uint64)
 	if err != nil {
@@ -250,8 +250,8 @@ func (g *GossipService) useKeys(keys [][]byte) error {
 	return nil
 }
 
-// afford reports whether size bytes may be sent to an address now, and charges
-// them if it is that of a source that is being answered and not proven.
+// afford reports whether size bytes may be sent to an address now, and charges them if
+// the address is that of the datagram being handled and not proven.
 func (g *GossipService) afford(to netip.AddrPort, size int) bool {
 	if to != g.in.from || g.in.proven() {
 		return true
@@ -267,13 +267,14 @@ func (g *GossipService) afford(to netip.AddrPort, size int) bool {
 	return true
 }
 
-// affordProbe is afford of a Hello to whoever in names: it may be the one that is meant.
+// affordProbe is afford for a Hello to an address that in names: it is charged to the
+// source of in, on whose word it is sent.
 func (g *GossipService) affordProbe(in *envelopeIn, to netip.AddrPort) bool {
 	return to == in.from || g.afford(in.from, wire.HelloSize(g.config.Cluster)) // emit sees to the first
 }
 
-// emit queues a control message whose body is in g.body. To a source that is
-// not proven it is sent once, whatever attempts says.
+// emit queues a control message whose body is in g.body. To an unproven source it is sent
+// once at most, whatever attempts says.
 func (g *GossipService) emit(to netip.AddrPort, kind wire.Type, attempts int) *outbox.Envelope {
 	if !g.afford(to, wire.HeaderSize+len(g.body)) {
 		return nil
@@ -284,7 +285,7 @@ func (g *GossipService) emit(to netip.AddrPort, kind wire.Type, attempts int) *o
 	return g.outbox.Emit(to, kind, g.body, attempts)
 }
 
-// acknowledge owes the source of in an Ack.
+// acknowledge queues an Ack to the source of in.
 func (g *GossipService) acknowledge(now time.Duration, in *envelopeIn, seq uint32) {
 	if g.afford(in.from, wire.AckOverhead+wire.AckSize) {
 		g.outbox.Acknowledge(now, in.from, seq)

@@ -194,11 +194,11 @@ func (g *GossipService) Run(ctx context.Context) error {
 }
 
 const (
-	// publishFactor is among how many members the origin of a Broadcast divides
-	// the ring: more than a node on the way, for it is not hurried by others.
+	// publishFactor is among how many members the origin of a Broadcast divides the
+	// ring: more than a relaying node does, for others do not set the origin's pace.
 	publishFactor = 16
 
-	// mostHops bounds how far a copy goes, whatever the views of the nodes say.
+	// mostHops bounds how far a copy goes, whatever the views of the nodes hold.
 	mostHops = 64
 
 	// suspicion is how long a silent member gets no arc to cover.
@@ -230,16 +230,16 @@ func (g *GossipService) publish(now time.Duration, e *datalog.Entry, s Spread) {
 	}
 }
 
-// nameRecipient names the recipient of a Direct message, if it is known: nobody else will
-// take it then, wherever somebody sends a copy of it.
+// nameRecipient names the recipient of a Direct message, if it is known, so that no other
+// node accepts a replayed copy.
 func (g *GossipService) nameRecipient(e *outbox.Envelope) {
 	if m := g.roster.ByAddr(e.To()); e.Flags&wire.FlagDirect != 0 && m != nil && m.Proven {
 		e.Recipient = m.ID
 	}
 }
 
-// sayAgain spreads what was said when the cluster was not found yet, before what
-// others send takes its place in the log.
+// sayAgain spreads the messages sent before the cluster was found, before others'
+// messages evict them from the log.
 func (g *GossipService) sayAgain(now time.Duration) {
 	said := &g.saidAlone
 	for e := g.log.From(uint64(g.id), said.First); e != nil && e.Counter <= said.Last; e = g.log.Next(e) {
@@ -252,8 +252,8 @@ func (g *GossipService) sayAgain(now time.Duration) {
 	*said = versions.Run{}
 }
 
-// unspread returns how many messages wait in the log for sayAgain. A seed on its own has
-// nobody to wait for.
+// unspread returns how many messages wait in the log for sayAgain. A seed on its own
+// counts none, for it may stay alone.
 func (g *GossipService) unspread() int {
 	said := g.saidAlone
 	e := g.log.From(uint64(g.id), said.First)
@@ -274,15 +274,15 @@ func (g *GossipService) passOn(now time.Duration, e *datalog.Entry, from netip.A
 	}
 }
 
-// cover takes on the arc that a copy of e asks for.
+// cover takes on the arc that a copy of e asks the node to cover.
 func (g *GossipService) cover(now time.Duration, e *datalog.Entry, d *wire.Data) {
 	e.Handled, e.Lo, e.Hi = true, d.Lo, d.Hi
 	g.forward(now, e, view.Arc{Lo: d.Lo, Hi: d.Hi}, g.config.BroadcastFactor, d.Flags&wire.FlagNoOut, d.Hops)
 }
 
-// coverLate takes on the arc of a copy of a message that was here already, if it
-// asks for what nobody asked for before: the first copy came by repair, or the
-// arc was handed, once, to a node outside it.
+// coverLate takes on the arc of a copy of a message that was here already, if the node
+// did not cover that arc before: either the first copy came by repair, or this one was
+// handed, which is done once, to a node outside its arc.
 func (g *GossipService) coverLate(now time.Duration, d *wire.Data) {
 	if d.Flags&wire.FlagArc == 0 || d.Flags&wire.FlagDirect != 0 {
 		return
@@ -298,18 +298,18 @@ func (g *GossipService) coverLate(now time.Duration, d *wire.Data) {
 	}
 }
 
-// forward divides an arc of the ring among about k members. To a silent one nothing is
-// queued while something waits for it already: repair will bring it the message. But
-// where the node itself speaks so fast that the log will have lost the message by then, it
-// is queued, until SendData refuses: whoever heeds that loses nothing by a member that
-// stands still for a moment.
+// forward divides an arc of the ring among about k members. While something is already
+// queued for a silent member nothing is added: repair will bring it the message. But a
+// message of the node itself is queued, until SendData refuses, when the log turns over
+// so fast that it will be gone by then: a caller that heeds ErrQueueFull loses nothing
+// when a member stalls for a moment.
 func (g *GossipService) forward(now time.Duration, e *datalog.Entry, arc view.Arc, k int, flags, hops uint8) {
 	if hops >= mostHops {
 		return
 	}
 	pressing := e.Origin == uint64(g.id) && g.log.Brief(now, askAfter)
 	g.delegates = g.roster.Split(g.delegates[:0], arc, k, now)
-	for g.doubt(now, g.delegates) { // others are to cover what these would not
+	for g.doubt(now, g.delegates) { // their arcs go to others
 		g.delegates = g.roster.Split(g.delegates[:0], arc, k, now)
 	}
 	for _, d := range g.delegates {
@@ -318,15 +318,15 @@ func (g *GossipService) forward(now time.Duration, e *datalog.Entry, arc view.Ar
 			attempts = 1
 		}
 		if d.Tried && (!d.Proven || !pressing && g.outbox.Load(d.Addr) > 0) {
-			g.stats.DropRelay++ // it may be dead: repair will do, and leaves the queue to others
+			g.stats.DropRelay++ // it may be dead: leave it to repair, and the queue to others
 			continue
 		}
 		g.relay(d.Member, outbox.Copy{Entry: e, Flags: flags, Hops: hops + 1, Arc: d.Arc}, attempts)
 	}
 }
 
-// doubt makes suspects of the delegates that are sent nothing more before they answer, and
-// reports whether there are any.
+// doubt makes suspects of those delegates that get nothing more until they answer, and
+// reports whether there were any.
 func (g *GossipService) doubt(now time.Duration, delegates []view.Delegate) (any bool) {
 	for _, d := range delegates {
 		if !d.Suspect(now) && g.hasEnough(d.Member) {
@@ -336,9 +336,9 @@ func (g *GossipService) doubt(now time.Duration, delegates []view.Delegate) (any
 	return any
 }
 
-// hasEnough reports whether m is sent nothing more before it answers. A member that is
-// known by hearsay alone gets no more than a few messages: if the hearsay is a lie, whoever
-// is at that address is its victim.
+// hasEnough reports whether m gets nothing more until it answers. A member known only by
+// hearsay gets no more than a few messages: if the hearsay is false, they hit a victim at
+// that address.
 func (g *GossipService) hasEnough(m *view.Member) bool {
 	return !m.Proven && g.outbox.Load(m.Addr) >= outbox.LeastWindow
 }
@@ -352,9 +352,9 @@ func (g *GossipService) relay(m *view.Member, c outbox.Copy, attempts int) {
 	}
 }
 
-// handOver gives the arc of a copy for a silent delegate to another member inside it,
-// or, if none is known and the arc is long enough for unknown ones, to the nearest
-// outside, once. The silent one is still tried, without an arc.
+// handOver gives the arc of a silent delegate to another member inside it, or, if none is
+// known but the arc is long enough to hold unknown ones, once to the nearest member
+// outside. The silent delegate is still sent its copy, without an arc.
 func (g *GossipService) handOver(now time.Duration, delegate netip.AddrPort, c *outbox.Copy) {
 	arc, silent := c.Arc, g.roster.ByAddr(delegate)
 	if silent != nil {

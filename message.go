@@ -1,6 +1,5 @@
-// What a message asks of a node: dispatch to the handler of its type, and the handlers of
-// what is said, Data and Status. Those of members are in state.go, that of Ack in
-// queue.go.
+// Dispatch of a message to the handler of its type, and the handlers of Data and Status.
+// Those that concern members are in state.go, that of Ack in queue.go.
 
 package gossip
 
@@ -16,8 +15,8 @@ import (
 	"example.com/gossip/internal/wire"
 )
 
-// dispatch parses one message, whose body begins b, and hands it to its handler
-// if the state allows. It returns the length of the body, and false if the rest
+// dispatch parses one message, whose body is at the front of b, and hands it to its
+// handler if the state allows. It returns the length of the body, and false if the rest
 // of the datagram cannot be read.
 func (g *GossipService) dispatch(now time.Duration, in *envelopeIn, h wire.Header, b []byte) (n int, ok bool) {
 	in.member = g.roster.ByAddr(in.from) // the message before may have changed that
@@ -73,11 +72,11 @@ func (g *GossipService) dispatch(now time.Duration, in *envelopeIn, h wire.Heade
 	return n, ok
 }
 
-// strangerLead is how far a source that is not proven may be ahead of what was heard
-// of an origin before.
+// strangerLead is how far Data from an unproven source may be ahead of what is known of
+// its origin.
 const strangerLead = 64
 
-// handleData delivers what is new and passes it on as its spread asks.
+// handleData delivers a new message and passes it on as its spread requires.
 func (g *GossipService) handleData(now time.Duration, in *envelopeIn, seq uint32, d wire.Data) {
 	if len(d.Payload) > g.longestPayload() { // nobody could pass it on with an arc
 		g.stats.DropOversize++
@@ -145,18 +144,17 @@ func (g *GossipService) handleData(now time.Duration, in *envelopeIn, seq uint32
 	}
 }
 
-// acknowledgeData acknowledges d, unless it came by repair: of that nobody waits
-// for an Ack.
+// acknowledgeData acknowledges d, unless it came by repair, which expects no Ack.
 func (g *GossipService) acknowledgeData(now time.Duration, in *envelopeIn, seq uint32, d *wire.Data) {
 	if d.Flags&wire.FlagPull == 0 {
 		g.acknowledge(now, in, seq)
 	}
 }
 
-// sequence returns the origin of d and that of its two windows which d belongs
-// to, with room for d in it; or nil if d is not to be taken now. One forged
-// number must not silence an origin: a source that is not proven may neither run far
-// ahead in a window nor move it on, be it by many short steps.
+// sequence returns the origin of d and the one of its two windows that d belongs to, with
+// room for d in it; or nil if d is not to be accepted now. A forged number must not
+// silence an origin: an unproven source may neither run far ahead in a window nor advance
+// it, not even in many short steps.
 func (g *GossipService) sequence(now time.Duration, in *envelopeIn, seq uint32, d *wire.Data) (*versions.Origin, *versions.Window) {
 	o := g.origins.Get(d.Origin)
 	direct := d.Flags&wire.FlagDirect != 0
@@ -198,8 +196,8 @@ func (g *GossipService) sequence(now time.Duration, in *envelopeIn, seq uint32, 
 	return o, &o.Seen
 }
 
-// newOrigin takes up an origin, if the table has room for it: up to half of it for sources
-// that are not proven.
+// newOrigin adds an origin, if the table has room for it. Unproven sources may fill only
+// half of the table.
 func (g *GossipService) newOrigin(now time.Duration, in *envelopeIn, id uint64) *versions.Origin {
 	if !in.proven() && g.origins.Len() >= originsOf(&g.config)/2 {
 		g.stats.DropOrigin++
@@ -217,9 +215,8 @@ func (g *GossipService) newOrigin(now time.Duration, in *envelopeIn, id uint64) 
 	return o
 }
 
-// handleStatus answers a full Status with what its sender lacks and with a
-// request for what this node lacks, an offer with a request, and a request with
-// what it asks for.
+// handleStatus answers a full Status with what its sender lacks and a request for what
+// this node lacks, an offer with a request, and a request with what it asks for.
 func (g *GossipService) handleStatus(now time.Duration, in *envelopeIn, seq uint32, s wire.Status) {
 	if !in.proven() {
 		g.challenge(in)
@@ -254,8 +251,8 @@ func (g *GossipService) handleStatus(now time.Duration, in *envelopeIn, seq uint
 	}
 }
 
-// pusher sends repairs to the node that is being answered, until the budget of
-// its datagram is used up, and leaves half of the data queue to others.
+// pusher sends repairs to the node being answered, until the budget of its datagram is
+// used up, and leaves half of the data queue free for other messages.
 type pusher struct {
 	g   *GossipService
 	now time.Duration
@@ -277,19 +274,20 @@ func (p *pusher) Push(e *datalog.Entry) bool {
 	return true
 }
 
-// deliverInOrder delivers what an origin said next, as far as it is here.
+// deliverInOrder delivers the next messages of an origin, as far as they are here.
 func (g *GossipService) deliverInOrder(o *versions.Origin, unseen uint64) {
 	g.stats.GaveUpUnseen += g.repair.InOrder(o, unseen, func(e *datalog.Entry) { g.deliver(g.log.Retain(e)) })
 }
 
-// deliverSkipped delivers what waited, where order is kept, for what is history now.
+// deliverSkipped delivers, where order is kept, the messages that waited for others that
+// are now skipped.
 func (g *GossipService) deliverSkipped(o *versions.Origin) {
 	if g.config.Ordered {
 		g.deliverInOrder(o, 0)
 	}
 }
 
-// number gives a message of this node the next number and retains it.
+// number assigns the next number to a message of this node and retains it.
 func (g *GossipService) number(now time.Duration, payload []byte, s Spread) (*datalog.Entry, error) {
 	id, pool := uint64(g.id), g.origins.Pool()
 	if g.counter == 1<<32-1 || g.directCounter == 1<<32-1 {
@@ -320,9 +318,9 @@ func (g *GossipService) number(now time.Duration, payload []byte, s Spread) (*da
 	return e, nil
 }
 
-// skipForged makes the next message of this node one that others will take for new,
-// after somebody spoke in its name. In a TickInterval it passes over few numbers: there
-// are 2^32, and what others lack below their windows is lost to them.
+// skipForged moves this node's counter past a number that somebody used in its name, so
+// that others take its next message for new. It skips few numbers in a TickInterval: there
+// are only 2^32, and messages that fall below others' windows are lost to them.
 func (g *GossipService) skipForged(now time.Duration, in *envelopeIn, counter uint32) {
 	most := uint32(2 * versions.Width)
 	if !in.proven() {

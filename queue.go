@@ -1,5 +1,4 @@
-// What a node does by the clock, and what becomes of an envelope that is answered, or is
-// not.
+// What a node does by the clock, and what becomes of an envelope, answered or not.
 
 package gossip
 
@@ -27,7 +26,7 @@ const (
 	longProbe     = 4 * time.Second         // between two rounds of Hellos of a node that is alone
 )
 
-// upkeep is what a node does by the clock alone, and what it remembers for that.
+// upkeep is the schedule of a node's periodic duties, and what it remembers for them.
 type upkeep struct {
 	pace.Plan
 	news, healed repair.News   // to be offered
@@ -46,7 +45,7 @@ type upkeep struct {
 	healAt       time.Duration // and heal
 }
 
-// keepUp does the duties whose time has come.
+// keepUp does the duties that are due.
 func (g *GossipService) keepUp(now time.Duration) {
 	u, c := &g.upkeep, &g.config
 	if g.saidAlone.First > 0 && g.roster.Len() > 0 {
@@ -71,7 +70,7 @@ func (g *GossipService) keepUp(now time.Duration) {
 		g.giveUpStuck()
 		u.turn++
 		if m := g.roster.Partner(u.turn, g.rng); m != nil {
-			// A queue of one message does not hold both: each has its turns.
+			// A queue of one message does not hold both, so they alternate.
 			both, odd := c.MaxOutputMessages > 1, u.turn%2 == 1
 			if both || fast || odd {
 				g.exchange(m, most)
@@ -122,8 +121,8 @@ const (
 	stuckFor   = 30 * time.Second      // until a gap that nobody fills is given up
 )
 
-// compare tells m the next page of what was seen here. Every other time, if one page does
-// not hold all, it offers instead what was seen lately.
+// compare sends m the next page of what was seen here. If one page does not hold all
+// origins, every other call offers recent messages instead.
 func (g *GossipService) compare(now time.Duration, m *view.Member) {
 	if g.repair.Skipping(now) {
 		return // it would bring what is to be skipped
@@ -138,19 +137,19 @@ func (g *GossipService) compare(now time.Duration, m *view.Member) {
 	g.emitStatus(m.Addr, wire.Status{Mode: wire.Full, First: first, Last: last, Digest: digest}, g.config.RetryAttempts)
 }
 
-// compareOften begins or prolongs the time in which what was seen is compared
-// with random members, for there may be news.
+// compareOften begins or extends the period in which the node compares what it has seen
+// with random members, because there may be news.
 func (g *GossipService) compareOften(now time.Duration) {
 	g.upkeep.newsAt = now
 	g.upkeep.Compare.Resume(now, g.comparePause(), g.rng)
 }
 
-// comparePause is between two comparisons while there is news.
+// comparePause is the time between two comparisons while there is news.
 func (g *GossipService) comparePause() time.Duration {
 	return g.config.TickInterval / time.Duration(g.config.RumorFactor)
 }
 
-// anybody returns a random member that is not silent, or nil.
+// anybody returns a random member that is not suspect, or nil.
 func (g *GossipService) anybody(now time.Duration) *view.Member {
 	g.members = g.roster.Random(g.members[:0], g.rng, 1, netip.AddrPort{}, now)
 	if len(g.members) == 0 {
@@ -159,9 +158,9 @@ func (g *GossipService) anybody(now time.Duration) *view.Member {
 	return g.members[0]
 }
 
-// isNews notes that a message is new here, to be offered to others: to a random
-// member soon, for it may have been lost on its way there, or, if it came by
-// repair, to the neighbours at once, for then it was lost to a whole arc.
+// isNews schedules a message that is new here to be offered to others: soon to a random
+// member, for which it may have been lost; or, if it came by repair, at once to the
+// neighbours, for it was then probably lost to a whole arc.
 func (g *GossipService) isNews(now time.Duration, e *datalog.Entry, repaired bool) {
 	u := &g.upkeep
 	g.compareOften(now)
@@ -174,7 +173,7 @@ func (g *GossipService) isNews(now time.Duration, e *datalog.Entry, repaired boo
 	}
 }
 
-// offer offers what is new to a random member.
+// offer offers new messages to a random member.
 func (g *GossipService) offer(now time.Duration) {
 	g.upkeep.offeredAt = now
 	digest := g.repair.Offer(&g.upkeep.news, g.digestRoom())
@@ -183,8 +182,8 @@ func (g *GossipService) offer(now time.Duration) {
 	}
 }
 
-// heal offers what came by repair to the successor, the predecessor and two
-// more members that are near.
+// heal offers messages that came by repair to the successor, the predecessor and about two
+// more of the nearest members.
 func (g *GossipService) heal(now time.Duration) {
 	g.upkeep.healAt = now
 	digest := g.repair.Offer(&g.upkeep.healed, g.digestRoom())
@@ -196,8 +195,8 @@ func (g *GossipService) heal(now time.Duration) {
 	}
 }
 
-// askForMissing asks a random member for what has been missing for a while: the
-// pages may take long to come round to it.
+// askForMissing asks a random member for messages that have been missing for a while: it
+// may take long until a page covers them.
 func (g *GossipService) askForMissing(now time.Duration) {
 	missing := g.repair.Missing(g.upkeep.awake, askAfter, g.digestRoom())
 	if missing.Len() == 0 {
@@ -213,16 +212,17 @@ func (g *GossipService) emitDigest(to netip.AddrPort, mode wire.Mode, digest ver
 	g.emitStatus(to, wire.Status{Mode: mode, Last: wire.LastOrigin, Digest: digest}, outbox.NoAnswer)
 }
 
-// emitStatus sends a Status. Only a full one is acknowledged, the others take NoAnswer.
+// emitStatus sends a Status. Only a full one is acknowledged; for others attempts is
+// NoAnswer.
 func (g *GossipService) emitStatus(to netip.AddrPort, s wire.Status, attempts int) {
 	g.body = s.AppendTo(g.body[:0])
 	g.emit(to, wire.TypeStatus, attempts)
 }
 
-// digestRoom returns how many bytes of a Status there are for its digest.
+// digestRoom returns how many bytes of a Status its digest may take.
 func (g *GossipService) digestRoom() int { return g.room - wire.StatusOverhead }
 
-// giveUp gives up what is missing of an origin up to floor.
+// giveUp gives up the missing messages of an origin up to floor.
 func (g *GossipService) giveUp(o *versions.Origin, floor uint32) {
 	unseen := g.repair.GiveUp(o, floor)
 	g.stats.GaveUpUnseen += unseen
@@ -231,7 +231,8 @@ func (g *GossipService) giveUp(o *versions.Origin, floor uint32) {
 	}
 }
 
-// giveUpStuck gives up what has been missing for long: nobody retains it.
+// giveUpStuck gives up messages that have been missing for so long that probably nobody
+// retains them.
 func (g *GossipService) giveUpStuck() {
 	if g.state != StateConnected {
 		return
@@ -246,12 +247,12 @@ func (g *GossipService) giveUpStuck() {
 }
 
 const (
-	// leastTimeout is how long an acknowledgement is waited for at least, beside
+	// leastTimeout is the shortest wait for an acknowledgement, not counting
 	// Config.AckDelay.
 	leastTimeout = 5 * time.Millisecond
 
-	// verifications is how often a silent member is asked whether it lives before it is
-	// taken for lost. For the time of verification after each it gets no arc to cover.
+	// verifications is how often a silent member is probed before it is considered lost.
+	// For the time of a verification after each probe it gets no arc to cover.
 	verifications = 2
 	verification  = 5 * time.Second
 )
@@ -276,8 +277,8 @@ func (g *GossipService) handleAck(now time.Duration, in *envelopeIn, m wire.Ack)
 	}
 }
 
-// measure takes the round trip of an answered envelope. Of one that was sent
-// again it is not known which attempt is answered (Karn's rule).
+// measure records the round trip of an answered envelope. If it was sent more than once it
+// is not known which attempt was answered (Karn's rule).
 func (g *GossipService) measure(now time.Duration, m *view.Member, e *outbox.Envelope) {
 	if e.Attempt == 1 {
 		m.RTT.SampleLike(now-e.SentAt, &g.rtt)
@@ -285,8 +286,8 @@ func (g *GossipService) measure(now time.Duration, m *view.Member, e *outbox.Env
 	} else {
 		m.RTT.Ambiguous(now-e.FirstAt, now)
 		if g.rtt.Ambiguous(now-e.FirstAt, now) {
-			// The way to everybody has become longer. To find that out for each member
-			// alone takes many messages, each in several copies until then.
+			// Round trips to all members have become longer. Finding that out for each
+			// member separately would take many messages, each sent several times.
 			g.roster.Remeasure(g.rtt.Smoothed())
 		}
 	}
@@ -300,7 +301,7 @@ func (g *GossipService) finish(e *outbox.Envelope) {
 	g.outbox.Drop(e)
 }
 
-// timeout returns how long to wait for an answer from an address.
+// timeout returns how long to wait for an answer from to.
 func (g *GossipService) timeout(to netip.AddrPort) time.Duration {
 	if m := g.roster.ByAddr(to); m != nil {
 		return m.RTT.Timeout(leastTimeout+g.config.AckDelay, g.rtt.Timeout(0, g.config.RetryInterval))
@@ -308,9 +309,9 @@ func (g *GossipService) timeout(to netip.AddrPort) time.Duration {
 	return g.config.RetryInterval
 }
 
-// unanswered goes on with an envelope that got no answer in time: it is sent again, and in
-// the end given up. Its arc goes to another after the second attempt, or after the first if
-// there are no more than two.
+// unanswered deals with an envelope that got no answer in time: it is sent again, and after
+// the last attempt given up. Its arc goes to another member after the second attempt, or
+// after the first if there are only two.
 func (g *GossipService) unanswered(now time.Duration, e *outbox.Envelope) {
 	if !e.Arc.Empty() && (e.Attempt > 1 || e.Attempt >= e.Attempts-1) {
 		g.handOver(now, e.To(), &e.Copy)
@@ -331,7 +332,7 @@ func (g *GossipService) unanswered(now time.Duration, e *outbox.Envelope) {
 	if m == nil || m.Heard >= firstAt || g.outbox.Greets(m.Addr) {
 		return
 	}
-	// On a bad network silence is common: ask before believing it.
+	// On a bad network silence is common: probe the member before declaring it lost.
 	if m.Asked == verifications {
 		g.lose(now, m)
 		return
@@ -341,9 +342,8 @@ func (g *GossipService) unanswered(now time.Duration, e *outbox.Envelope) {
 	g.greet(m.Addr, 0, g.config.RetryAttempts)
 }
 
-// hint offers a message to a member that left the last copy of it unanswered: if
-// it is the message that was lost every time, and not the acknowledgement, the
-// member asks for it.
+// hint offers a message to a member that left the last copy of it unanswered: if it was
+// the message that was lost every time, not its acknowledgement, the member asks for it.
 func (g *GossipService) hint(e *outbox.Envelope) {
 	if !e.IsData() || e.Flags&wire.FlagDirect != 0 {
 		return
@@ -352,8 +352,8 @@ func (g *GossipService) hint(e *outbox.Envelope) {
 	g.emitDigest(e.To(), wire.Offer, g.repair.Offer(&g.hints, g.digestRoom()))
 }
 
-// clearLane takes everything to an address that is not a member's any more out
-// of the queue. The arcs it should have covered go to others.
+// clearLane removes everything queued for an address that no longer belongs to a member.
+// The arcs that it should have covered go to others.
 func (g *GossipService) clearLane(now time.Duration, to netip.AddrPort) {
 	for e := g.outbox.Any(to); e != nil; e = g.outbox.Any(to) {
 		if e.Flags&wire.FlagDirect != 0 {

@@ -1,4 +1,4 @@
-// The node, and the verbs that its loop and other goroutines call.
+// The node, and the methods that its loop and other goroutines call.
 
 package gossip
 
@@ -31,11 +31,10 @@ const (
 	mostEvents   = 4096 // calls of the receiver that may wait before Receive stops reading
 
 	fullPause = 10 * time.Millisecond // of a Receive that must not read
-	skipsFor  = 30 * time.Second      // since CONNECTED: by then all history counts as skipped, whatever pages came
+	skipsFor  = 30 * time.Second      // after CONNECTED, skipping history ends, whatever pages came
 )
 
-// socket is what a node sends and receives by: an internal/transport.Conn, or a
-// simulated one.
+// socket sends and receives for a node: an internal/transport.Conn, or a simulated one.
 type socket interface {
 	Receive(b []byte, maxWait time.Duration) (n int, from netip.AddrPort, err error)
 	Send(b []byte, to netip.AddrPort) error
@@ -69,10 +68,10 @@ type GossipService struct {
 	id            NodeID
 	state         State
 	left          bool           // Leave was called, and Join not since
-	founder       bool           // joined no other
+	founder       bool           // joined without other seeds
 	observed      netip.AddrPort // where others see this node
 	counter       uint32         // of the node's last message
-	saidAlone     versions.Run   // counters said before the cluster was found; First 0: none
+	saidAlone     versions.Run   // messages sent before the cluster was found; First 0: none
 	directCounter uint32         // of the last Direct one
 	directDone    versions.Window
 
@@ -81,21 +80,21 @@ type GossipService struct {
 	log     *datalog.Log
 	repair  *repair.Desk
 	outbox  *outbox.Outbox
-	rtt     view.RTT // of all members together, for one that is not known yet
+	rtt     view.RTT // of all members together, for one whose own is not known yet
 	upkeep  upkeep
-	events  fifo.Queue[event] // at most mostEvents, what one Receive adds, and changes of state
+	events  fifo.Queue[event] // at most mostEvents, and what one Receive and changes of state add
 	calling bool              // a callback runs
 
-	// Made once, of Config; only the ring changes.
+	// Made once, from Config; only the ring changes.
 	cluster []byte
 	tag     uint16 // in each header
-	room    int    // bytes of messages in a datagram, sealed or not
+	room    int    // bytes for messages in a datagram, sealed or not
 	errFull error  // ErrQueueFull: a busy caller may see it often
 	ring    *seal.Ring
 
 	in envelopeIn // the datagram being handled; from is the zero value while none is
 
-	// Space to work in, kept so that nothing is allocated for a message.
+	// Scratch space, kept so that a message needs no allocation.
 	body       []byte
 	additional []byte
 	members    []*view.Member
@@ -139,7 +138,7 @@ func (g *GossipService) Join(seeds ...Address) error {
 			}
 		}
 	}
-	if g.config.SkipHistory && !active && others > 0 { // a founder has none to skip
+	if g.config.SkipHistory && !active && others > 0 { // a founder has no history to skip
 		g.repair.SkipHistory()
 	}
 	if others == 0 {
@@ -178,7 +177,7 @@ func (g *GossipService) Receive(maxWait time.Duration) (handled int, err error) 
 	g.mu.Unlock()
 	if err != nil || full {
 		g.waiting.Store(false)
-		if full { // a callback is busy on another goroutine: no busy loop here
+		if full { // while a callback runs on another goroutine, do not spin here
 			time.Sleep(min(max(maxWait, 0), fullPause))
 		}
 		return 0, err
@@ -201,7 +200,7 @@ func (g *GossipService) Receive(maxWait time.Duration) (handled int, err error) 
 	return handled, nil
 }
 
-// handleReceived handles what the socket gave, and reports whether that was a datagram.
+// handleReceived handles the result of a read, and reports whether it was a datagram.
 func (g *GossipService) handleReceived(from netip.AddrPort, b []byte, err error) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -370,7 +369,7 @@ func (g *GossipService) Close() error {
 	}
 	g.setState(StateDestroyed)
 	g.mu.Unlock()
-	return g.socket.Close() // it waits for who uses the socket, who may wait for the node
+	return g.socket.Close() // unlocked: it waits for users of the socket, who may need the lock
 }
 
 // ID returns the node's identity. Join after Leave changes it.
@@ -395,7 +394,8 @@ func (g *GossipService) SyscallConn() (syscall.RawConn, error) {
 	return g.socket.SyscallConn()
 }
 
-// active reports whether the node has business of its own.
+// active reports whether the node has upkeep to do: it has joined, and neither left nor
+// been closed.
 func (g *GossipService) active() bool {
 	return !g.left && g.state != StateInitialized && g.state != StateDestroyed
 }

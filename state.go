@@ -1,5 +1,5 @@
-// The states of a node, what is legal in each, the handlers of messages that change
-// members, and the calls to the owner that come of it all.
+// The states of a node and what is legal in each, the handlers of messages that change
+// members, and the callbacks.
 
 package gossip
 
@@ -50,8 +50,8 @@ func (s State) String() string {
 	return "State(" + strconv.Itoa(int(s)) + ")"
 }
 
-// column is a State as the tables below know it, with one more for a node that is
-// DISCONNECTED by Leave.
+// column is a State as an index into the tables below, with one more for a node that is
+// DISCONNECTED because of Leave.
 type column uint8
 
 const (
@@ -65,8 +65,8 @@ const (
 	among        = connected | disconnected
 )
 
-// messageLegal says in which states a message is handled. In the others it is
-// counted and dropped. After Leave datagrams are dropped unread.
+// messageLegal tells in which states a message is handled. In the others it is counted and
+// dropped. After Leave datagrams are dropped unread.
 var messageLegal = [...]uint8{
 	wire.TypeHello:      joining | among,
 	wire.TypeWelcome:    joining | among,
@@ -92,8 +92,8 @@ const (
 
 var verbNames = [...]string{"Join", "Receive", "Send", "Tick", "SendData", "Leave", "SetKeys"}
 
-// verbLegal says in which states a verb may be called. In DESTROYED all answer
-// ErrClosed, in the others that are not named here ErrState.
+// verbLegal tells in which states a verb may be called. In DESTROYED all return ErrClosed,
+// in other states not listed here ErrState.
 var verbLegal = [...]uint8{
 	verbJoin:     alive,
 	verbReceive:  alive,
@@ -133,7 +133,7 @@ func (g *GossipService) State() State {
 	return g.state
 }
 
-// lose takes a member that does not answer out of the view.
+// lose removes a member that does not answer from the view.
 func (g *GossipService) lose(now time.Duration, m *view.Member) {
 	g.stats.MembersLost++
 	g.inform(slog.LevelInfo, "gossip: member lost", "member", NodeID(m.ID), "address", m.Addr)
@@ -142,8 +142,8 @@ func (g *GossipService) lose(now time.Duration, m *view.Member) {
 	g.disconnectIfAlone(now)
 }
 
-// isSeed reports whether the node stays connected when it is alone: it joined no other,
-// or only itself.
+// isSeed reports whether the node stays connected when it is alone: it joined without other
+// seeds, or all of them turned out to be itself.
 func (g *GossipService) isSeed() bool { return g.founder || g.roster.Seeds() == 0 }
 
 // disconnectIfAlone makes a node without members DISCONNECTED, unless it is a seed itself.
@@ -180,8 +180,8 @@ func (g *GossipService) setState(s State) {
 	}
 }
 
-// handleHello answers a Hello without a valid token by a token, for which no state is
-// kept. One with a valid token proves its source: that node becomes a member.
+// handleHello answers a Hello without a valid token with a token, for which it keeps no
+// state. A valid token proves the source, and the node becomes a member.
 func (g *GossipService) handleHello(now time.Duration, in *envelopeIn, seq uint32, m wire.Hello) {
 	if string(m.Cluster) != g.config.Cluster {
 		g.stats.DropCluster++
@@ -215,8 +215,8 @@ func (g *GossipService) handleHello(now time.Duration, in *envelopeIn, seq uint3
 	}
 }
 
-// handleOwnHello handles the node's own Hello: one of its seeds is itself, or somebody
-// sends back what it heard, for which no key is needed.
+// handleOwnHello handles a Hello of the node itself: one of its seeds is the node, or
+// somebody reflects its datagrams, which takes no key.
 func (g *GossipService) handleOwnHello(now time.Duration, seq uint32) {
 	e := g.outbox.Find(seq)
 	if e == nil || e.Kind != wire.TypeHello {
@@ -237,8 +237,8 @@ func (g *GossipService) handleOwnHello(now time.Duration, seq uint32) {
 	g.disconnectIfAlone(now)
 }
 
-// handleWelcome takes in who answered a Hello. After one that asked for a token
-// the node says Hello again, with it.
+// handleWelcome makes a member of a node that answered a Hello. If the Hello asked for a
+// token, another one with the token follows.
 func (g *GossipService) handleWelcome(now time.Duration, in *envelopeIn, w wire.Welcome) {
 	e := g.outbox.Find(w.Hello)
 	if e == nil || e.Kind != wire.TypeHello || w.From.ID == uint64(g.id) {
@@ -248,8 +248,8 @@ func (g *GossipService) handleWelcome(now time.Duration, in *envelopeIn, w wire.
 	at, asked, newcomer := e.To(), wire.AsksForToken(e.Body), e.Newcomer
 	in.proved = in.from == at // it names what was sent there; if it comes from elsewhere, that is only said
 	if m := g.roster.Get(w.From.ID); m != nil && m.Proven && m.Addr != at && !m.Says(at) {
-		// One node at two addresses, one that moved, or a liar: the member stays
-		// where it is until it is lost there, or says itself that it is here.
+		// A node with two addresses, one that moved, or a liar: the member stays where
+		// it is until it is lost there, or has itself given this address.
 		g.outbox.Drop(e)
 		if old := g.roster.ByAddr(at); old != nil && old.Addr == at { // which is not there any more
 			g.roster.Depart(old, now)
@@ -288,11 +288,11 @@ func (g *GossipService) handleWelcome(now time.Duration, in *envelopeIn, w wire.
 	}
 }
 
-// handleMemberList takes hearsay from a source that is proven. From anybody else it is
-// not acknowledged, so that it comes again, when the two have met; but if the view is full
-// they never will: then it is, and those on the list are asked who would have a place in
-// the view. Of one list a full view takes no more than mostNewMembers: each costs a search
-// for one that goes.
+// handleMemberList takes hearsay from a proven source. A list from any other source is not
+// acknowledged, so that it comes again once the source is proven. But a full view may never
+// admit a stranger: then the list is acknowledged, and those members on it that would have a
+// place in the view are probed. A full view takes at most mostNewMembers from one list,
+// because each costs a search for a member to evict.
 func (g *GossipService) handleMemberList(now time.Duration, in *envelopeIn, seq uint32, m wire.MemberList) {
 	shutOut := in.member == nil && g.roster.Len() >= g.config.MaxMembers
 	if !in.proven() {
@@ -332,7 +332,7 @@ func (g *GossipService) handleMemberList(now time.Duration, in *envelopeIn, seq 
 	}
 }
 
-// handleLeave takes a member out of the view at its own word.
+// handleLeave removes a member from the view at its own request.
 func (g *GossipService) handleLeave(now time.Duration, in *envelopeIn, id uint64) {
 	if in.member == nil || in.member.ID != id {
 		g.stats.DropLeave++
@@ -346,36 +346,34 @@ func (g *GossipService) handleLeave(now time.Duration, in *envelopeIn, id uint64
 	g.disconnectIfAlone(now)
 }
 
-// inform queues a record for the Logger, which is called like the other
-// callbacks: a handler may ask the node.
+// inform queues a record for the Logger, which is called like the other callbacks, so that
+// its handler may call the node.
 func (g *GossipService) inform(level slog.Level, message string, args ...any) {
 	if logger := g.config.Logger; logger != nil {
 		g.events.Push(event{call: func() { logger.Log(context.Background(), level, message, args...) }})
 	}
 }
 
-// event is a callback that is due: of the receiver if there is an entry, else
-// call.
+// event is a callback that is due: of the receiver if there is an entry, or else call.
 type event struct {
 	entry *datalog.Entry
 	call  func()
 }
 
-// deliver hands a message, and a reference to it, to the receiver.
+// deliver queues a message for the receiver, and takes over the caller's reference.
 func (g *GossipService) deliver(e *datalog.Entry) {
 	g.stats.Delivered++
 	g.events.Push(event{entry: e})
 }
 
-// drain makes the calls that are due, one at a time and in order, without the
-// lock. If one runs already, on this goroutine or another, that one's drain goes
-// on with them.
+// drain makes the calls that are due, one at a time and in order, without the lock. If one
+// is running already, on this goroutine or another, its drain makes the rest.
 func (g *GossipService) drain() {
 	for g.callNext() {
 	}
 }
 
-// unlock unlocks and makes the calls that became due.
+// unlock releases the lock and makes the calls that became due.
 func (g *GossipService) unlock() {
 	g.mu.Unlock()
 	g.drain()
