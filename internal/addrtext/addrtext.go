@@ -1,6 +1,6 @@
-// Package addrtext reads and writes addresses as text, strictly: each address has one
-// way to be written in each form, and errors say what is wrong without repeating
-// the text.
+// Package addrtext reads and writes addresses as text. It is strict: in each form an
+// address can be written in only one way. Errors say what is wrong without repeating the
+// text.
 package addrtext
 
 import (
@@ -12,11 +12,11 @@ import (
 	"unicode/utf8"
 )
 
-// MaxZone is the longest zone accepted, in bytes, so that text cannot make an
-// address of any size. Interface names are far shorter: 15 bytes on Linux.
+// MaxZone is the longest zone accepted, in bytes, so that text cannot make an address
+// arbitrarily large. Interface names are far shorter: 15 bytes on Linux.
 const MaxZone = 255
 
-// Reasons for which a text is not an address, to be said after the text.
+// Reasons why a text is not an address, to be printed after it.
 var (
 	ErrEmpty     = errors.New("it is empty")
 	ErrMultiaddr = errors.New("it must have the form /ip4/127.0.0.1/udp/7070, /ip6/::1/udp/7070, /ip6zone/eth0/ip6/fe80::1/udp/7070 or /ip/127.0.0.1/port/7070")
@@ -52,7 +52,7 @@ func ParseHostPort(s string) (netip.AddrPort, error) {
 	if err != nil {
 		return netip.AddrPort{}, err
 	}
-	// The brackets go by how the literal is written: a mapped address still has
+	// Brackets depend on how the literal is written: a mapped address still has
 	// colons in it and needs them.
 	if bracketed && ip.Is4() {
 		return netip.AddrPort{}, ErrBracketed
@@ -60,8 +60,8 @@ func ParseHostPort(s string) (netip.AddrPort, error) {
 	return assemble(ip, zone, zoned, port)
 }
 
-// splitHostPort splits s into what stands for the IP address, without its
-// brackets if it has them, and what stands for the port, empty if missing.
+// splitHostPort splits s into the part for the IP address, without its brackets if it
+// has them, and the part for the port, empty if missing.
 func splitHostPort(s string) (host, port string, bracketed bool, err error) {
 	if s == "" {
 		return "", "", false, ErrEmpty
@@ -130,7 +130,7 @@ func ParseMultiaddr(s string) (netip.AddrPort, error) {
 	return assemble(ip, zone, zoned, port)
 }
 
-// assemble makes an address of ip, the text of a zone if there is one, and that of a port.
+// assemble makes an address from ip, the text of a zone if there is one, and that of a port.
 func assemble(ip netip.Addr, zone string, zoned bool, port string) (netip.AddrPort, error) {
 	if zoned {
 		var err error
@@ -145,8 +145,8 @@ func assemble(ip netip.Addr, zone string, zoned bool, port string) (netip.AddrPo
 	return netip.AddrPortFrom(ip, n), nil
 }
 
-// parseIP reads an IP address without a zone. A mapped address stays mapped, for
-// the caller to see how it was written.
+// parseIP reads an IP address without a zone. A mapped address stays mapped, so that the
+// caller sees how it was written.
 func parseIP(literal string) (netip.Addr, error) {
 	ip, err := netip.ParseAddr(literal)
 	if err == nil {
@@ -193,8 +193,8 @@ func withZone(ip netip.Addr, zone string) (netip.Addr, error) {
 	return ip.WithZone(zone), nil
 }
 
-// parsePort reads a port written in the one way it is printed, so that two texts
-// do not differ in the port alone and mean the same address.
+// parsePort accepts a port only as it is printed, so that texts that differ in the port
+// mean different addresses.
 func parsePort(s string) (uint16, error) {
 	if s == "" {
 		return 0, ErrNoPort
