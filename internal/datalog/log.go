@@ -1,5 +1,5 @@
-// Package datalog retains messages so that they can be sent again to those who
-// missed them.
+// Package datalog retains messages so that they can be sent again to nodes that missed
+// them.
 //
 // Nothing here reads a clock, starts a goroutine or locks: time is an argument,
 // and the caller lets one goroutine in at a time.
@@ -7,33 +7,32 @@ package datalog
 
 import "time"
 
-// Overhead is the number of bytes charged for an entry beside its payload: the
-// Entry itself, and its share of the map that finds it at that map's emptiest.
+// Overhead is the number of bytes charged for an entry besides its payload: the Entry
+// itself, and its share of the map of entries when that is at its emptiest.
 const Overhead = 224
 
-// Entry is a message. Without a reference it is only borrowed from the log, good
-// until the next Put or Drop; whoever keeps it longer holds a reference.
+// Entry is a message. Without a reference it is only borrowed from the log, until the next
+// Put or Drop; to keep it longer, hold a reference.
 //
-// The log writes the first four fields, and nobody writes them after. The marks
-// belong to the forwarder: they live here because they are wanted exactly as long
-// as the message is.
+// The log sets the first four fields, which nobody changes afterwards. The next four belong
+// to the forwarder: they are here because they are needed exactly as long as the message.
 type Entry struct {
 	Origin  uint64
 	Counter uint32
 	Payload []byte
-	Born    time.Duration // when it was said, as far as that is known, or arrived
+	Born    time.Duration // when it was sent, as far as that is known, or else arrived
 
 	Handled bool   // this node took on an arc of the ring for it
 	Lo, Hi  uint32 // that arc, unless the node is the origin
-	Outside bool   // and one that was handed to it from outside
+	Outside bool   // and also an arc that it is outside of
 
 	retained     bool
-	refs         int32  // references out; the log's own is retained
+	refs         int32  // references held; the log's own is retained
 	older, newer *Entry // by Born, while retained
 	prev, next   *Entry // by counter within the origin, while retained; next links free entries
 }
 
-// size is what the entry is charged.
+// size is how many bytes are charged for the entry.
 func (e *Entry) size() int { return Overhead + len(e.Payload) }
 
 // Log retains the latest messages.
@@ -42,14 +41,14 @@ func (e *Entry) size() int { return Overhead + len(e.Payload) }
 //	chains[B]   first → 1 ⇄ 2 ← last
 //	age        oldest → B1 ⇄ A3 ⇄ A7 ⇄ B2 ⇄ A4 ← newest
 //
-// Bound: the sizes of the retained messages, Overhead included, add up to at most
-// limit; the oldest makes room. A payload's buffer is rounded up, so the memory
-// behind it may be up to twice its size, and messages evicted while someone holds
-// them live on until released. Entries free for reuse are bounded by their pool.
+// Bound: the sizes of the retained messages, Overhead included, add up to at most limit;
+// the oldest makes room. A payload's buffer is rounded up to as much as twice its size, and
+// messages evicted while referenced live on until released. Entries free for reuse are
+// bounded by their pool.
 type Log struct {
 	limit, bytes   int
 	evicted        uint64
-	refused        uint64 // by Put
+	refused        uint64 // not retained by Put
 	entries        map[key]*Entry
 	chains         map[uint64]chain
 	oldest, newest *Entry
@@ -76,23 +75,22 @@ func New(limit int) *Log {
 // Len returns the number of messages retained.
 func (l *Log) Len() int { return len(l.entries) }
 
-// Bytes returns what the retained messages are charged in all.
+// Bytes returns how many bytes are charged for the retained messages.
 func (l *Log) Bytes() int { return l.bytes }
 
-// Evicted returns how many messages had to make room for others so far.
+// Evicted returns how many messages have made room for others.
 func (l *Log) Evicted() uint64 { return l.evicted }
 
-// Refused returns how many messages Put did not retain so far, for want of room.
+// Refused returns how many messages Put did not retain, for want of room.
 func (l *Log) Refused() uint64 { return l.refused }
 
-// Put retains a message, with a copy of payload, and evicts the oldest until it
-// fits. One that is retained already stays as it is. One that could never fit is
-// not retained, only returned. The entry returned carries a reference that the
-// caller must Release.
+// Put retains a message, with a copy of payload, and evicts the oldest until it fits. If it
+// is retained already nothing changes. If it is too large, or there is no room and it is
+// older than all others, it is not retained, only returned. The caller must Release the
+// entry returned.
 //
-// A message may have been born before others that are here, but its place among
-// them is looked for among the mostPassed oldest and newest only: beyond these it
-// counts as about as old as they are.
+// Messages need not come in the order of their birth, but the place of a new one is only
+// looked for among the mostPassed oldest and newest: beyond these its age is approximate.
 func (l *Log) Put(origin uint64, counter uint32, payload []byte, born time.Duration) *Entry {
 	if e := l.Get(origin, counter); e != nil {
 		return l.Retain(e)
@@ -111,19 +109,19 @@ func (l *Log) Put(origin uint64, counter uint32, payload []byte, born time.Durat
 	return e
 }
 
-// Brief reports whether messages are evicted before they are as old as age.
+// Brief reports whether messages are being evicted before they reach age.
 func (l *Log) Brief(now, age time.Duration) bool {
 	return l.evicted > 0 && l.oldest != nil && now-l.oldest.Born < age
 }
 
-// Newest returns the newest message retained, nil if there is none.
+// Newest returns the newest retained message, nil if there is none.
 func (l *Log) Newest() *Entry { return l.newest }
 
-// Older returns the message retained that is next older, nil if there is none.
+// Older returns the next older retained message, nil if there is none.
 func (l *Log) Older(e *Entry) *Entry { return e.older }
 
-// Detached returns a message that is not retained and so cannot be found, with a
-// copy of payload and a reference that the caller must Release.
+// Detached returns a message that is not retained and so cannot be found, with a copy of
+// payload. The caller must Release it.
 func (l *Log) Detached(origin uint64, counter uint32, payload []byte, born time.Duration) *Entry {
 	e := l.pool.get(len(payload))
 	e.Origin, e.Counter, e.Born = origin, counter, born
@@ -141,8 +139,8 @@ func (l *Log) Get(origin uint64, counter uint32) *Entry {
 // there is none.
 func (l *Log) First(origin uint64) *Entry { return l.chains[origin].first }
 
-// Next returns the retained message of the same origin with the next higher
-// counter, nil at the end and for an entry that is not retained.
+// Next returns the retained message of the same origin with the next higher counter, nil
+// at the end or if e is not retained.
 func (l *Log) Next(e *Entry) *Entry { return e.next }
 
 // From returns the origin's first retained message with at least this counter, nil
@@ -154,7 +152,7 @@ func (l *Log) From(origin uint64, counter uint32) *Entry {
 	return l.chains[origin].from(counter)
 }
 
-// Retain takes one more reference and returns the entry.
+// Retain adds a reference and returns the entry.
 func (l *Log) Retain(e *Entry) *Entry {
 	if e.refs == 0 && !e.retained {
 		panic("datalog: Retain of an entry that was released")
@@ -180,8 +178,7 @@ func (l *Log) Drop(origin uint64) {
 	}
 }
 
-// from returns the first entry with at least this counter, searching from the end
-// whose counter is nearer.
+// from returns the first entry with at least this counter, searching from the nearer end.
 func (c chain) from(counter uint32) *Entry {
 	switch {
 	case c.last == nil || counter > c.last.Counter:
@@ -234,12 +231,12 @@ func (l *Log) link(e *Entry) {
 	}
 }
 
-// mostPassed bounds how many messages are passed, from either end, on the way to the
-// place of a new one.
+// mostPassed bounds how many messages, from either end, the search for the place of a new
+// one passes.
 const mostPassed = 256
 
-// before returns the message after which one that was born then has its place, nil
-// if that is the oldest.
+// before returns the message after which one born then has its place, nil if that place is
+// the first.
 func (l *Log) before(born time.Duration) *Entry {
 	older, newer := l.oldest, l.newest
 	for range mostPassed {
@@ -292,7 +289,7 @@ func (l *Log) forget(e *Entry) {
 	l.recycle(e)
 }
 
-// recycle gives e to the pool if neither the log nor anyone else has it.
+// recycle returns e to the pool if neither the log nor anyone else holds it.
 func (l *Log) recycle(e *Entry) {
 	if e.refs == 0 && !e.retained {
 		l.pool.put(e)

@@ -4,16 +4,16 @@ import "math/bits"
 
 const (
 	minClass = 6  // the smallest buffers hold 64 bytes
-	maxClass = 16 // larger ones than 64 KiB are not pooled
+	maxClass = 16 // buffers larger than 64 KiB are not pooled
 	keepSize = 256 << 10
 )
 
-// pool keeps entries for reuse, each with its payload's buffer, by the size of that
-// buffer: a power of two. Were they mixed, every buffer would in time have grown to
-// the size of the largest message.
+// pool keeps entries for reuse, each with its payload's buffer, sorted by the size of that
+// buffer: a power of two. Were they mixed, every buffer would in time grow to the size of
+// the largest message.
 //
-// Bound: 256 KiB for each of 11 sizes. Each has a bound of its own so that a flood
-// of small messages leaves room for the large ones that follow it.
+// Bound: 256 KiB for each of 11 sizes. Each size has its own bound so that a flood of small
+// messages leaves room for large ones that follow it.
 type pool struct {
 	free  [maxClass - minClass + 1]*Entry
 	bytes [maxClass - minClass + 1]int
@@ -39,7 +39,7 @@ func (p *pool) get(n int) *Entry {
 	return e
 }
 
-// put takes an entry nobody has any more.
+// put takes an entry that is no longer used.
 func (p *pool) put(e *Entry) {
 	c, size := class(cap(e.Payload)), Overhead+cap(e.Payload)
 	if c > maxClass || p.bytes[c-minClass]+size > keepSize {
