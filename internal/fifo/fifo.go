@@ -1,8 +1,8 @@
 // Package fifo is a first-in-first-out queue that keeps its memory.
 package fifo
 
-// Queue is a ring buffer that grows when it is full and never shrinks; its user
-// bounds it. The zero value is empty.
+// Queue is a ring buffer that grows when it is full and never shrinks; its user must bound
+// it. The zero value is an empty queue.
 type Queue[T any] struct {
 	ring       []T
 	first, len int
