@@ -9,38 +9,38 @@ import (
 	"example.com/gossip/internal/wire"
 )
 
-// NoAnswer as the number of attempts is for what nobody answers: it is sent once, and
-// then it is free.
+// NoAnswer, as the number of attempts, is for messages that are not answered: they are sent
+// once and then dropped.
 const NoAnswer = 0
 
-// Envelope is one message on its way to one recipient. Its fields are only read outside
-// the package, but for Copy.Arc and Copy.Flags and the notes of the caller.
+// Envelope is one message on its way to one recipient. Outside the package its fields are
+// only read, except Copy.Arc, Copy.Flags and the notes of the caller.
 type Envelope struct {
 	Kind wire.Type
 	Body []byte // control: what follows the header
 	Copy        // Data
 
 	Seq      uint32        // 0 until it is first sent, the same at every attempt
-	Attempt  int           // how often it was sent
-	Attempts int           // how often it may be sent, or NoAnswer
+	Attempt  int           // how many times it was sent
+	Attempts int           // how many times it may be sent, or NoAnswer
 	FirstAt  time.Duration // when it was first sent
-	SentAt   time.Duration // and last
-	Deadline time.Duration // of the answer, then of giving up
+	SentAt   time.Duration // when it was last sent
+	Deadline time.Duration // for the answer, then for giving up
 
-	// Notes of the caller, of which the Outbox heeds only Recipient.
+	// Notes of the caller, of which the Outbox uses only Recipient.
 
-	Recipient uint64 // Direct: the member it is for, 0 if it is not known who is there
+	Recipient uint64 // Direct: the member it is for, 0 if that is not known
 	Page      uint64 // MemberList: the id at which the next page begins
-	Left      int    // MemberList: the members that are left for it
-	Newcomer  bool   // Hello: who answers is new to the cluster
+	Left      int    // MemberList: the members left for the pages that follow
+	Newcomer  bool   // Hello: the node that answers is new to the cluster
 
 	lane  *Lane
-	begin int              // what Lane.begins was when it began; 0: it is not in Lane.begun
-	chain *chain           // of the lane, that it is in
+	begin int              // Lane.begins when it began; 0: it is not in Lane.begun
+	chain *chain           // the chain of the lane that holds it
 	links [chainKinds]link // by kind of chain
 }
 
-// Copy is a message, and how it is to go on from who receives it.
+// Copy is a message, and how its recipient is to pass it on.
 type Copy struct {
 	Entry *datalog.Entry
 	Flags uint8    // wire.FlagArc follows from Arc
@@ -54,7 +54,7 @@ func (e *Envelope) To() netip.AddrPort { return e.lane.to }
 // IsData reports whether e carries Data, not control.
 func (e *Envelope) IsData() bool { return e.Entry != nil }
 
-// Lingering reports whether e was given the rest of the patience already, by Linger.
+// Lingering reports whether e was passed to Linger.
 func (e *Envelope) Lingering() bool { return e.chain == &e.lane.lingering }
 
 // Size returns how many bytes of a datagram the message takes.

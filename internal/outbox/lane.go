@@ -8,55 +8,55 @@ import (
 	"example.com/gossip/internal/versions"
 )
 
-// The bounds of what is in flight to one recipient, in Data messages. It starts
-// at FirstWindow, grows by one with each that is acknowledged and halves when
-// one is not, at most once per round trip: a burst neither overruns the
-// recipient's socket buffer nor stalls.
+// The bounds of a lane's window, which limits the Data messages in flight to a recipient.
+// It starts at FirstWindow, grows by one with each acknowledgement and halves when one is
+// missing, at most once per round trip: a burst neither overruns the recipient's socket
+// buffer nor stalls.
 const (
 	LeastWindow = 8
 	FirstWindow = 64
 	MostWindow  = 256
 )
 
-// MostSpan is how many Data messages begin at most after one that may be sent again. The
-// recipient tells versions.Width numbers of an origin apart: what falls further behind
-// than that it has to give up.
+// MostSpan is how many Data messages may begin after one that may still be sent again. The
+// recipient keeps track of the latest versions.Width numbers of an origin: messages further
+// behind are given up.
 const MostSpan = versions.Width * 3 / 4
 
 // The acknowledgements that wait to be sent to one recipient.
 const (
-	AcksInHand = 32   // so many are sent without waiting for more
-	MostAcks   = 1024 // while the caller does not send, no more are made
+	AcksInHand = 32   // this many are sent without waiting for more
+	MostAcks   = 1024 // no more are queued while the caller does not send
 )
 
-// Lane is what goes to one recipient: a pair of first-in-first-out chains that
-// wait to be sent, the envelopes that wait for an answer in the order in which
-// it is due, and the acknowledgements to send.
+// Lane is what goes to one recipient: first-in-first-out chains of envelopes that wait to
+// be sent, those that wait for an answer in the order of their deadlines, and the
+// acknowledgements to send.
 type Lane struct {
 	to            netip.AddrPort
 	control, data chain // waiting to be sent, control also again
 	again         chain // Data waiting to be sent again, before other Data
 	sent          chain // waiting for an answer before the next attempt
 	spent         chain // waiting for an answer after the last attempt
-	lingering     chain // waiting on, for as long as a slow loop may take
-	begun         chain // Data that was sent and may be again, the first begun first
-	begins        int   // how often Data began
+	lingering     chain // waiting longer, because the recipient's loop may be slow
+	begun         chain // Data that was sent and may be sent again, the first begun first
+	begins        int   // how many Data envelopes have begun
 	flying        int   // Data that wait for an answer, see flies
-	controls      int   // in any of the chains
-	hellos        int   // of these
+	controls      int   // control envelopes in any of the chains
+	hellos        int   // Hellos among these
 	window        int
 	shrunkAt      time.Duration
-	dataFirst     bool // in the next datagram, so that neither starves the other
+	dataFirst     bool // in the last datagram; it alternates, so that neither starves the other
 
 	acks   []uint32
 	ackDue time.Duration
 
-	wake  time.Duration // never later than the first thing to do by time
-	index int           // in the Outbox's timers, -1 if it waits for no time
+	wake  time.Duration // never later than due
+	index int           // in the Outbox's timers, -1 if it has none
 
-	// listed: it is among the Outbox's ready lanes. To take it out of their middle would
-	// cost a search. So a lane that is freed before its turn keeps its place there, also
-	// when it is used again for another recipient; the turn may then be for nothing.
+	// listed tells that it is among the Outbox's ready lanes. Removing it from their
+	// middle would take a search, so a lane that is freed before its turn keeps its place,
+	// even when it is reused for another recipient; its turn may then be idle.
 	listed bool
 }
 
@@ -67,8 +67,7 @@ func (l *Lane) chains() [6]*chain {
 	return [...]*chain{&l.control, &l.sent, &l.spent, &l.lingering, &l.again, &l.data}
 }
 
-// waiting returns the first of each kind that waits for an answer; nil: of that
-// kind none does.
+// waiting returns the first envelope of each chain that waits for an answer, or nil.
 func (l *Lane) waiting() [3]*Envelope {
 	return [...]*Envelope{l.sent.head, l.spent.head, l.lingering.head}
 }
@@ -77,14 +76,14 @@ func (l *Lane) idle() bool {
 	return l.control.len+l.load()+len(l.acks) == 0
 }
 
-// load returns how many messages there are, without control that waits to be sent.
+// load returns the number of messages, without control that waits to be sent.
 func (l *Lane) load() int {
 	return l.data.len + l.again.len + l.sent.len + l.spent.len + l.lingering.len
 }
 
-// flies reports whether e counts as in flight, which the window bounds: Data between two
-// attempts, whose silence will halve the window. Data of a single attempt is spent at
-// once: it counts for as long as it waits, or nothing would bound it.
+// flies reports whether e counts as in flight, which the window bounds: Data that waits for
+// an answer and has attempts left. Data with a single attempt is spent at once, so it counts
+// for as long as it waits, or nothing would bound it.
 func (l *Lane) flies(e *Envelope) bool {
 	return e.IsData() && (e.chain == &l.sent || e.Attempts == 1 && (e.chain == &l.spent || e.chain == &l.lingering))
 }
@@ -110,7 +109,7 @@ func (l *Lane) nextData() *Envelope {
 	return l.data.head
 }
 
-// start and end bound the time in which MostSpan counts what begins after e.
+// start and end delimit the time in which e may be sent again, for MostSpan.
 func (l *Lane) start(e *Envelope) {
 	l.begins++
 	e.begin = l.begins
@@ -128,7 +127,7 @@ func (l *Lane) acksDue(now time.Duration) bool {
 	return len(l.acks) > 0 && (len(l.acks) >= AcksInHand || l.ackDue <= now)
 }
 
-// due returns the time of the first thing to do by time.
+// due returns when the first acknowledgement or deadline is due.
 func (l *Lane) due() (at time.Duration, any bool) {
 	at = 1<<63 - 1
 	if len(l.acks) > 0 && !l.listed {
@@ -142,7 +141,7 @@ func (l *Lane) due() (at time.Duration, any bool) {
 	return at, any
 }
 
-// lane returns the lane to a recipient, a new one if there is none.
+// lane returns the lane to a recipient, making one if there is none.
 func (o *Outbox) lane(to netip.AddrPort) *Lane {
 	l := o.lanes[to]
 	if l == nil {
@@ -157,7 +156,7 @@ func (o *Outbox) lane(to netip.AddrPort) *Lane {
 	return l
 }
 
-// makeReady gives l a turn to send, if it has none.
+// makeReady gives l a turn to send, if it has none yet.
 func (o *Outbox) makeReady(l *Lane) {
 	if !l.listed {
 		l.listed = true
@@ -189,7 +188,7 @@ func (o *Outbox) schedule(l *Lane, at time.Duration) {
 	}
 }
 
-// reschedule puts the wake of l where its first thing to do by time is.
+// reschedule sets the wake of l, which has a timer, to what is due first.
 func (o *Outbox) reschedule(l *Lane) {
 	at, any := l.due()
 	if !any {

@@ -1,21 +1,21 @@
-// Package outbox holds what a node has to say until it is said, and answered: for each
+// Package outbox holds the messages of a node until they are sent and answered: for each
 // recipient a lane of messages, and of acknowledgements owed to it.
 //
-// A message travels in an Envelope, which moves from chain to chain of its lane, and
-// leaves it by Drop from any of them:
+// A message travels in an Envelope, which moves between the chains of its lane, and which
+// Drop removes from any of them:
 //
 //	Emit     → control ─┐      ┌─→ sent ── Overdue, Resend ─→ control or again, before data
 //	                    ├ Pack ┤
 //	EmitData → data ────┘      └─→ spent ── Overdue, Linger ─→ lingering ── Overdue, Drop
 //
-// It is sent and waits for the answer to this attempt, is spent when it was sent for the
-// last time, and lingers when nothing is expected any more but an answer would still do.
-// What nobody answers is free once it is packed.
+// An envelope is sent while it waits for the answer to an attempt that is not the last,
+// spent after the last attempt, and lingering when its time is over but an answer is still
+// accepted. An envelope with NoAnswer is dropped once it is packed.
 //
-// Data to one recipient is sent as far as its window goes: FirstWindow envelopes
-// in flight at the start, one more with each that is acknowledged, and half of them when
-// one is not; and no more than MostSpan begin after one that may be sent again. Control is
-// not held up by either.
+// Data to one recipient is limited by its window: FirstWindow envelopes in flight at the
+// start, one more with each acknowledgement, and half as many when one is missing. Also, at
+// most MostSpan envelopes begin after one that may still be sent again. Neither holds up
+// control.
 //
 // Nothing here reads a clock, starts a goroutine or locks: time is an argument,
 // and the caller lets one goroutine in at a time.
@@ -37,42 +37,42 @@ type Config struct {
 	Limit    int           // envelopes of control, and of Data, at least 1
 	Room     int           // bytes of messages in a datagram
 	Tag      uint16        // of the cluster, in each header
-	AckDelay time.Duration // how long an acknowledgement waits for company
+	AckDelay time.Duration // how long an acknowledgement waits for others
 }
 
-// Stats counts what an Outbox has done since New, and says how things are now.
+// Stats counts what an Outbox has done since New, and how much it holds now.
 type Stats struct {
-	Messages uint64 // packed, acknowledgements too
+	Messages uint64 // packed, including acknowledgements
 	Retries  uint64 // of these, sent again
 	Dropped  uint64 // control and acknowledgements refused, and control displaced
 
 	Control, Data int // envelopes that wait to be sent or answered
 	Hellos        int // of control
 	Acks          int // acknowledgements that wait to be sent
-	Recipients    int // of all of these
+	Recipients    int // of all these
 }
 
-// Outbox is two bounded queues, of control and of Data, sorted by recipient into
-// lanes. At the bound of control the oldest envelope makes room (but for goodbyes, one for
-// each member, which nothing follows), at the bound of Data the new one is refused. To one
-// recipient there is at most a Share of control: what is more is refused. There is at most
-// one lane for each envelope, and for each recipient that is only owed acknowledgements up
-// to the two bounds together, with MostAcks in each; beyond that acknowledgements are not
-// made, and the other side tries again. The memory of envelopes and lanes is used again,
-// until Trim.
+// Outbox is two bounded queues, of control and of Data, sorted by recipient into lanes.
+// When control is full the oldest envelope makes room (not for goodbyes, which go to each
+// member once and end everything else); when Data is full the new one is refused. One
+// recipient gets at most a Share of control; more is refused. Every lane has an envelope or
+// is owed acknowledgements. A new lane for acknowledgements alone is made only while there
+// are fewer lanes than the two bounds together, and a lane holds at most MostAcks; further
+// acknowledgements are not queued, and the other side tries again. The memory of envelopes
+// and lanes is reused until Trim.
 //
-// Finding an envelope by its sequence number, a lane by its recipient and the
-// next lane to send is O(1); the next one to do something by time O(log lanes).
+// Finding an envelope by its sequence number, a lane by its recipient and the next lane to
+// send is O(1); finding the next lane with something due is O(log lanes).
 type Outbox struct {
 	config Config
 	log    *datalog.Log
 	rng    *rand.Rand
-	stats  Stats // but for Control and Recipients, which are counted below
+	stats  Stats // except Control and Recipients, which are counted below
 
 	bySeq  map[uint32]*Envelope
 	lanes  map[netip.AddrPort]*Lane
 	timers timers
-	ready  fifo.Queue[*Lane] // to send from, in turn
+	ready  fifo.Queue[*Lane] // lanes to send from, in turn
 	age    chain             // control, the oldest first
 
 	freeEnvs  *Envelope
@@ -95,17 +95,16 @@ func (o *Outbox) Stats() Stats {
 	return s
 }
 
-// Share is the most of a queue that one recipient may have, where the recipient itself
-// decides how much it is sent: of control, to which Emit sees, and of repairs, to which
-// the caller does.
+// Share is the most of a queue that one recipient may take where it decides itself how much
+// it is sent: of control, which Emit enforces, and of repairs, which the caller does.
 func (o *Outbox) Share() int { return max(o.config.Limit/4, min(o.config.Limit, 16)) }
 
 // Spare returns how many more Data envelopes there is room for.
 func (o *Outbox) Spare() int { return o.config.Limit - o.stats.Data }
 
 // Emit queues a control message; body is what follows its header, and is copied. The two
-// must fit in a datagram. The message is sent as often as attempts says until it is
-// answered, or once for NoAnswer. Emit returns nil if the recipient has its Share.
+// must fit in a datagram. The message is sent up to attempts times until it is answered, or
+// once for NoAnswer. Emit returns nil if the recipient has its Share already.
 func (o *Outbox) Emit(to netip.AddrPort, kind wire.Type, body []byte, attempts int) *Envelope {
 	if l := o.lanes[to]; l != nil && l.controls >= o.Share() && kind != wire.TypeLeave {
 		o.stats.Dropped++
@@ -127,8 +126,8 @@ func (o *Outbox) Emit(to netip.AddrPort, kind wire.Type, body []byte, attempts i
 	return e
 }
 
-// EmitData queues a copy of a message, to whose Entry it takes a reference. Without
-// room, in the queue or in a datagram, it returns nil.
+// EmitData queues a copy of a message and takes a reference to its Entry. It returns nil if
+// there is no room in the queue, or in a datagram.
 func (o *Outbox) EmitData(to netip.AddrPort, c Copy, attempts int) *Envelope {
 	if o.stats.Data >= o.config.Limit || wire.DataSize(wire.FlagArc, len(c.Entry.Payload)) > o.config.Room {
 		return nil
@@ -144,7 +143,7 @@ func (o *Outbox) EmitData(to netip.AddrPort, c Copy, attempts int) *Envelope {
 	return e
 }
 
-// Acknowledge owes to an acknowledgement of its envelope seq.
+// Acknowledge queues an acknowledgement, to the recipient, of its envelope seq.
 func (o *Outbox) Acknowledge(now time.Duration, to netip.AddrPort, seq uint32) {
 	l := o.lanes[to]
 	if l == nil && len(o.lanes) >= 2*o.config.Limit || l != nil && len(l.acks) >= MostAcks {
@@ -166,9 +165,9 @@ func (o *Outbox) Acknowledge(now time.Duration, to netip.AddrPort, seq uint32) {
 	}
 }
 
-// Acknowledged returns the envelope that from says it has received, or nil if
-// none waits for that; the caller drops it. The window of its lane grows. sameNode tells
-// whether two addresses are known to be of one node.
+// Acknowledged returns the envelope that from acknowledges by seq, or nil if none waits for
+// that; the caller drops it. The window of its lane grows. sameNode reports whether two
+// addresses are known to belong to one node.
 func (o *Outbox) Acknowledged(from netip.AddrPort, seq uint32, sameNode func(a, b netip.AddrPort) bool) *Envelope {
 	e := o.bySeq[seq]
 	if e == nil || e.lane.to != from && !sameNode(e.lane.to, from) {
@@ -180,11 +179,11 @@ func (o *Outbox) Acknowledged(from netip.AddrPort, seq uint32, sameNode func(a, 
 	return e
 }
 
-// Find returns the envelope that was sent under a sequence number and waits for an
-// answer, or nil if there is none.
+// Find returns the envelope that was sent with a sequence number and waits for an answer,
+// or nil if there is none.
 func (o *Outbox) Find(seq uint32) *Envelope { return o.bySeq[seq] }
 
-// Drop takes e out of everything and frees it: it is not to be used any more.
+// Drop removes e and frees it: it must not be used any more.
 func (o *Outbox) Drop(e *Envelope) {
 	l := e.lane
 	o.unchain(e)
@@ -223,8 +222,8 @@ func (o *Outbox) Any(to netip.AddrPort) *Envelope {
 	return nil
 }
 
-// All yields all envelopes, in no order between recipients. The one it yields may be
-// dropped meanwhile, no other, and none be emitted.
+// All yields all envelopes, with recipients in no order. Meanwhile only the one yielded may
+// be dropped, and none may be emitted.
 func (o *Outbox) All() iter.Seq[*Envelope] {
 	return func(yield func(*Envelope) bool) {
 		for _, l := range o.lanes {
@@ -241,8 +240,8 @@ func (o *Outbox) All() iter.Seq[*Envelope] {
 	}
 }
 
-// Load returns how many messages for that recipient wait to be sent or answered,
-// without control that waits to be sent.
+// Load returns how many messages to a recipient wait to be sent or answered, not counting
+// control that waits to be sent.
 func (o *Outbox) Load(to netip.AddrPort) int {
 	if l := o.lanes[to]; l != nil {
 		return l.load()
@@ -250,14 +249,14 @@ func (o *Outbox) Load(to netip.AddrPort) int {
 	return 0
 }
 
-// Greets reports whether a Hello to that recipient is on its way.
+// Greets reports whether a Hello to a recipient is queued or unanswered.
 func (o *Outbox) Greets(to netip.AddrPort) bool {
 	l := o.lanes[to]
 	return l != nil && l.hellos > 0
 }
 
-// SetRoom changes Config.Room. It calls drop, which is to Drop it, with each envelope that
-// does not fit any more.
+// SetRoom changes Config.Room. It calls drop, which must Drop it, with each envelope that no
+// longer fits.
 func (o *Outbox) SetRoom(room int, drop func(*Envelope)) {
 	o.config.Room = room
 	for e := range o.All() {
@@ -267,7 +266,7 @@ func (o *Outbox) SetRoom(room int, drop func(*Envelope)) {
 	}
 }
 
-// Clear drops everything, acknowledgements too.
+// Clear drops everything, including acknowledgements.
 func (o *Outbox) Clear() {
 	for _, l := range o.lanes {
 		o.stats.Acks -= len(l.acks)
@@ -284,7 +283,7 @@ func (o *Outbox) Clear() {
 	}
 }
 
-// Trim lets an empty Outbox forget the memory that a busy time has needed.
+// Trim releases the memory that an empty Outbox has kept for reuse.
 func (o *Outbox) Trim() {
 	if len(o.lanes) > 0 || o.Pending() {
 		return
@@ -305,7 +304,7 @@ func (o *Outbox) take(to netip.AddrPort, kind wire.Type, attempts int) *Envelope
 	return e
 }
 
-// enqueue puts e among those of its lane that wait to be sent.
+// enqueue puts e in the chain of its lane where it waits to be sent.
 func (o *Outbox) enqueue(e *Envelope) {
 	l := e.lane
 	o.unchain(e)
@@ -323,7 +322,7 @@ func (o *Outbox) enqueue(e *Envelope) {
 	}
 }
 
-// await puts e among those of its lane that wait for an answer until their deadline.
+// await puts e in c, a chain of its lane, to wait for an answer until its deadline.
 func (o *Outbox) await(c *chain, e *Envelope) {
 	o.unchain(e)
 	e.chain = c

@@ -6,14 +6,15 @@ import (
 	"example.com/gossip/internal/wire"
 )
 
-// LingersFor is how long a recipient has at least to answer the last attempt, so
-// that a slow loop, here or there, does not cost its membership.
+// LingersFor is the least time a recipient has to answer the last attempt, so that a slow
+// loop on either side does not cost its membership.
 const LingersFor = time.Second
 
 // Pending reports whether Next has anything to return.
 func (o *Outbox) Pending() bool { return o.ready.Len() > 0 }
 
-// Next returns the lane whose turn it is to send a datagram, or nil. The caller packs it.
+// Next returns the lane whose turn it is to send a datagram, or nil. The caller must Pack
+// it.
 func (o *Outbox) Next() *Lane {
 	l, ok := o.ready.Pop()
 	if ok {
@@ -23,8 +24,8 @@ func (o *Outbox) Next() *Lane {
 }
 
 // Pack appends to b, which is empty, the messages of one datagram: acknowledgements, then
-// control and Data, which take turns in being first. An answer is expected within timeout. Nothing is
-// appended if what waited in the lane was dropped meanwhile.
+// control and Data, which take turns in being first. An answer is expected within timeout.
+// It appends nothing if everything that waited in the lane was dropped meanwhile.
 func (o *Outbox) Pack(b []byte, l *Lane, now, timeout time.Duration) []byte {
 	b = o.packAcks(b, l)
 	l.dataFirst = !l.dataFirst
@@ -70,7 +71,7 @@ func (o *Outbox) packData(b []byte, l *Lane, now, timeout time.Duration) []byte 
 	return b
 }
 
-// put makes one attempt with an envelope that waits.
+// put makes one attempt to send an envelope.
 func (o *Outbox) put(b []byte, e *Envelope, now, timeout time.Duration) []byte {
 	if e.Seq == 0 {
 		e.Seq = o.stamp()
@@ -103,8 +104,8 @@ func (o *Outbox) put(b []byte, e *Envelope, now, timeout time.Duration) []byte {
 	return b
 }
 
-// stamp returns a sequence number, never 0 and never one in use. It is random:
-// who names it must have received the envelope, and that is what proves a source.
+// stamp returns a sequence number, never 0 and never one in use. It is random, so that a
+// source that names it has proved that it received the envelope.
 func (o *Outbox) stamp() uint32 {
 	for {
 		if n := o.rng.Uint32(); n != 0 && o.bySeq[n] == nil {
@@ -113,9 +114,8 @@ func (o *Outbox) stamp() uint32 {
 	}
 }
 
-// Overdue returns an envelope that was not answered in time, or nil if there is
-// none at now. The caller does Resend, Linger or Drop with it, and calls Overdue again
-// until there is none.
+// Overdue returns an envelope that was not answered in time, or nil if there is none. The
+// caller must Resend, Linger or Drop it, and call Overdue again until there is none.
 func (o *Outbox) Overdue(now time.Duration) *Envelope {
 	for len(o.timers) > 0 && o.timers[0].wake <= now {
 		l := o.timers[0]
@@ -132,7 +132,7 @@ func (o *Outbox) Overdue(now time.Duration) *Envelope {
 	return nil
 }
 
-// Deadline returns when Overdue will have something to do.
+// Deadline returns when Overdue will next have something to do, if ever.
 func (o *Outbox) Deadline() (at time.Duration, any bool) {
 	for len(o.timers) > 0 {
 		l := o.timers[0]
@@ -144,8 +144,8 @@ func (o *Outbox) Deadline() (at time.Duration, any bool) {
 	return 0, false
 }
 
-// Resend puts an envelope that was not answered back among those to send, Data first of
-// its kind; the window of its lane halves, at most once per round trip.
+// Resend queues an envelope that was not answered again, Data ahead of other Data. For Data
+// the window of its lane halves, at most once per round trip.
 func (o *Outbox) Resend(now time.Duration, e *Envelope) {
 	l := e.lane
 	if e.IsData() && now-l.shrunkAt > e.Deadline-e.SentAt {
@@ -154,8 +154,8 @@ func (o *Outbox) Resend(now time.Duration, e *Envelope) {
 	o.enqueue(e)
 }
 
-// Linger gives an envelope that was not answered at its last attempt the rest of
-// the patience with its recipient, LingersFor.
+// Linger lets an envelope that was not answered after its last attempt wait longer, until
+// LingersFor has passed since that attempt.
 func (o *Outbox) Linger(e *Envelope) {
 	l := e.lane
 	e.Deadline = max(e.Deadline, e.SentAt+LingersFor)
