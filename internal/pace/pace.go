@@ -9,16 +9,16 @@ import (
 // Never is later than any time.
 const Never = time.Duration(1<<63 - 1)
 
-// Duty is something that is done again and again. Its zero value is due at once.
+// Duty is something to be done repeatedly. Its zero value is due at once.
 type Duty struct{ at time.Duration }
 
-// Stop puts the next time off for good.
+// Stop makes the duty not due until By or Resume is called.
 func (d *Duty) Stop() { d.at = Never }
 
 // By makes sure that the next time is no later than at.
 func (d *Duty) By(at time.Duration) { d.at = min(d.at, at) }
 
-// Resume puts a duty that was stopped at a random moment of an interval from now.
+// Resume schedules a stopped duty at a random moment of the interval from now.
 func (d *Duty) Resume(now, interval time.Duration, rng *rand.Rand) {
 	if d.at == Never {
 		d.at = now + time.Duration(rng.Int64N(int64(interval)))
@@ -28,10 +28,9 @@ func (d *Duty) Resume(now, interval time.Duration, rng *rand.Rand) {
 // Next returns the next time.
 func (d *Duty) Next() time.Duration { return d.at }
 
-// Due reports whether the time has come, and then sets the next one to an
-// interval from now, give or take a tenth of it so that nodes that were started
-// together do not stay in step, or never again if the interval is Never. What
-// was missed meanwhile is not made up for.
+// Due reports whether the duty is due. If it is, the next time is an interval from now,
+// give or take a tenth so that nodes started together do not stay in step; if the interval
+// is Never the duty stops. Missed times are not made up for.
 func (d *Duty) Due(now, interval time.Duration, rng *rand.Rand) bool {
 	if now < d.at {
 		return false
@@ -54,7 +53,8 @@ type Plan struct {
 	Compare, Announce, Offer, Heal Duty // when there is something to do
 }
 
-// Start puts the recurring duties at random moments of the first interval.
+// Start schedules the recurring duties at random moments of the first interval and stops
+// the others.
 func (p *Plan) Start(now, interval time.Duration, rng *rand.Rand) {
 	for _, d := range []*Duty{&p.Compare, &p.Announce, &p.Offer, &p.Heal} {
 		d.Stop()
@@ -65,7 +65,7 @@ func (p *Plan) Start(now, interval time.Duration, rng *rand.Rand) {
 	}
 }
 
-// Next returns when the next of them is due.
+// Next returns when the next duty is due.
 func (p *Plan) Next() time.Duration {
 	return min(p.Exchange.Next(), p.Compare.Next(), p.Probe.Next(), p.Announce.Next(), p.Offer.Next(), p.Heal.Next())
 }
