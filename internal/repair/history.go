@@ -7,9 +7,9 @@ import (
 	"example.com/gossip/internal/versions"
 )
 
-// SkipHistory makes the Desk take what the next pages say was seen, round all
-// origins once, as what need not be had: see Skip. SkipUntil bounds how long. It counts
-// as if nothing had ever been taken of the origins that are known.
+// SkipHistory makes the Desk skip what the next pages say was seen, until they have covered
+// all origins once: see Skip. SkipUntil bounds how long. Known origins count as if nothing
+// had been taken of them yet.
 func (d *Desk) SkipHistory() {
 	d.skipped, d.skipUntil = 0, forever
 	for i := range d.origins.Len() {
@@ -19,15 +19,15 @@ func (d *Desk) SkipHistory() {
 
 const forever = 1<<63 - 1
 
-// SkipUntil makes skipping history end at that time, if it has not ended by then.
+// SkipUntil makes skipping history end at until, if it has not ended by then.
 func (d *Desk) SkipUntil(until time.Duration) { d.skipUntil = min(d.skipUntil, until) }
 
-// Skipping reports whether that is still going on.
+// Skipping reports whether history is being skipped.
 func (d *Desk) Skipping(now time.Duration) bool { return now < d.skipUntil }
 
-// Skip takes a page of a member as history, but for what follows the first message that
-// was taken of an origin; via stands for the member, as for Origin, and skipped is called
-// with each origin of the page. When the pages have gone round, from id 0 to the highest,
+// Skip skips what a page of a member says was seen, except what follows the first message
+// taken of an origin; via stands for the member, as for Origin, and skipped is called with
+// each origin of the page. When the pages have covered all ids from 0 to the highest,
 // skipping ends.
 func (d *Desk) Skip(now time.Duration, page versions.Digest, first, last, via uint64, skipped func(*versions.Origin)) {
 	for {
@@ -54,14 +54,14 @@ func (d *Desk) Skip(now time.Duration, page versions.Digest, first, last, via ui
 	}
 }
 
-// SkipTo takes all of an origin up to floor as history. Where order is kept, InOrder
-// goes past it, with what waits there.
+// SkipTo skips all of an origin up to floor. Where order is kept, InOrder moves past it and
+// yields what waits there.
 func (d *Desk) SkipTo(o *versions.Origin, floor uint32) { o.Seen.Advance(floor, d.origins.Pool()) }
 
-// InOrder yields the messages of an origin that are next in its order: those
-// after the last one given, up to the floor. It returns how many are lost because they
-// were seen but are not retained any more. The caller has counted the unseen ones that
-// were given up on the way: these are not among them.
+// InOrder yields the messages of an origin that are next in its order: those after the last
+// one given, up to the floor. It returns how many are lost because they were seen but are no
+// longer retained. These do not include the unseen messages that were given up on the way,
+// which the caller has counted already.
 func (d *Desk) InOrder(o *versions.Origin, unseen uint64, yield func(*datalog.Entry)) (lost uint64) {
 	floor := o.Seen.Floor()
 	if o.Given >= floor {

@@ -8,8 +8,8 @@ import (
 	"example.com/gossip/internal/versions"
 )
 
-// mostNews bounds a list of News; beyond it the oldest are forgotten, for the
-// pages bring them too.
+// mostNews bounds a list of News; beyond it the oldest are forgotten, because pages cover
+// them too.
 const mostNews = 256
 
 // News is a list of messages to offer to others. The zero value is empty.
@@ -36,13 +36,12 @@ func (n *News) Add(origin uint64, counter uint32) {
 // Clear empties the list.
 func (n *News) Clear() { n.items, n.oldest = n.items[:0], 0 }
 
-// recentFor is how old a message is at most that Recent offers.
+// recentFor is the maximum age of a message that Recent offers.
 const recentFor = 15 * time.Second
 
-// Recent returns, in room bytes, the latest messages that are not on their way any
-// more, to be offered; nothing if the last page spoke of all origins anyway. Where
-// there are many origins, of which most were silent for long, pages take too long to
-// come round to what matters.
+// Recent returns, in room bytes, an offer of the latest messages that are no longer on
+// their way; nothing if the last page covered all origins anyway. Where there are many
+// origins, most of them long silent, pages take too long to reach the active ones.
 func (d *Desk) Recent(now time.Duration, room int) versions.Digest {
 	e, left := d.log.Newest(), mostNews
 	for ; e != nil && left > 0 && !d.whole && now-e.Born < recentFor; e = d.log.Older(e) {
@@ -53,8 +52,7 @@ func (d *Desk) Recent(now time.Duration, room int) versions.Digest {
 	return d.Offer(&d.recent, room)
 }
 
-// Offer returns what is on the list, as far as it fits in room bytes, and
-// empties the list.
+// Offer returns what is on the list, as far as it fits in room bytes, and empties the list.
 func (d *Desk) Offer(n *News, room int) versions.Digest {
 	slices.SortFunc(n.items, func(a, b item) int {
 		return cmp.Or(cmp.Compare(a.origin, b.origin), cmp.Compare(a.counter, b.counter))

@@ -1,7 +1,6 @@
-// Package repair works out, from what two nodes say that they have seen, which
-// messages one of them should send and which it should ask for: anti-entropy
-// (Demers et al., "Epidemic Algorithms for Replicated Database Maintenance",
-// PODC 1987) on version vectors.
+// Package repair works out, from what two nodes have seen, which messages one of them
+// should send and which it should ask for: anti-entropy (Demers et al., "Epidemic
+// Algorithms for Replicated Database Maintenance", PODC 1987) on version vectors.
 package repair
 
 import (
@@ -12,35 +11,34 @@ import (
 	"example.com/gossip/internal/versions"
 )
 
-// Young is the age up to which a message is taken to be still on its way, and is
-// not advertised in a page. Epoch is half of it, see versions.Origin.MarkYoung.
-// What somebody else does not advertise is pushed to it at twice that age: it may
-// have come there later, and is hidden there for as long again.
+// Young is the age up to which a message counts as still on its way and is not advertised
+// in a page. Epoch is half of it, see versions.Origin.MarkYoung. A message that another node
+// does not advertise is pushed to it only from twice that age on: it may have arrived there
+// later, and then stays hidden for as long again.
 const (
 	Young = 2 * Epoch
 	Epoch = 30 * time.Millisecond
 )
 
-// Pusher sends a retained message to the node that is being answered. It
-// returns false when it takes no more.
+// Pusher sends a retained message to the node being answered. It returns false when it
+// accepts no more.
 type Pusher interface {
 	Push(e *datalog.Entry) bool
 }
 
-// Desk compares on behalf of one node. Each call looks at no more than the
-// digest it is given, the table of origins and the log. It is for one goroutine
-// at a time.
+// Desk compares on behalf of one node. The work of a call is bounded by the digest it is
+// given, the table of origins and the log. It is for one goroutine at a time.
 type Desk struct {
 	log     *datalog.Log
 	origins *versions.Table
 	cursor  uint64 // the id at which the next page begins
 
-	whole bool // the last page spoke of all origins
+	whole bool // the last page covered all origins
 
 	skipUntil time.Duration // when skipping history ends
-	skipped   uint64        // up to which id pages were taken for that
+	skipped   uint64        // the id up to which history was skipped
 
-	// Space to work in. A digest that is returned is valid until the next call.
+	// Scratch space. A digest that is returned is valid until the next call.
 	digest  versions.Digest
 	recent  News
 	runs    []versions.Run
@@ -53,13 +51,12 @@ func NewDesk(log *datalog.Log, origins *versions.Table) *Desk {
 	return &Desk{log: log, origins: origins}
 }
 
-// OriginIdle is how long nothing is learned of an origin until it may make room for
-// another.
+// OriginIdle is how long an origin must be silent before it may make room for another.
 const OriginIdle = time.Hour
 
-// Origin returns the origin with this id, known already or taken up now, or nil if
-// there is no room for it; via stands for the member that tells of it, as for Add of
-// a versions.Table. What is retained of one that makes room is forgotten.
+// Origin returns the origin with this id, adding it if it is unknown, or nil if there is no
+// room for it; via stands for the member that tells of it, as in versions.Table.Add. If
+// another origin makes room, its retained messages are dropped.
 func (d *Desk) Origin(now time.Duration, id, via uint64) *versions.Origin {
 	o, evicted, ok := d.origins.Add(id, via, now, OriginIdle)
 	if !ok {
@@ -71,19 +68,19 @@ func (d *Desk) Origin(now time.Duration, id, via uint64) *versions.Origin {
 	return o
 }
 
-// Page returns the next page of what has been seen, in room bytes, and the range
-// of origins of which it speaks. Pages follow one another round all origins.
+// Page returns the next page of what has been seen, in room bytes, and the range of origins
+// that it covers. Successive pages cycle through all origins.
 func (d *Desk) Page(now time.Duration, room int) (digest versions.Digest, first, last uint64) {
 	d.digest.Reset()
 	first = d.cursor
 	last = d.digest.AddPage(d.origins, first, room, now, Epoch)
-	d.cursor = last + 1 // behind the highest id comes 0
+	d.cursor = last + 1 // after the highest id it wraps to 0
 	d.whole = first == 0 && d.cursor == 0
 	return d.digest, first, last
 }
 
-// Compare answers a page: it pushes what its sender lacks, the oldest of each
-// origin first, and returns, in room bytes, what this node lacks itself.
+// Compare answers a page: it pushes what the page's sender lacks, the oldest of each origin
+// first, and returns, in room bytes, what this node lacks.
 func (d *Desk) Compare(now time.Duration, page versions.Digest, first, last uint64, room int, to Pusher) versions.Digest {
 	d.digest.Reset()
 	i, pushing := d.origins.Search(first), true
@@ -108,9 +105,9 @@ func (d *Desk) Compare(now time.Duration, page versions.Digest, first, last uint
 	return d.digest
 }
 
-// Want returns, in room bytes, which of the messages offered this node lacks. While it
-// skips history, which an offer may be, only those of origins that it has come to
-// count: by a page, or by a message that was taken.
+// Want returns, in room bytes, which of the messages offered this node lacks. While it skips
+// history, which an offer may contain, these are only messages of origins for which skipping
+// is over: a page has covered them, or a message of theirs was taken.
 func (d *Desk) Want(now time.Duration, offer versions.Digest, room int) versions.Digest {
 	d.digest.Reset()
 	for {
@@ -126,8 +123,7 @@ func (d *Desk) Want(now time.Duration, offer versions.Digest, room int) versions
 	}
 }
 
-// Missing returns, in room bytes, what has been missing from the middle of what
-// was seen for as long as patience.
+// Missing returns, in room bytes, the gaps in what was seen that have lasted for patience.
 func (d *Desk) Missing(now, patience time.Duration, room int) versions.Digest {
 	d.digest.Reset()
 	for o := range d.Stuck(now, patience) {
@@ -136,16 +132,15 @@ func (d *Desk) Missing(now, patience time.Duration, room int) versions.Digest {
 	return d.digest
 }
 
-// GiveUp moves the floor of an origin to at least floor and returns how many
-// messages were given up by that. What it passes below the first message that was
-// ever taken of the origin, and all while none was, is history, not loss.
+// GiveUp moves the floor of an origin to at least floor and returns how many messages that
+// gives up. Messages before the first one ever taken of the origin, or all if none was, are
+// history and not counted.
 func (d *Desk) GiveUp(o *versions.Origin, floor uint32) uint64 {
 	o.Seen.Advance(min(floor, o.Since-1), d.origins.Pool()) // Since 0, none taken: no bound, for it wraps
 	return uint64(o.Seen.Advance(floor, d.origins.Pool()))
 }
 
-// Stuck yields the origins of which something has been missing for as long as
-// patience.
+// Stuck yields the origins with a gap that has lasted for patience.
 func (d *Desk) Stuck(now, patience time.Duration) iter.Seq[*versions.Origin] {
 	return func(yield func(*versions.Origin) bool) {
 		for i := range d.origins.Len() {
@@ -156,7 +151,7 @@ func (d *Desk) Stuck(now, patience time.Duration) iter.Seq[*versions.Origin] {
 	}
 }
 
-// Serve pushes what is asked for and retained.
+// Serve pushes the requested messages that are retained.
 func (d *Desk) Serve(request versions.Digest, to Pusher) {
 	for {
 		origin, _, theirs, more := request.Next(d.theirs)
@@ -180,9 +175,9 @@ func (d *Desk) Serve(request versions.Digest, to Pusher) {
 	}
 }
 
-// seek returns the first message retained of e's origin, from e on, with at least
-// this counter. It never turns back: however many runs ask for what is not there,
-// an origin's messages are passed once.
+// seek returns the first retained message of e's origin, from e on, with at least this
+// counter. It never goes back: however many runs ask for messages that are not there, the
+// messages of an origin are passed once.
 func (d *Desk) seek(e *datalog.Entry, counter uint32) *datalog.Entry {
 	if e == nil || e.Counter >= counter {
 		return e
@@ -196,7 +191,8 @@ func (d *Desk) seek(e *datalog.Entry, counter uint32) *datalog.Entry {
 	return e
 }
 
-// push offers the Pusher all that is retained of an origin and not covered.
+// push gives the Pusher all retained messages of an origin that are not covered by floor and
+// runs. It returns false when the Pusher accepts no more.
 func (d *Desk) push(now time.Duration, origin uint64, floor uint32, runs []versions.Run, to Pusher) bool {
 	if floor == 1<<32-1 {
 		return true
@@ -209,7 +205,7 @@ func (d *Desk) push(now time.Duration, origin uint64, floor uint32, runs []versi
 	return true
 }
 
-// want adds to the digest what somebody has of an origin and this node lacks.
+// want adds to the digest what another node has of an origin and this one lacks.
 func (d *Desk) want(origin uint64, floor uint32, runs []versions.Run, room int) {
 	d.unknown.Reset(0, d.origins.Pool())
 	window := &d.unknown
