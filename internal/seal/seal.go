@@ -1,5 +1,5 @@
-// Package seal encrypts and authenticates datagrams with AES-256-GCM and a ring
-// of keys, so that keys can be brought in and replaced while a cluster runs.
+// Package seal encrypts and authenticates datagrams with AES-256-GCM and a ring of keys, so
+// that keys can be introduced and replaced while a cluster runs.
 //
 //	0       12
 //	+-------+---------------+-----+
@@ -7,29 +7,27 @@
 //	| 12    | as plain text | 16  |
 //	+-------+---------------+-----+
 //
-// It keeps no record of what was opened: who sends a sealed datagram again sends
-// a good one.
+// It keeps no record of what was opened: a replayed datagram opens again.
 //
 // # Keys
 //
-// The first key of a ring seals, all of them open. An empty key stands for clear
-// text: as the first it leaves in clear what is sent, anywhere it accepts what
-// comes in clear. So a key is brought in, and replaced, in the same three steps:
+// The first key of a ring seals, all of them open. An empty key stands for clear text: in
+// first place, datagrams are sent in clear; in any place, clear ones are accepted. So keys
+// are introduced and replaced in the same three steps:
 //
 //	roll-out    rotation
-//	{nil}       {a}         as it was
-//	{nil, k}    {a, b}      all learn to open
-//	{k, nil}    {b, a}      all seal with the new one
-//	{k}         {b}         all forget the old one
+//	{nil}       {a}         before
+//	{nil, k}    {a, b}      all can open it
+//	{k, nil}    {b, a}      all seal with it
+//	{k}         {b}         all drop the old one
 //
-// Rings of one line or of two lines in succession understand each other, others
-// need not: a step is to be done everywhere before the next one begins.
+// Rings of one line or of two successive lines understand each other, others may not: finish
+// each step everywhere before the next one begins.
 //
 // # Nonces
 //
-// A nonce that comes twice with one key gives away by what both datagrams differ,
-// and how to forge others. Nonces are laid out after the deterministic construction
-// of NIST SP 800-38D, section 8.2.1:
+// A nonce used twice with one key reveals how the two datagrams differ, and how to forge
+// others. Nonces follow the deterministic construction of NIST SP 800-38D, section 8.2.1:
 //
 //	0                8            12
 //	+----------------+------------+
@@ -37,17 +35,16 @@
 //	| 8              | 4          |
 //	+----------------+------------+
 //
-// New draws the fixed field at random. The counter goes up from 0 by 1 for each
-// datagram; when all its values are used another fixed field is drawn. So a nonce
-// repeats only if two of the fixed fields drawn for a key are equal, among those
-// of all nodes and all their lives. Let F be their number: one for each New with
-// that key in front, and one for each 2^32 datagrams of one ring. The chance is at
-// most F*(F-1)/2^65, which is less than F^2/2^65, and less than the 2^-32 that
-// section 8 of the standard allows as long as F is at most 92,681. Replace a key
-// before it has seen that many starts.
+// New draws the fixed field at random. The counter starts at 0 and goes up by 1 with each
+// datagram; when all its values are used another fixed field is drawn. So a nonce repeats
+// only if two of the fixed fields drawn for a key, by all nodes in all their lives, are
+// equal. Let F be the number of these fields: one for each New with that key in first place,
+// and one for each 2^32 datagrams of a ring. The chance is at most F*(F-1)/2^65, and
+// so less than the 2^-32 that section 8 of the standard allows as long as F is at most
+// 92,681. Replace a key before it has seen that many starts.
 //
-// Fields that are not drawn independently void all this: so it is with a process
-// that is copied while it runs, say by a virtual machine that is resumed twice.
+// This requires that fields are drawn independently. They are not if a running process is
+// copied, for example by resuming a virtual machine twice.
 package seal
 
 import (
@@ -62,42 +59,42 @@ import (
 const (
 	// KeySize is the length of a key in bytes.
 	KeySize = 32
-	// NonceSize is how many bytes are to be left free in front of plain text.
+	// NonceSize is how many bytes to leave free in front of the plain text.
 	NonceSize = 12
-	// Overhead is by how many bytes a sealed datagram is longer than its plain
-	// text: a nonce in front, a tag behind.
+	// Overhead is how many bytes longer a sealed datagram is than its plain text: a
+	// nonce in front, a tag behind.
 	Overhead = NonceSize + 16
-	// MaxKeys is how long a ring may be, clear text included. A datagram that no
-	// key opens costs an attempt with each.
+	// MaxKeys is how long a ring may be, including clear text. A datagram that no key
+	// opens costs an attempt with each.
 	MaxKeys = 8
 )
 
-// Ring seals and opens. It is for one goroutine at a time, and not to be copied:
-// the copy would use the same nonces.
+// Ring seals and opens. It is for one goroutine at a time and must not be copied: the copy
+// would use the same nonces.
 type Ring struct {
 	keys  []cipher.AEAD // without clear text
-	last  int           // which of them opened last
-	seals bool          // keys[0] seals; else what is sent is clear
-	clear bool          // what is clear is accepted
+	last  int           // the index of the key that opened last
+	seals bool          // keys[0] seals; otherwise datagrams are sent in clear
+	clear bool          // clear text is accepted
 
 	random  func() uint64
-	fixed   uint64 // of the next nonce, as is
-	counter uint32
+	fixed   uint64 // of the next nonce
+	counter uint32 // of the next nonce
 
-	// room takes what a key makes of a datagram before it is known whether it is
-	// the right one: the wrong one leaves zeros there. It is seen by nobody else.
+	// room holds the plain text until it is known whether the key was the right one,
+	// for a wrong one leaves zeros there. Nobody else sees it.
 	room []byte
 }
 
-// New makes a ring. Each key has KeySize bytes, or none to stand for clear text;
-// no keys at all are clear text alone. New keeps neither keys nor the bytes in
-// them. It keeps random, which must return uniform bits from a cryptographic
-// generator whose seed no other node and no other life has: they are sent in clear.
+// New makes a ring. Each key has KeySize bytes, or none to stand for clear text; without
+// keys the ring is clear text alone. New does not keep the keys. It keeps random, which must
+// return uniform bits from a cryptographic generator whose seed is unique to this life of
+// this node: they are sent in clear.
 //
-// It is an error to give a key of another length, one key or clear text twice, or
-// more than MaxKeys. The error names indices, counted from 0, and lengths, never a
-// byte of a key. Nor is there a ring with keys in a process that runs in the mode
-// GODEBUG=fips140=only, where nobody may choose nonces.
+// It is an error to give a key of another length, the same key or clear text twice, or more
+// than MaxKeys. The error names indices, counted from 0, and lengths, never a byte of a key.
+// It is also an error to give a key in a process that runs with GODEBUG=fips140=only, which
+// does not let callers choose nonces.
 func New(keys [][]byte, random func() uint64) (*Ring, error) {
 	if len(keys) > MaxKeys {
 		return nil, fmt.Errorf("%d keys are more than %d", len(keys), MaxKeys)
@@ -131,7 +128,7 @@ func New(keys [][]byte, random func() uint64) (*Ring, error) {
 	return r, nil
 }
 
-// expand makes the cipher of a key, and does not keep the key.
+// expand makes the cipher of a key.
 func expand(key []byte) (cipher.AEAD, error) {
 	block, err := aes.NewCipher(key)
 	if err != nil {
@@ -140,16 +137,16 @@ func expand(key []byte) (cipher.AEAD, error) {
 	return cipher.NewGCM(block)
 }
 
-// Seals reports whether what is sent is to be sealed. If not, it goes out in clear.
+// Seals reports whether datagrams are to be sealed. If not, they are sent in clear.
 func (r *Ring) Seals() bool { return r.seals }
 
-// TakesClear reports whether what comes in clear is to be accepted.
+// TakesClear reports whether datagrams in clear are to be accepted.
 func (r *Ring) TakesClear() bool { return r.clear }
 
-// Seal seals b[from+NonceSize:] and returns b, longer by the tag. The NonceSize
-// bytes before it, which the caller leaves free, become the nonce; b[:from] stays
-// what it is. ad is authenticated along with it but not sent: it may be b[:from]
-// and must not overlap what is sealed.
+// Seal seals b[from+NonceSize:] and returns b, longer by the tag. The NonceSize bytes before
+// it, which the caller leaves free, become the nonce; b[:from] does not change. ad is
+// authenticated too but not part of the result: it may be b[:from], but must not overlap
+// what is sealed.
 //
 //	0          from    from+12
 //	+----------+-------+---------------+
@@ -159,7 +156,7 @@ func (r *Ring) TakesClear() bool { return r.clear }
 //	| anything | nonce | cipher text   | tag |       the result
 //	+----------+-------+---------------+-----+
 //
-// It is done in place if b has room for 16 bytes more; else b is to be thrown away.
+// It works in place if b has room for 16 more bytes; otherwise b must not be used any more.
 // Seal panics if Seals is false, or if b ends before from+NonceSize.
 func (r *Ring) Seal(b []byte, from int, ad []byte) []byte {
 	if !r.seals {
@@ -175,14 +172,13 @@ func (r *Ring) Seal(b []byte, from int, ad []byte) []byte {
 	return r.keys[0].Seal(b[:start], nonce, plain, ad)
 }
 
-// Open takes b, a nonce, cipher text and a tag, and returns the plain text, which
-// lies in b, from NonceSize on. ok is false, and b as it was, if no key opens b, if
-// ad is not what b was sealed with, or if b has less than Overhead bytes.
+// Open takes b, which is a nonce, cipher text and a tag, and returns the plain text, which
+// lies in b from NonceSize on. ok is false, and b unchanged, if no key opens b, if ad is not
+// what b was sealed with, or if b has less than Overhead bytes.
 //
-// The key that opened last is tried first, then those behind it and those before
-// it. So one attempt will do but where two keys are in use at once, and a datagram
-// that nobody has sealed costs one with each. The ring keeps memory of its own, at
-// most about twice the longest b.
+// The key that opened last is tried first, then those after it and those before it. So one
+// attempt suffices unless two keys are in use at once, and a forged datagram costs one with
+// each key. The ring keeps memory of its own, at most about twice the longest b.
 func (r *Ring) Open(b, ad []byte) (plain []byte, ok bool) {
 	if len(b) < Overhead {
 		return nil, false
