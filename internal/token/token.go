@@ -1,5 +1,5 @@
-// Package token makes the tokens by which a source proves that it receives what
-// is sent to its address, without any memory of the sources that asked.
+// Package token makes the tokens with which a source proves that it receives what is sent
+// to its address. It keeps no state for the sources.
 package token
 
 import (
@@ -10,11 +10,11 @@ import (
 	"time"
 )
 
-// Epoch is how long tokens are made alike. A token is valid in the epoch it was
-// made in and in the next.
+// Epoch is how long the token of a source stays the same. A token is valid in the epoch it
+// was made in and in the next.
 const Epoch = 10 * time.Second
 
-// Maker makes and checks the tokens of one node. Only its own are valid with it.
+// Maker makes and checks the tokens of one node. It accepts only its own.
 type Maker struct {
 	secret [32]byte
 }
@@ -22,20 +22,20 @@ type Maker struct {
 // NewMaker returns a Maker whose secret nobody else must know.
 func NewMaker(secret [32]byte) *Maker { return &Maker{secret} }
 
-// Make returns the token, never 0, of the source at addr; now is the time since
-// any fixed moment.
+// Make returns the token, never 0, of the source at addr; now is the time since a fixed
+// moment.
 func (k *Maker) Make(addr netip.AddrPort, now time.Duration) uint64 {
 	return k.at(addr, uint64(now/Epoch))
 }
 
-// Valid reports whether t is a token that was made for addr lately. 0 is none.
+// Valid reports whether t is a token that was made for addr recently. 0 never is.
 func (k *Maker) Valid(t uint64, addr netip.AddrPort, now time.Duration) bool {
 	epoch := uint64(now / Epoch)
 	return equal(t, k.at(addr, epoch)) || epoch > 0 && equal(t, k.at(addr, epoch-1))
 }
 
-// at hashes secret, address, port and epoch, all of fixed length, and keeps the
-// first eight bytes: from these nobody can work out the hash of a longer text.
+// at hashes secret, address, port and epoch, all of fixed length, and keeps the first eight
+// bytes, which do not allow a length extension.
 func (k *Maker) at(addr netip.AddrPort, epoch uint64) uint64 {
 	var b [32 + 16 + 2 + 8]byte
 	ip := addr.Addr().As16()
@@ -47,7 +47,7 @@ func (k *Maker) at(addr netip.AddrPort, epoch uint64) uint64 {
 	return max(binary.BigEndian.Uint64(sum[:]), 1)
 }
 
-// equal takes the same time whatever the difference.
+// equal compares in constant time.
 func equal(a, b uint64) bool {
 	return subtle.ConstantTimeEq(int32(a), int32(b))&subtle.ConstantTimeEq(int32(a>>32), int32(b>>32)) == 1
 }
