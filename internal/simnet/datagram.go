@@ -5,16 +5,16 @@ import (
 	"time"
 )
 
-// datagram is a copy of one on its way or in an inbox. Datagrams are used again
-// with their buffers, so that a warm network does not allocate.
+// datagram is a datagram on its way or in an inbox. Datagrams are reused with their buffers,
+// so that a warm network does not allocate.
 type datagram struct {
 	from, to netip.AddrPort
-	dst      *Endpoint // who listened on to when it was sent; nil: nobody
+	dst      *Endpoint // the one that listened on to when it was sent, or nil
 	payload  []byte
 }
 
-// acquire returns a datagram to fill: of the spare ones the one released last,
-// which is the most likely to be in a cache of the processor still.
+// acquire returns a datagram to fill: the spare one released last, which is the most likely
+// to be still in a processor cache.
 func (n *Net) acquire() *datagram {
 	last := len(n.spare) - 1
 	if last < 0 {
@@ -62,7 +62,7 @@ func (n *Net) launch(from, to netip.AddrPort, dst *Endpoint, payload []byte) {
 	n.events.push(n.later(delay), d, nil)
 }
 
-// arrive ends the way of d: in the inbox of its destination or nowhere.
+// arrive puts d in the inbox of its destination, or drops it.
 func (n *Net) arrive(d *datagram) {
 	e := d.dst
 	if e == nil {
@@ -88,8 +88,7 @@ func (n *Net) drop(k Kind, d *datagram) {
 	n.release(d)
 }
 
-// chance draws whether something of probability p happens. What never happens
-// costs no draw.
+// chance draws whether something of probability p happens. It does not draw if p is 0.
 func (n *Net) chance(p float64) bool { return p > 0 && n.draws.Float64() < p }
 
 // uniform draws from 0 to most, both included.

@@ -40,10 +40,10 @@ type Endpoint struct {
 // open endpoint has it.
 func (n *Net) Listen(addr netip.AddrPort) (*Endpoint, error) { return n.ListenAt(addr, addr) }
 
-// ListenAt opens an endpoint that believes to be at bound, for instance
-// 0.0.0.0:7070, and that peers see and reach at actual. Port 0 in actual takes
-// a free port; port 0 in bound is the port of actual. It is an error if an
-// address is invalid or an open endpoint has the actual one.
+// ListenAt opens an endpoint whose LocalAddr is bound, for instance 0.0.0.0:7070, and that
+// peers see and reach at actual. Port 0 in actual takes a free port; port 0 in bound is the
+// port of actual. It is an error if an address is invalid or an open endpoint has the actual
+// one.
 func (n *Net) ListenAt(bound, actual netip.AddrPort) (*Endpoint, error) {
 	if !bound.IsValid() || !actual.IsValid() {
 		return nil, fmt.Errorf("simnet: listen on %v at %v: invalid address", bound, actual)
@@ -66,8 +66,8 @@ func (n *Net) ListenAt(bound, actual netip.AddrPort) (*Endpoint, error) {
 	return e, nil
 }
 
-// freePort finds a port of host nobody listens on. It goes on from the port
-// chosen last, whatever the host, so that a port is not soon used again.
+// freePort finds a port of host that nobody listens on. It continues from the port chosen
+// last, whatever the host, so that a port is not soon reused.
 func (n *Net) freePort(host netip.Addr) (netip.AddrPort, error) {
 	for range lastPort - firstPort + 1 {
 		n.port++
@@ -98,11 +98,10 @@ func (e *Endpoint) Receive(buf []byte, maxWait time.Duration) (n int, from netip
 	return n, from, nil
 }
 
-// Send sends a copy of b to an address. Nothing tells the sender that a
-// datagram did not arrive. It is an error if the address is invalid or its port
-// is 0, if b is longer than the 65507 bytes that fit in a datagram, if the
-// function set by FailSends says so, and, one that is net.ErrClosed, after
-// Close.
+// Send sends a copy of b to an address. Nothing tells the sender that a datagram did not
+// arrive. It is an error if the address is invalid or its port is 0, if b is longer than the
+// 65507 bytes that fit in a datagram, or if the function set by FailSends says so. After
+// Close the error is net.ErrClosed.
 func (e *Endpoint) Send(b []byte, to netip.AddrPort) error {
 	if e.closed {
 		return e.errClosed("send")
@@ -147,10 +146,9 @@ func (e *Endpoint) SyscallConn() (syscall.RawConn, error) {
 	return nil, fmt.Errorf("simnet: raw connection of %v: %w", e.addr, errors.ErrUnsupported)
 }
 
-// Close takes the node off the network as a crash does: without a word to
-// anybody. Its inbox and the datagrams in flight to it vanish, those it sent go
-// on, and its address may be listened on again. Closing again does nothing; the
-// error is always nil.
+// Close takes the node off the network as a crash does, without telling anyone. Its inbox
+// and the datagrams in flight to it vanish, those it sent continue, and its address may be
+// listened on again. Closing again does nothing; the error is always nil.
 func (e *Endpoint) Close() error {
 	if e.closed {
 		return nil

@@ -4,10 +4,10 @@
 // A Net holds a queue of events: datagrams on their way and functions to call.
 // Time stands still while an event is handled and jumps to the next one
 // afterwards, so a run takes as long as its work and never waits. Nothing reads
-// the clock or a global random generator: a run is decided by its seed and by
+// the clock or a global random generator: a run depends only on its seed and on
 // the calls made on the Net, and the same seed replays it exactly. To keep it
-// so, a test must not let the order of a map, the clock or another goroutine
-// decide what it does.
+// so, what a test does must not depend on the order of a map, the clock or
+// another goroutine.
 //
 // A Net, its endpoints and the functions they call belong to one goroutine;
 // nothing here is safe for concurrent use.
@@ -61,7 +61,7 @@ type Net struct {
 
 	endpoints map[netip.AddrPort]*Endpoint
 	port      uint16      // the port chosen last for a Listen on port 0
-	spare     []*datagram // to use again
+	spare     []*datagram // for reuse
 
 	filter func(from, to netip.AddrPort) bool
 	groups map[netip.AddrPort]int // nil: no partition

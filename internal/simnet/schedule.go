@@ -53,7 +53,7 @@ func (s *schedule) pop() event {
 	h := s.heap
 	first, end := h[0], len(h)-1
 	v := h[end]
-	h[end] = event{} // lets go of what f holds
+	h[end] = event{} // releases what f holds
 	h = h[:end]
 	s.heap = h
 	if end == 0 {
@@ -132,8 +132,8 @@ func (n *Net) RunWhile(limit time.Duration, cond func() bool) bool {
 	return true
 }
 
-// start marks the network as running and returns what ends that, to be
-// deferred: a test that fails inside an event leaves its goroutine from there.
+// start marks the network as running and returns a function that ends that, which must be
+// deferred: a test that fails inside an event exits its goroutine there.
 func (n *Net) start() func() {
 	if n.running {
 		panic("simnet: the network is run from within one of its events")

@@ -17,7 +17,7 @@ const (
 	Delivered               // it was placed in an inbox
 	Lost                    // it was lost by chance
 	Blocked                 // a partition or the filter stopped it
-	Unreachable             // nobody listens there, or who did is closed
+	Unreachable             // no open endpoint has the address
 	Overflowed              // the inbox was full
 
 	kinds = iota // how many there are
