@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// pollTime is how long a read that should not block waits for want of a
-// non-blocking one. A deadline in the past would not do: it fails even when a
+// pollTime is how long a read waits that should not block, because there is no
+// non-blocking one. A deadline in the past would not do: the read fails even when a
 // datagram is waiting.
 const pollTime = time.Millisecond
 
@@ -20,7 +20,7 @@ const wsaEMsgSize = syscall.Errno(10040)
 func (c *Conn) readPacket(buf []byte) (n int, from netip.AddrPort, err error) {
 	// A wait shorter than pollTime might be over before the read begins.
 	if c.maxWait < pollTime || !c.enterWait() {
-		// An error is left to the read.
+		// The read reports any error.
 		_ = c.pc.SetReadDeadline(time.Now().Add(pollTime))
 	}
 	if c.udp != nil {

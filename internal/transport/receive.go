@@ -9,15 +9,14 @@ import (
 	"time"
 )
 
-// errorPause is how long a Receive that may wait takes at least to return an
-// error, so that an error that repeats does not keep a processor busy.
+// errorPause is the least time in which a Receive that may wait returns an error, so
+// that a repeated error does not keep a processor busy.
 const errorPause = 10 * time.Millisecond
 
-// The states of a Conn. Receive moves it from idle to waiting and back, Wake
-// from either to woken, and the Receive whose wait is ended so to idle. The
-// waker that finds waiting also ends the wait and rings the bell once; Receive
-// takes that ring before it goes on, so no waker still at work can disturb the
-// next wait.
+// The states of a Conn. Receive moves it from idle to waiting and back, Wake from either to
+// woken, and the Receive whose wait that ends back to idle. A Wake that finds it waiting
+// also ends the wait and rings the bell once. Receive takes that ring before it goes on, so
+// that a Wake in progress cannot disturb the next wait.
 const (
 	idle    uint32 = iota
 	waiting        // Receive waits or is about to
@@ -32,9 +31,8 @@ func longAgo() time.Time {
 // Receive puts one datagram into buf and returns its length and sender.
 //
 // With maxWait zero or less it never waits: it returns a datagram that is
-// already there, or ErrNothing. With a greater maxWait it waits at most so
-// long for a datagram, and returns ErrNothing when none came or Wake ended the
-// wait.
+// already there, or ErrNothing. Otherwise it waits at most maxWait for a
+// datagram, and returns ErrNothing when none came or Wake ended the wait.
 //
 // A datagram longer than buf is cut to len(buf) without notice; a caller with
 // a limit passes one byte more and drops what fills it. (On Windows the sender
@@ -44,11 +42,10 @@ func longAgo() time.Time {
 // link-local IPv6 address has its zone. It is the zero AddrPort if a wrapped
 // PacketConn names a sender that is not an IP address and port.
 //
-// Once the Conn is closed the error wraps net.ErrClosed, and stays so. Every
-// other error wraps what the system or the wrapped PacketConn reported and is
-// passing: the caller may count it and go on. So that one that repeats makes
-// no busy loop, Receive has then taken at least the lesser of maxWait and
-// 10 ms, unless Wake cut it short.
+// Once the Conn is closed every error wraps net.ErrClosed. Any other error wraps what the
+// system or the wrapped PacketConn reported and is transient: the caller may count it and go
+// on. So that a repeated error makes no busy loop, Receive then takes at least the lesser of
+// maxWait and 10 ms, unless Wake ends it.
 func (c *Conn) Receive(buf []byte, maxWait time.Duration) (n int, from netip.AddrPort, err error) {
 	c.maxWait, c.until, c.wasWoken = max(maxWait, 0), time.Time{}, false
 	n, from, err = c.read(buf)
@@ -70,12 +67,11 @@ func (c *Conn) Receive(buf []byte, maxWait time.Duration) (n int, from netip.Add
 	return 0, netip.AddrPort{}, err
 }
 
-// Wake makes the Receive that is waiting return at once, with ErrNothing
-// unless a datagram came first. If none is waiting, the next Receive with
-// maxWait above zero returns without waiting; should that one find a datagram
-// there, it may leave the wake-up to the one after it. One Wake ends one wait,
-// and any number of them before a wait count as one. It costs an atomic
-// operation when nothing waits.
+// Wake makes a waiting Receive return at once, with ErrNothing unless a datagram came first.
+// If none is waiting, the next Receive with maxWait above zero returns without waiting; if
+// that one finds a datagram, it may leave the wake-up to the one after it. A Wake ends one
+// wait, and any number of them before a wait count as one. It costs an atomic operation when
+// nothing waits.
 func (c *Conn) Wake() {
 	if c.state.Swap(woken) == waiting {
 		_ = c.pc.SetReadDeadline(longAgo()) // fails only if closed, which ends the wait too
@@ -88,17 +84,17 @@ func (c *Conn) isClosed(err error) bool {
 	return c.closed.Load() || errors.Is(err, net.ErrClosed)
 }
 
-// enterWait prepares the read functions' one wait for a datagram. It is false
-// if that is already over because of a Wake.
+// enterWait prepares the one wait for a datagram in a Receive. It returns false if a Wake
+// has already ended that wait.
 func (c *Conn) enterWait() bool {
 	c.until = time.Now().Add(c.maxWait)
-	// An error is left to the read that follows. The deadline has to be there
-	// before a waker can move it into the past, else the wake-up would be lost.
+	// The read that follows reports any error. The deadline must be set before a Wake
+	// can move it into the past, or else the wake-up would be lost.
 	_ = c.pc.SetReadDeadline(c.until)
 	return c.beginWait()
 }
 
-// beginWait lets wakers know of a wait, or takes a Wake that came before it.
+// beginWait marks a wait as begun, or consumes a Wake that came before it.
 func (c *Conn) beginWait() bool {
 	c.entered = c.state.CompareAndSwap(idle, waiting)
 	if !c.entered {
@@ -116,7 +112,7 @@ func (c *Conn) leaveWait() {
 	}
 	c.entered = false
 	if !c.until.IsZero() {
-		// Once passed, the deadline would hide datagrams from the next read.
+		// After it has passed, the deadline would hide datagrams from the next read.
 		_ = c.pc.SetReadDeadline(time.Time{})
 	}
 }

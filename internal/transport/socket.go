@@ -10,12 +10,12 @@ import (
 	"syscall"
 )
 
-// socket is what readSocket and its step share. They speak through fields so
-// that one closure serves all reads and none is allocated.
+// socket is what readSocket and its step share. They communicate through fields so that
+// one closure serves all reads and none is allocated.
 type socket struct {
 	raw  syscall.RawConn
 	step func(fd uintptr) (done bool)
-	name sockaddr // space for the system to put the sender in
+	name sockaddr // space for the system to store the sender
 
 	buf  []byte
 	n    int
@@ -34,8 +34,8 @@ func (c *Conn) useSocket() error {
 	return nil
 }
 
-// readSocket reads one datagram: with a single system call if one is waiting,
-// and no deadline is set unless it has to wait.
+// readSocket reads one datagram, with a single system call if one is waiting. It sets a
+// deadline only if it has to wait.
 func (c *Conn) readSocket(buf []byte) (int, netip.AddrPort, error) {
 	s := &c.socket
 	s.buf = buf
@@ -47,9 +47,8 @@ func (c *Conn) readSocket(buf []byte) (int, netip.AddrPort, error) {
 	return s.n, s.from, s.err
 }
 
-// step tries to read from fd. While it returns false the runtime parks the
-// goroutine until there may be a datagram, then calls it again, or gives up
-// because of the deadline or Close.
+// step tries to read from fd. When it returns false the runtime parks the goroutine until
+// there may be a datagram and calls it again, or gives up because of the deadline or Close.
 func (c *Conn) step(fd uintptr) (done bool) {
 	s := &c.socket
 	s.n, s.from, s.err = 0, netip.AddrPort{}, nil
@@ -73,8 +72,8 @@ func (c *Conn) step(fd uintptr) (done bool) {
 	}
 }
 
-// ipv6Addr is the address with a scope as the system gives it: the index of
-// the interface for a link-local address, else zero.
+// ipv6Addr returns the address b with a zone made of the scope that the system reports: the
+// index of the interface for a link-local address, otherwise zero.
 func ipv6Addr(b [16]byte, scope uint32) netip.Addr {
 	addr := netip.AddrFrom16(b).Unmap()
 	if scope == 0 {

@@ -25,8 +25,8 @@ func (s *socket) recvfrom(fd uintptr) syscall.Errno {
 		return errno
 	}
 	s.n = int(n)
-	// The port has the same place in both families, in network byte order,
-	// which is the reverse of that of these processors.
+	// The port has the same place in both families, in network byte order, which is the
+	// reverse of the byte order of these processors.
 	port := bits.ReverseBytes16(s.name.Port)
 	switch s.name.Family {
 	case syscall.AF_INET:

@@ -16,9 +16,9 @@
 //		runTimers()
 //	}
 //
-// The files: transport.go opens, sends and closes; receive.go holds what
-// waiting and waking have in common; socket*.go read a UDP socket with system
-// calls of their own, packet.go reads everything else through net.PacketConn.
+// The files: transport.go opens, sends and closes; receive.go waits and wakes; socket*.go
+// read a UDP socket with system calls of their own, packet.go reads everything else through
+// net.PacketConn.
 package transport
 
 import (
@@ -31,17 +31,15 @@ import (
 	"time"
 )
 
-// ErrNothing is returned by Receive, always as this very value, when no
-// datagram was waiting, none arrived in time, or Wake ended the wait. It says
-// that nothing is wrong; errors of the operating system are returned as
-// themselves.
+// ErrNothing is returned by Receive, never wrapped, when no datagram was waiting, none
+// arrived in time, or Wake ended the wait. It does not indicate a failure.
 var ErrNothing = errors.New("transport: nothing to receive")
 
 // Conn is a datagram socket for one receiving loop. It is made by Listen or
 // Wrap; the zero Conn is not usable.
 //
 // One goroutine at a time may call Receive. All other methods may be called
-// from any goroutine at any time, also while Receive waits and after Close.
+// from any goroutine at any time, even while Receive waits and after Close.
 type Conn struct {
 	pc     net.PacketConn
 	udp    *net.UDPConn // pc if it is a UDP socket of this process, else nil
@@ -61,13 +59,12 @@ type Conn struct {
 }
 
 // Listen opens a UDP socket on addr. Port 0 lets the system choose one;
-// LocalAddr tells which. An IPv4 address, also one mapped into IPv6, takes IPv4
+// LocalAddr tells which. An IPv4 address, even if mapped into IPv6, takes IPv4
 // datagrams only; the IPv6 address [::] takes both where the system can.
 //
-// readBuffer is the size in bytes asked for the receive buffer of the socket;
-// zero or less leaves the default of the system. It is a wish: systems cap it,
-// some silently, and a socket with a smaller buffer still works, so a refusal
-// is no error.
+// readBuffer is the requested size, in bytes, of the socket's receive buffer; zero or less
+// leaves the default of the system. It is a hint: systems cap it, some silently, and a
+// socket with a smaller buffer still works, so a refusal is no error.
 func Listen(addr netip.AddrPort, readBuffer int) (*Conn, error) {
 	addr = unmap(addr)
 	if !addr.IsValid() {
@@ -89,9 +86,8 @@ func Listen(addr netip.AddrPort, readBuffer int) (*Conn, error) {
 	return c, nil
 }
 
-// Wrap makes a Conn of pc, which from then on belongs to it: nobody else may
-// read from pc or set its deadlines, and Close closes it. After an error pc
-// still belongs to the caller.
+// Wrap makes a Conn of pc and takes it over: nobody else may read from pc or set its
+// deadlines, and Close closes it. After an error pc still belongs to the caller.
 //
 // A *net.UDPConn, which must not be connected if Send is to work, is read with
 // as few system calls as possible. Any other PacketConn is used through its
@@ -107,7 +103,7 @@ func Wrap(pc net.PacketConn, readBuffer int) (*Conn, error) {
 	if pc == nil {
 		return nil, errors.New("transport: wrap: PacketConn is nil")
 	}
-	// A deadline left over from before would hide datagrams.
+	// An earlier deadline would hide datagrams.
 	if err := pc.SetReadDeadline(time.Time{}); err != nil {
 		return nil, fmt.Errorf("transport: wrap %T: %w", pc, err)
 	}
@@ -160,9 +156,9 @@ func (c *Conn) LocalAddr() netip.AddrPort {
 	return c.local
 }
 
-// SyscallConn gives access to the socket, for options this package does not
-// set. It is an error if a wrapped PacketConn has no SyscallConn. Reading
-// through it takes datagrams away from Receive.
+// SyscallConn returns the raw connection of the socket, for options that this package does
+// not set. It is an error if a wrapped PacketConn has no SyscallConn. Reading through it
+// takes datagrams away from Receive.
 func (c *Conn) SyscallConn() (syscall.RawConn, error) {
 	s, ok := c.pc.(syscall.Conn)
 	if !ok {
@@ -183,7 +179,7 @@ func (c *Conn) Close() error {
 		return nil
 	}
 	err := c.pc.Close()
-	// The wait may be a pause after an error, which the socket cannot end.
+	// Receive may be pausing after an error, which closing the socket does not end.
 	c.Wake()
 	if err != nil {
 		return fmt.Errorf("transport: close %v: %w", c.local, err)
@@ -191,13 +187,13 @@ func (c *Conn) Close() error {
 	return nil
 }
 
-// unmap makes an IPv4 address of one mapped into IPv6.
+// unmap returns a, as an IPv4 address if it is one mapped into IPv6.
 func unmap(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 }
 
-// addrPortOf returns the address and port that a stands for, or the zero
-// AddrPort if it stands for something else.
+// addrPortOf returns a as an AddrPort, or the zero AddrPort if it is not an IP address and
+// port.
 func addrPortOf(a net.Addr) netip.AddrPort {
 	switch a := a.(type) {
 	case nil:
