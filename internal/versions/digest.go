@@ -12,8 +12,7 @@ const (
 	runSize     = 2 + 2
 	maxRuns     = 255
 
-	// MinRecord is the room in bytes that any record needs at least, with one
-	// run in it.
+	// MinRecord is the size in bytes of a record with one run.
 	MinRecord = recordFixed + runSize
 )
 
@@ -24,9 +23,9 @@ const (
 //	| 8      | 4     | 1    |                        |
 //	+--------+-------+------+------------------------+
 //
-// Runs lie above the floor, as in the ACK ranges of QUIC (RFC 9000, section
-// 19.3.1) but upwards: skip gap counters, then length of them are meant. The
-// zero value is an empty digest.
+// Runs lie above the floor, as in the ACK ranges of QUIC (RFC 9000, section 19.3.1) but
+// upwards: skip gap counters, then the next length counters are in the run. The zero value
+// is an empty digest.
 type Digest struct {
 	count int
 	raw   []byte
@@ -41,9 +40,8 @@ func (d *Digest) Bytes() []byte { return d.raw }
 // Reset empties the digest and keeps its memory.
 func (d *Digest) Reset() { d.raw, d.count = d.raw[:0], 0 }
 
-// Add appends a record with as many of the runs as fit, so that the digest
-// takes at most room bytes, and reports whether it did. The caller adds
-// origins in ascending order.
+// Add appends a record with as many of the runs as fit, so that the digest takes at most
+// room bytes, and reports whether it did. Origins must be added in ascending order.
 func (d *Digest) Add(origin uint64, floor uint32, runs []Run, room int) bool {
 	space := room - len(d.raw) - recordFixed
 	if space < 0 || d.count == 0xffff || (len(runs) > 0 && space < runSize) {
@@ -68,8 +66,8 @@ func (d *Digest) Add(origin uint64, floor uint32, runs []Run, room int) bool {
 	return true
 }
 
-// Next takes the first record off a digest that was parsed; its runs are
-// decoded into the space of runs.
+// Next removes the first record of a digest and returns it; its runs are decoded into the
+// space of runs.
 func (d *Digest) Next(runs []Run) (origin uint64, floor uint32, _ []Run, ok bool) {
 	runs = runs[:0]
 	if d.count == 0 {
@@ -125,10 +123,10 @@ func parseRecord(b []byte) (origin uint64, floor uint32, n int) {
 	return binary.BigEndian.Uint64(b), binary.BigEndian.Uint32(b[8:]), recordFixed + runSize*int(b[12])
 }
 
-// AddPage adds what t has seen of its origins, from the first whose id is at
-// least first, until room bytes are full, and returns the id up to which the
-// page speaks: the highest there is if it reached the end. Counters younger
-// than age are left out, for they are still on their way to others.
+// AddPage adds what t has seen of its origins, from the first whose id is at least first,
+// until room bytes are full, and returns the last id that the page covers: the highest
+// possible if it reached the end. Counters younger than age are left out, because their
+// messages are still on their way to others.
 func (d *Digest) AddPage(t *Table, first uint64, room int, now, age time.Duration) (last uint64) {
 	var space [maxRuns]Run
 	for i := t.Search(first); i < t.Len(); i++ {
@@ -138,8 +136,8 @@ func (d *Digest) AddPage(t *Table, first uint64, room int, now, age time.Duratio
 			floor = below - 1
 		}
 		runs := o.Seen.AppendRuns(space[:0], below, maxRuns)
-		// A record that is cut short says of messages that they are lacking: it
-		// had better begin the next page, if it is not alone on this one.
+		// A truncated record makes messages seem missing: it begins the next page
+		// instead, unless this one is empty.
 		whole := len(d.raw)+recordFixed+runSize*len(runs) <= room
 		if d.count > 0 && !whole || !d.Add(o.ID, floor, runs, room) {
 			return o.ID - 1

@@ -10,7 +10,7 @@ import (
 
 // Origin is what a node knows of one origin.
 //
-// Bound: of fixed size beside the bitmaps of its windows.
+// Bound: its size is fixed, apart from the bitmaps of its windows.
 type Origin struct {
 	ID     uint64
 	Seen   Window // messages for everyone: Broadcast and Random
@@ -19,15 +19,15 @@ type Origin struct {
 	Given  uint32 // last counter that was delivered in order, where order is kept
 
 	touched time.Duration
-	via     uint64 // stands for the member that told of it first, 0 for none
+	via     uint64 // the member that told of it first, 0 for none
 
 	epoch int64     // number of the current epoch of young messages
 	young [2]uint32 // lowest counter received in it and in the one before; 0 if none
 
-	gapSeen    bool          // Stuck found a gap when last asked
-	gapFloor   uint32        // with the floor here
-	gapHighest uint32        // and with this Highest when the floor was first found here
-	gapSince   time.Duration // which was at this time
+	gapSeen    bool          // the last call of Stuck found a gap
+	gapFloor   uint32        // the floor then
+	gapHighest uint32        // Highest when the floor was first found there
+	gapSince   time.Duration // when that was
 }
 
 // Touch notes that something was learned of the origin.
@@ -48,10 +48,10 @@ func (o *Origin) MarkYoung(c uint32, now, age time.Duration) {
 	}
 }
 
-// YoungFrom returns the lowest counter received less than age ago, 0 if there is
-// none. Two numbers stand in for all the times of arrival: the lowest counter of
-// the current epoch of length age and that of the epoch before. So a counter
-// stays young for at least age and at most twice that.
+// YoungFrom returns the lowest counter received less than age ago, 0 if there is none. Two
+// numbers approximate all times of arrival: the lowest counter of the current epoch of
+// length age and that of the epoch before. So a counter stays young for at least age and at
+// most twice that.
 func (o *Origin) YoungFrom(now, age time.Duration) uint32 {
 	if age <= 0 {
 		return 0
@@ -63,7 +63,7 @@ func (o *Origin) YoungFrom(now, age time.Duration) uint32 {
 	return min(o.young[0], o.young[1])
 }
 
-// turn begins the epoch that now falls in, if it has not begun yet.
+// turn begins the epoch that contains now, if it has not begun yet.
 func (o *Origin) turn(now, age time.Duration) {
 	switch epoch := int64(now / age); {
 	case epoch <= o.epoch:
@@ -74,11 +74,10 @@ func (o *Origin) turn(now, age time.Duration) {
 	}
 }
 
-// Stuck tells whether Seen has a gap and its floor has not moved for patience.
+// Stuck reports whether Seen has a gap and its floor has not moved for patience.
 //
-// It remembers the floor it found and when, so time counts from the first call
-// that found the gap with the floor where it is now. The caller's upkeep calls it
-// at its own regular pace, and errs late by at most that.
+// Time counts from the first call that found a gap with the floor where it is now. So a
+// caller that calls it at regular intervals learns of a gap late by at most one interval.
 func (o *Origin) Stuck(now, patience time.Duration) bool {
 	floor := o.Seen.Floor()
 	switch {
@@ -91,19 +90,18 @@ func (o *Origin) Stuck(now, patience time.Duration) bool {
 	return now-o.gapSince >= patience
 }
 
-// StuckUpTo returns, when Seen is stuck, the highest counter that was seen when
-// the time began to count: what is missing up to it has been missing for so long.
+// StuckUpTo returns, when Seen is stuck, the highest counter seen when time began to count:
+// whatever is missing up to it has been missing since then.
 func (o *Origin) StuckUpTo() uint32 { return o.gapHighest }
 
 // Table holds the origins a node knows, ascending by ID. An ID is never 0.
 //
-// Bound: limit origins, each with two windows. A full table takes a new origin
-// only in place of one that was idle long enough, the idlest first, so that a
-// flood of invented origins cannot push out those still heard of: it is refused
-// instead. Nor can one member fill the table with inventions for the rest of that
-// time: what another member tells of takes the place of the idlest origin of the
-// member with the most, if that has more. The node's own origin counts, and is
-// never evicted.
+// Bound: limit origins, each with two windows. A full table takes a new origin only in
+// place of one that was idle long enough, the idlest first, so that a flood of invented
+// origins is refused instead of evicting active ones. Nor can one member keep the table
+// filled with invented origins for that long: an origin told of by another member replaces
+// the idlest of the member that told of the most, if that told of more. The node's own
+// origin counts, and is never evicted.
 type Table struct {
 	limit  int
 	byID   map[uint64]*Origin
@@ -113,7 +111,7 @@ type Table struct {
 	pool   Pool
 
 	retired map[uint64]retiree
-	order   fifo.Queue[retiree] // the first that left first, also those that came back since
+	order   fifo.Queue[retiree] // in the order of leaving, including those that came back
 	turn    uint64              // of the last that left
 
 	// No origin that may be evicted was touched before this. It saves the search
@@ -121,11 +119,11 @@ type Table struct {
 	quiet time.Duration
 }
 
-// retiree is what is remembered of an origin that was evicted, so that none of
-// its messages is taken for new if somebody still has it. The last 8*limit are.
+// retiree is what is remembered of an evicted origin, so that none of its messages counts as
+// new if another node still has it. The latest 8*limit are remembered.
 type retiree struct {
 	id           uint64
-	turn         uint64 // of leaving, for one that came back may leave again
+	turn         uint64 // of leaving, because an origin may come back and leave again
 	seen, direct uint32
 }
 
@@ -142,8 +140,8 @@ func (t *Table) Len() int { return len(t.sorted) }
 // At returns the origin at index i, ascending by ID.
 func (t *Table) At(i int) *Origin { return t.sorted[i] }
 
-// Search returns the index of the first origin whose ID is at least id, Len if
-// there is none.
+// Search returns the index of the first origin whose ID is at least id, or Len if there is
+// none.
 func (t *Table) Search(id uint64) int {
 	i, _ := slices.BinarySearchFunc(t.sorted, id, func(o *Origin, id uint64) int {
 		return cmp.Compare(o.ID, id)
@@ -151,24 +149,24 @@ func (t *Table) Search(id uint64) int {
 	return i
 }
 
-// Get returns the origin with this ID, nil if it is unknown.
+// Get returns the origin with this ID, or nil if it is unknown.
 func (t *Table) Get(id uint64) *Origin { return t.byID[id] }
 
 // Pool returns the pool that the windows of all origins share.
 func (t *Table) Pool() *Pool { return &t.pool }
 
-// Keep names the node's own origin, which is never evicted and always finds room,
-// be it known already or added later. It replaces the one named before.
+// Keep names the node's own origin, which is never evicted and always finds room, whether it
+// is known already or added later. It replaces the one named before.
 func (t *Table) Keep(id uint64) {
 	t.kept = id
-	t.quiet = 0 // the one named before may be evicted now, however long idle
+	t.quiet = 0 // the one named before may be evicted now, and may have been idle for long
 }
 
-// Add returns the origin with this ID: as it is if it is known, else a fresh one,
-// touched now; via stands for the member that told of it, 0 for none. If the table is
-// full the idlest origin makes room, provided it has been idle for at least idle; or, if
-// via told of fewer than another member did, one of that member's. evicted is its ID, 0
-// if none had to go. Without room ok is false.
+// Add returns the origin with this ID, adding it, touched now, if it is unknown; via stands
+// for the member that told of it, 0 for none. If the table is full the idlest origin makes
+// room, provided it has been idle for at least idle; or else, if another member told of more
+// origins than via, the idlest of that member's. evicted is its ID, 0 if there was room. If
+// none can make room ok is false.
 func (t *Table) Add(id, via uint64, now, idle time.Duration) (o *Origin, evicted uint64, ok bool) {
 	if o := t.byID[id]; o != nil {
 		return o, 0, true
@@ -233,9 +231,9 @@ func (t *Table) Remove(id uint64) {
 	t.sorted = slices.Delete(t.sorted, i, i+1)
 }
 
-// surplus returns the idlest origin of the member that told of the most, if those
-// are at least two more than via told of, else nil. It looks at all members and,
-// if there is one to go, at all origins.
+// surplus returns the idlest origin of the member that told of the most, if those are at
+// least two more than via told of, or else nil. It looks at all members and, if one
+// qualifies, at all origins.
 func (t *Table) surplus(via uint64) (victim *Origin) {
 	var from uint64
 	most := t.shares[via] + 1
@@ -255,9 +253,9 @@ func (t *Table) surplus(via uint64) (victim *Origin) {
 	return victim
 }
 
-// idlest returns the origin longest idle if that is at least idle, else nil. It
-// looks at all of them, but not before one of them can be idle enough: touching
-// only moves that moment away.
+// idlest returns the origin idle for the longest time if that is at least idle, or else nil.
+// It looks at all of them, but only once one can be idle enough: touching an origin only
+// postpones that.
 func (t *Table) idlest(now, idle time.Duration) *Origin {
 	if now-t.quiet < idle {
 		return nil

@@ -41,9 +41,8 @@ const (
 // floor moves nothing. The bits of counters not above the floor are clear, ready
 // for those that take their places.
 //
-// Bound: 16 bytes, and 128 more only while there is a gap. The floor moves for
-// nothing but a counter that arrived or the caller's word, never for time: what
-// was once Seen stays Seen.
+// Bound: 16 bytes, and 128 more only while there is a gap. The floor moves only when a
+// counter arrives or the caller advances it, never with time: what was once Seen stays Seen.
 type Window struct {
 	floor, highest uint32
 	ring           *bitmap // nil exactly while highest == floor
@@ -55,11 +54,10 @@ func (w *Window) Floor() uint32 { return w.floor }
 // Highest returns the highest counter seen or given up; it is at least Floor.
 func (w *Window) Highest() uint32 { return w.highest }
 
-// Gap tells whether something below Highest is missing.
+// Gap reports whether something below Highest is missing.
 func (w *Window) Gap() bool { return w.highest > w.floor }
 
-// Has tells whether c is seen or given up. Counter 0 names no message and counts
-// as seen.
+// Has reports whether c is seen or given up. Counter 0 names no message and counts as seen.
 func (w *Window) Has(c uint32) bool {
 	if c <= w.floor || c > w.highest {
 		return c <= w.floor
@@ -67,7 +65,7 @@ func (w *Window) Has(c uint32) bool {
 	return w.ring[c%Width/wordBits]>>(c%wordBits)&1 != 0
 }
 
-// Check tells what Add would say of c, and changes nothing.
+// Check returns what Add would return for c, and changes nothing.
 func (w *Window) Check(c uint32) Verdict {
 	switch {
 	case uint64(c) > uint64(w.floor)+Width:
@@ -95,8 +93,8 @@ func (w *Window) Add(c uint32, p *Pool) Verdict {
 	return v
 }
 
-// Advance raises the floor to at least floor, and on over what was seen right
-// above it. It returns how many counters were given up: those it passed unseen.
+// Advance raises the floor to at least floor, and further over what was seen right above it.
+// It returns how many unseen counters it passed, which are thereby given up.
 func (w *Window) Advance(floor uint32, p *Pool) (unseen uint32) {
 	if floor <= w.floor {
 		return 0
@@ -114,8 +112,7 @@ func (w *Window) MakeRoom(c uint32, p *Pool) (unseen uint32) {
 	return w.Advance(c-Width, p)
 }
 
-// Reset makes the window one that has seen everything up to floor and nothing
-// above.
+// Reset makes the window one that has seen everything up to floor and nothing above it.
 func (w *Window) Reset(floor uint32, p *Pool) {
 	w.floor, w.highest = floor, floor
 	if w.ring != nil {
@@ -124,11 +121,11 @@ func (w *Window) Reset(floor uint32, p *Pool) {
 	}
 }
 
-// Release gives the bitmap back; what was seen above the floor is forgotten.
+// Release returns the bitmap to the pool and forgets what was seen above the floor.
 func (w *Window) Release(p *Pool) { w.Reset(w.floor, p) }
 
-// AppendRuns appends, ascending, at most limit runs of what is seen above the
-// floor, only of counters below the given one unless that is 0.
+// AppendRuns appends, ascending, at most limit runs of what was seen above the floor, and
+// below the counter below unless that is 0.
 func (w *Window) AppendRuns(dst []Run, below uint32, limit int) []Run {
 	end := uint64(w.highest)
 	if below != 0 {
@@ -145,9 +142,9 @@ func (w *Window) AppendRuns(dst []Run, below uint32, limit int) []Run {
 	return dst
 }
 
-// AppendMissing appends, ascending, at most limit runs of what another node has
-// seen (its floor, its runs above) and this window has not but could record.
-// Their runs should ascend; the parts of them that do not are passed over.
+// AppendMissing appends, ascending, at most limit runs of counters that another node has
+// seen (up to its floor, and its runs above) and that this window has not seen but could
+// record. Their runs should ascend; parts that do not are ignored.
 func (w *Window) AppendMissing(dst []Run, theirFloor uint32, theirRuns []Run, limit int) []Run {
 	m := missing{w: w, dst: dst, from: uint64(w.floor) + 1, limit: limit}
 	more := m.add(Run{0, theirFloor})
@@ -157,8 +154,8 @@ func (w *Window) AppendMissing(dst []Run, theirFloor uint32, theirRuns []Run, li
 	return m.dst
 }
 
-// missing is an AppendMissing under way. Everything below from is dealt with, and
-// from only rises: whatever the runs, each counter of the window is met once.
+// missing is an AppendMissing in progress. Everything below from is done, and from only
+// rises: whatever the runs, each counter of the window is visited once.
 type missing struct {
 	w     *Window
 	dst   []Run
@@ -167,7 +164,7 @@ type missing struct {
 	last  uint64 // last counter appended, 0 if none
 }
 
-// add appends what is not seen of r, and returns false once nothing can follow.
+// add appends the unseen counters of r, and returns false once nothing can follow.
 func (m *missing) add(r Run) bool {
 	top := uint64(m.w.floor) + Width
 	m.from = max(m.from, uint64(r.First))
@@ -223,8 +220,8 @@ func (w *Window) clear(lo, hi uint64) (n uint32) {
 	return n
 }
 
-// find returns the first counter from c to end whose bit is as asked, or end+1.
-// The counters must lie in the window: above the floor, at most Width above.
+// find returns the first counter from c to end whose bit is set or, if set is false, not;
+// or end+1. The counters must lie in the window: above the floor, by at most Width.
 func (w *Window) find(c, end uint64, set bool) uint64 {
 	if w.ring == nil && !set {
 		return min(c, end+1)
