@@ -7,35 +7,35 @@ import (
 )
 
 const (
-	// fresh is how long after the last loss the lost are probed eagerly.
+	// fresh is how long after the last loss lost members are probed eagerly.
 	fresh = 2 * time.Minute
 
-	// never stands for a last loss that is not fresh at any time.
+	// never is a time of the last loss that is never fresh.
 	never = -2 * fresh
 
-	// resting is how long after it has answered a contact is left alone by a node that
-	// is connected. In a cluster that is larger than a view most nodes do not keep their
-	// seed there: without it the seed would be asked by all of them all the time.
+	// resting is how long a connected node leaves a contact alone that has answered. In
+	// a cluster larger than a view most nodes do not keep their seed in it: without
+	// this all of them would probe the seed all the time.
 	resting = time.Minute
 
-	// latest is how many of the contacts that came last have more than their turn, where
-	// there are more than twice as many.
+	// latest is how many of the newest contacts are favoured, if there are more than
+	// twice as many contacts.
 	latest = 8
 )
 
-// contacts are the addresses at which somebody is expected: seeds, which stand, and
-// lost members, which are probed until they answer. There are at most limit seeds and,
-// beside these, at most limit lost, of which the oldest are forgotten.
+// contacts are the addresses at which a node is expected: seeds, which stay, and lost
+// members, which are probed until they answer. There are at most limit seeds and, besides
+// these, at most limit lost members, of which the oldest are forgotten.
 type contacts struct {
 	limit    int
-	all      []contact // those that came last are last
+	all      []contact // oldest first
 	turn     int       // the one to probe next
-	favoured int       // and of those that have more than their turn
-	favours  bool      // the last that was probed was one of these
+	favoured int       // the favoured one to probe next
+	favours  bool      // the last probe was of a favoured one
 	lastLost time.Duration
 }
 
-// contact is an address to say Hello to: a seed, a lost member or both.
+// contact is an address to send a Hello to: that of a seed, a lost member or both.
 type contact struct {
 	addr   netip.AddrPort
 	id     uint64        // of the lost member, 0 if none
@@ -48,8 +48,7 @@ type contact struct {
 
 func (c *contacts) reset() { *c = contacts{limit: c.limit, all: c.all[:0], lastLost: never} }
 
-// AddSeed makes addr a seed. At the limit it takes the place of one that echoes, or is
-// refused.
+// AddSeed makes addr a seed. At the limit it replaces one that echoes, or is ignored.
 func (c *contacts) AddSeed(addr netip.AddrPort) {
 	if c.IsSeed(addr) {
 		return
@@ -91,23 +90,23 @@ func (c *contacts) count(is func(*contact) bool) (n int) {
 	return n
 }
 
-// Answered notes that the member id answers at addr, which may not be where it is known.
+// Answered notes that the member id answers at addr, which may not be its known address.
 func (c *contacts) Answered(addr netip.AddrPort, id uint64, now time.Duration) {
 	if i := c.contact(addr); i >= 0 {
 		c.all[i].by, c.all[i].rest, c.all[i].echoes = id, now+resting, false
 	}
 }
 
-// Echo notes that what is said at addr comes back: the node itself is there, or somebody
-// pretends so. Until somebody else answers there it does not count as a contact, but is
-// asked now and then.
+// Echo notes that what is sent to addr comes back: the node itself is there, or somebody
+// pretends to be it. Until another node answers there it does not count as a contact, but is
+// probed occasionally.
 func (c *contacts) Echo(addr netip.AddrPort, now time.Duration) {
 	if i := c.contact(addr); i >= 0 {
 		c.all[i].rest, c.all[i].echoes = now+resting, true
 	}
 }
 
-// lose makes a contact of a member that was lost.
+// lose makes a lost member a contact.
 func (c *contacts) lose(m *Member, now time.Duration) {
 	c.lastLost = now
 	c.rouse(m.ID)
@@ -128,7 +127,7 @@ func (c *contacts) lose(m *Member, now time.Duration) {
 	c.all = append(c.all, contact{addr: m.Addr, id: m.ID, at: now})
 }
 
-// rouse ends the rest of where the member id has answered.
+// rouse ends the rest of the contacts at which the member id has answered.
 func (c *contacts) rouse(id uint64) {
 	for i := range c.all {
 		if c.all[i].by == id {
@@ -137,8 +136,8 @@ func (c *contacts) rouse(id uint64) {
 	}
 }
 
-// found takes the lost member at addr, and id wherever it was lost, off the
-// contacts; a seed stays.
+// found removes from the contacts the lost member at addr, and id wherever it was lost; a
+// seed stays.
 func (c *contacts) found(id uint64, addr netip.AddrPort) {
 	for i := len(c.all) - 1; i >= 0; i-- {
 		switch x := &c.all[i]; {
@@ -151,7 +150,7 @@ func (c *contacts) found(id uint64, addr netip.AddrPort) {
 	}
 }
 
-// forget takes a contact off, so that those after it keep their turn.
+// forget removes a contact, without changing the turn of those after it.
 func (c *contacts) forget(i int) {
 	c.all = slices.Delete(c.all, i, i+1)
 	for _, turn := range []*int{&c.turn, &c.favoured} {
@@ -165,7 +164,7 @@ func (c *contacts) contact(addr netip.AddrPort) int {
 	return slices.IndexFunc(c.all, func(x contact) bool { return x.addr == addr })
 }
 
-// next returns the next contact, round all of them, for which ok holds; -1: there is none.
+// next returns the next contact, cyclically, for which ok holds, or -1.
 func (c *contacts) next(turn *int, ok func(i int) bool) int {
 	for range c.all {
 		i := *turn % len(c.all)
@@ -177,12 +176,12 @@ func (c *contacts) next(turn *int, ok func(i int) bool) int {
 	return -1
 }
 
-// Probes appends the addresses to say Hello to in this round: of the contacts at which
-// no member is known. A node that is connected asks a fifth of them, at most 3, or 1 when
-// nobody was lost lately, and leaves those alone that have just answered; one that is not
-// asks up to 8. There are never more than most. Where there are many, of which in time
-// most will never answer, every other one is a seed, or one of the latest. Among these,
-// and among all, each has its turn.
+// Probes appends the addresses to send a Hello to in this round, of contacts at which no
+// member is known. A connected node probes a fifth of them, at most 3, or 1 when nobody was
+// lost lately, and leaves alone those that have just answered; any other node probes up to
+// 8. There are never more than most. If there are many contacts, most of them are probably
+// gone for good, so every other probe is of a seed or one of the latest. Among these, and
+// among all, contacts take turns.
 func (r *Roster) Probes(dst []netip.AddrPort, most int, connected bool, now time.Duration) []netip.AddrPort {
 	c := &r.contacts
 	n := 8

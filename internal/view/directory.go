@@ -6,11 +6,11 @@ import (
 	"sort"
 )
 
-// directory finds members by address, where they are and where they send from. It is
-// in the order of the folds of these addresses, and takes a fifth of the memory of a map.
+// directory finds members by the address where they are, or from which they send. It is
+// sorted by the folds of these addresses, and takes a fifth of the memory of a map.
 //
-// Bound: two entries for each member of the view. Addresses of one fold, which somebody
-// may choose to have, stand side by side, and are looked at one after the other.
+// Bound: two entries for each member of the view. Addresses with equal folds, which an
+// attacker may choose, are adjacent and searched one after the other.
 type directory []entry
 
 type entry struct {
@@ -26,7 +26,7 @@ func (d directory) find(addr netip.AddrPort) *Member {
 	return nil
 }
 
-// add enters m at addr, where it is, or sends from, already.
+// add adds m at addr, which m already has as its address or source.
 func (d *directory) add(addr netip.AddrPort, m *Member) {
 	i, _ := d.search(addr)
 	*d = slices.Insert(*d, i, entry{Fold(addr), m})
@@ -39,7 +39,7 @@ func (d *directory) remove(addr netip.AddrPort) {
 	}
 }
 
-// search returns the index of the entry of addr, or of where there is room for it.
+// search returns the index of the entry of addr, or the one to insert it at.
 func (d directory) search(addr netip.AddrPort) (i int, ok bool) {
 	fold := Fold(addr)
 	i = sort.Search(len(d), func(i int) bool { return d[i].fold >= fold })

@@ -7,41 +7,40 @@ import (
 	"time"
 )
 
-// Forget is how long a member that left, or was lost, is not taken back from
-// hearsay.
+// Forget is how long hearsay cannot bring back a member that left or was lost.
 const Forget = time.Minute
 
 // Verdict says what became of a piece of hearsay.
 type Verdict int
 
-// What Learn answers.
+// The results of Learn.
 const (
 	Known   Verdict = iota // nothing new
 	Added                  // a new member
-	Doubted                // it contradicts what is known: ask at that address
-	Refused                // not a member that can be taken
+	Doubted                // it contradicts what is known: probe that address
+	Refused                // it cannot be a member now
 )
 
-// Roster is the View together with everybody who may come, or come back, into
-// it: the contacts, which stand until Reset, and at most 4*limit ids that left lately,
-// which hearsay does not bring back. A Roster is for one goroutine at a time.
+// Roster is the View together with the nodes that may enter or return to it: the contacts,
+// of which seeds stay until Reset, and at most 4*limit ids that left lately, which hearsay
+// does not bring back. A Roster is for one goroutine at a time.
 type Roster struct {
 	*View
 	contacts
 	gone map[uint64]time.Duration // ids that left, until when; nil while none did
 
-	passes int       // how often each node passes on who is new
-	news   []*Member // whose arrival is to be passed on
+	passes int       // how often the arrival of a member is passed on
+	news   []*Member // members whose arrival is to be passed on
 }
 
-// NewRoster returns an empty roster of a view of at most limit members; who is
-// new is passed on passes times, at most 255.
+// NewRoster returns an empty roster with a view of at most limit members; the arrival of a
+// member is passed on passes times, at most 255.
 func NewRoster(self uint64, limit, passes int) *Roster {
 	v := New(self, limit)
 	return &Roster{View: v, contacts: contacts{limit: v.limit, lastLost: never}, passes: passes}
 }
 
-// Reset forgets everybody, the seeds too, and gives the node a new identity.
+// Reset forgets all members and contacts, and gives the node a new identity.
 func (r *Roster) Reset(self uint64) {
 	r.View.Reset(self)
 	r.contacts.reset()
@@ -50,9 +49,9 @@ func (r *Roster) Reset(self uint64) {
 	r.news = r.news[:0]
 }
 
-// Heard records that something came from addr itself, from who claims to be a node if
-// that is not 0. A lost member is back by it, unless another claims its address: again
-// reports that. Unknown addresses give nil.
+// Heard records that something came from addr itself, from a node that claims to be the
+// node claimed if that is not 0. A lost member is back by that, which again reports, unless
+// another node claims its address. For an unknown address m is nil.
 func (r *Roster) Heard(addr netip.AddrPort, claimed uint64, now time.Duration) (m *Member, again bool) {
 	if m = r.ByAddr(addr); m == nil {
 		i := r.contact(addr)
@@ -73,9 +72,8 @@ func (r *Roster) Heard(addr netip.AddrPort, claimed uint64, now time.Duration) (
 	return m, again
 }
 
-// Admit takes id, which has proved that it is to be reached at addr, into the
-// view, in the place of whoever was known there. added reports that it was not
-// in it.
+// Admit adds id, which has proved that it can be reached at addr, to the view, in place of
+// any other member known there. added reports whether it was not in the view before.
 func (r *Roster) Admit(id uint64, addr netip.AddrPort, now time.Duration) (m *Member, added bool) {
 	if m = r.ByAddr(addr); m != nil && m.ID != id {
 		r.drop(m)
@@ -92,7 +90,7 @@ func (r *Roster) Admit(id uint64, addr netip.AddrPort, now time.Duration) (m *Me
 	return m, added
 }
 
-// Learn takes hearsay: somebody says that id is to be reached at addr.
+// Learn takes hearsay: another node says that id can be reached at addr.
 func (r *Roster) Learn(id uint64, addr netip.AddrPort, now time.Duration) (*Member, Verdict) {
 	if id == r.self {
 		return nil, Refused
@@ -117,14 +115,14 @@ func (r *Roster) Learn(id uint64, addr netip.AddrPort, now time.Duration) (*Memb
 	return m, Added
 }
 
-// Lose moves m from the view to the lost.
+// Lose moves m from the view to the lost members.
 func (r *Roster) Lose(m *Member, now time.Duration) {
 	r.drop(m)
 	r.bury(m.ID, now)
 	r.lose(m, now)
 }
 
-// Depart takes m, which says that it leaves, out of the view.
+// Depart removes m, which is leaving, from the view.
 func (r *Roster) Depart(m *Member, now time.Duration) {
 	r.drop(m)
 	r.found(m.ID, m.Addr)
@@ -132,7 +130,7 @@ func (r *Roster) Depart(m *Member, now time.Duration) {
 	r.bury(m.ID, now)
 }
 
-// Tell makes the arrival of m news, to be passed on.
+// Tell makes the arrival of m news.
 func (r *Roster) Tell(m *Member) {
 	if m.passes == 0 {
 		r.news = append(r.news, m)
@@ -140,8 +138,8 @@ func (r *Roster) Tell(m *Member) {
 	m.passes = uint8(r.passes)
 }
 
-// News appends up to n members whose arrival is to be passed on now, the least
-// told first, and counts this as one pass.
+// News appends up to n members whose arrival is to be passed on now, those passed on the
+// fewest times first, and counts this as one pass.
 func (r *Roster) News(dst []*Member, n int) []*Member {
 	slices.SortStableFunc(r.news, func(a, b *Member) int { return int(b.passes) - int(a.passes) })
 	n = min(n, len(r.news))
@@ -159,9 +157,8 @@ func (r *Roster) News(dst []*Member, n int) []*Member {
 // HasNews reports whether there is anything for News to return.
 func (r *Roster) HasNews() bool { return len(r.news) > 0 }
 
-// Partner returns whom to exchange members with in that turn: a neighbour on
-// either side, one of the nearest, and random members between. It is nil if there
-// are no members.
+// Partner returns the member to exchange members with in a turn: alternately one of the
+// nearest, on either side, and a random one. It is nil if there are no members.
 func (r *Roster) Partner(turn int, rng *rand.Rand) *Member {
 	n := r.Len()
 	if n == 0 {
@@ -183,13 +180,13 @@ func (r *Roster) Random(dst []*Member, rng *rand.Rand, n int, except netip.AddrP
 	return r.Sample(dst, rng, n, func(m *Member) bool { return m.Addr != except && !m.Suspect(now) })
 }
 
-// drop takes m out of the view and out of the news.
+// drop removes m from the view and the news.
 func (r *Roster) drop(m *Member) {
 	r.Remove(m)
 	r.untell(m)
 }
 
-// insert adds a member to the view, at whose limit another one may go.
+// insert adds a member to the view, which may evict another one.
 func (r *Roster) insert(id uint64, addr netip.AddrPort, keep bool) *Member {
 	m, gone := r.View.Insert(id, addr, keep)
 	if gone != nil {
@@ -203,7 +200,7 @@ func (r *Roster) untell(m *Member) {
 	r.news = slices.DeleteFunc(r.news, func(x *Member) bool { return x == m })
 }
 
-// bury notes that id is not to be taken from hearsay for a while.
+// bury keeps hearsay from bringing id back for a while.
 func (r *Roster) bury(id uint64, now time.Duration) {
 	if len(r.gone) >= 4*r.View.limit {
 		for id, until := range r.gone {

@@ -3,12 +3,12 @@ package view
 import "time"
 
 const (
-	// longest bounds samples and timeouts: an answer that took longer waited in
-	// the socket of a stopped process, and says nothing of the way.
+	// longest bounds samples and timeouts: an answer that took longer waited in the
+	// socket of a stopped process, and says nothing about the network.
 	longest = 3 * time.Second
 
-	// patience is how many round trips in a row that gave no sample mean that
-	// the timeout is too short for any to give one.
+	// patience is how many successive round trips without a sample mean that the
+	// timeout is too short for any to give one.
 	patience = 8
 )
 
@@ -21,8 +21,8 @@ type RTT struct {
 	doubtedAt          time.Duration // when the last of them was counted
 }
 
-// Sample takes one measured round trip, unless it is longer than 3 s. By Karn's
-// rule the caller gives none of a message that was sent more than once.
+// Sample takes one measured round trip, unless it is longer than 3 s. By Karn's rule the
+// caller does not sample messages that were sent more than once.
 func (r *RTT) Sample(d time.Duration) {
 	if d > longest {
 		return
@@ -38,9 +38,9 @@ func (r *RTT) Sample(d time.Duration) {
 	r.smoothed = max(r.smoothed+(d-r.smoothed)/8, 1)
 }
 
-// SampleLike is Sample, but the first one takes its variance from like, the round
-// trips of others, where that is less than half of it: one sample alone would make
-// the timeout three times as long.
+// SampleLike is Sample, but the variance of a first sample comes from like, the round trips
+// of others, if that is less than half of the sample: otherwise the first timeout would be
+// three times the sample.
 func (r *RTT) SampleLike(d time.Duration, like *RTT) {
 	first := r.smoothed == 0
 	r.Sample(d)
@@ -49,10 +49,10 @@ func (r *RTT) SampleLike(d time.Duration, like *RTT) {
 	}
 }
 
-// Ambiguous takes the time d since the first attempt of a message that was sent
-// more than once: its round trip was at most that long. It counts once in a
-// round trip, and only when there was no sample for many: then the timeout, which
-// the member can never meet, is doubled, to d at most. It reports whether it was.
+// Ambiguous takes the time d since the first attempt of a message that was sent more than
+// once: its round trip was at most that long. It counts at most once in a round trip. After
+// many such round trips without a sample the timeout, which the member then can never meet,
+// is doubled, to at most d. It reports whether it did that.
 func (r *RTT) Ambiguous(d, now time.Duration) (doubled bool) {
 	if r.doubts > 0 && now-r.doubtedAt < r.smoothed {
 		return false
@@ -69,10 +69,10 @@ func (r *RTT) Ambiguous(d, now time.Duration) (doubled bool) {
 	return true
 }
 
-// Timeout returns how long to wait for an answer before trying again: at most 3 s,
-// and first while there is no sample. It is at least slack longer than the shortest
-// sample: some answers travel at once, with other messages, and some wait for
-// company, whatever the last ones did.
+// Timeout returns how long to wait for an answer before trying again: at most 3 s, or first
+// while there is no sample. It is at least slack longer than the shortest sample: some
+// answers are sent at once, with other messages, and some are delayed, whatever the last
+// ones did.
 func (r *RTT) Timeout(slack, first time.Duration) time.Duration {
 	if r.smoothed == 0 {
 		return max(first, slack)

@@ -20,18 +20,18 @@ func (a Arc) Len() uint32 { return a.Hi - a.Lo }
 // Has reports whether pos lies in a.
 func (a Arc) Has(pos uint32) bool { return pos-a.Lo < a.Hi-a.Lo }
 
-// Delegate is a member and the arc that it is to cover. A member that is only
-// tried, because it is suspect, gets an empty arc.
+// Delegate is a member and the arc that it is to cover. A suspect is only tried: it gets an
+// empty arc.
 type Delegate struct {
 	*Member
 	Arc   Arc
 	Tried bool
 }
 
-// Split appends to dst the delegates that cover arc between them, about k. The
-// node's own position is cut out of the arc first: an arc that spans its sender
-// would lose what lies behind it. The arcs are disjoint and hold every position
-// of the arc but the node's, unless no member is known there.
+// Split appends to dst about k delegates that cover arc between them. The node's own
+// position is cut out of the arc first: an arc that spans its sender would lose the part
+// behind it. The delegates' arcs are disjoint and hold every position of arc except the
+// node's, unless no member is known there.
 //
 // This is the broadcast of El-Ansary, Alima, Brand and Haridi, "Efficient
 // Broadcast in Structured P2P Networks" (IPTPS 2003), on arcs of equal length
@@ -54,7 +54,7 @@ func (v *View) Split(dst []Delegate, arc Arc, k int, now time.Duration) []Delega
 	return v.split(dst, after, max(k-share, 1), now)
 }
 
-// split does the work for an arc that does not hold the node.
+// split is Split for an arc that does not hold the node.
 func (v *View) split(dst []Delegate, arc Arc, k int, now time.Duration) []Delegate {
 	if arc.Empty() {
 		return dst
@@ -75,8 +75,8 @@ func (v *View) split(dst []Delegate, arc Arc, k int, now time.Duration) []Delega
 	return own(dst, start, arc)
 }
 
-// cut divides the arc in k equal ones and appends the first member of each that
-// may be its delegate, one that is proven if there is any: others may not exist.
+// cut divides the arc into k equal parts and appends a delegate for each: of the members
+// that may be one, the first proven one, or else the first. Unproven ones might not exist.
 func (v *View) cut(dst []Delegate, arc Arc, k int, may func(*Member) bool) []Delegate {
 	length := uint64(arc.Len())
 	for i := range uint64(k) {
@@ -95,9 +95,8 @@ func (v *View) cut(dst []Delegate, arc Arc, k int, may func(*Member) bool) []Del
 	return dst
 }
 
-// own gives each delegate from start on the arc from itself to the next, and
-// the first also what precedes it. The suspects among them are only tried,
-// unless there is nobody else.
+// own gives each delegate from start on the arc from itself to the next one, and the first
+// also what precedes it. Suspects are only tried, unless there are no others.
 func own(dst []Delegate, start int, arc Arc) []Delegate {
 	owners := 0
 	for _, d := range dst[start:] {
@@ -126,7 +125,7 @@ func own(dst []Delegate, start int, arc Arc) []Delegate {
 	return dst
 }
 
-// clockwise returns the member at ring index i, going round.
+// clockwise returns the member at ring index i, which wraps around.
 func (v *View) clockwise(i int) *Member { return v.ring[i%len(v.ring)] }
 
 // within returns the ring index of the first member clockwise in arc and how
@@ -159,8 +158,8 @@ func (v *View) Inside(arc Arc, except *Member, rng *rand.Rand, now time.Duration
 	return nil
 }
 
-// Outside returns the nearest member clockwise behind arc, or else before it,
-// that is not suspect and not except, looking at Near on each side; or nil.
+// Outside returns the nearest member outside arc, after it or before it, that is not suspect
+// and not except, looking at Near on each side; or nil.
 func (v *View) Outside(arc Arc, except *Member, now time.Duration) *Member {
 	first, n := v.within(arc)
 	size := len(v.ring)
@@ -174,9 +173,8 @@ func (v *View) Outside(arc Arc, except *Member, now time.Duration) *Member {
 	return nil
 }
 
-// LocalGap estimates the distance between neighbours on the ring from the
-// members nearest to the node; it is at least 1. Without members it is the whole
-// ring.
+// LocalGap estimates the distance between neighbours on the ring from the members nearest to
+// the node; it is at least 1. Without members it is the whole ring.
 func (v *View) LocalGap() uint64 {
 	n := min(Near, len(v.ring)/2)
 	if n == 0 {

@@ -1,5 +1,5 @@
-// Package view holds what a node knows of its fellow members, as a ring
-// ordered by their ids, and decides whom to send to.
+// Package view holds what a node knows of the other members, as a ring ordered by their ids,
+// and decides which of them to send to.
 //
 // A member's position on the ring is the upper 32 bits of its id. An Arc is
 // half open and runs clockwise, that is, upwards:
@@ -32,30 +32,29 @@ type Member struct {
 
 	RTT          RTT
 	Heard        time.Duration // when something last came from Addr, since the service's start
-	SuspectUntil time.Duration // until then its silence is taken for absence
+	SuspectUntil time.Duration // until then it is presumed absent
 	Proven       bool          // it has shown that it can be reached at Addr
-	Asked        uint8         // how often it was asked whether it lives, since it was heard
+	Asked        uint8         // how many times it was probed since it was last heard
 	passes       uint8         // how many times its arrival is still to be passed on
 
-	elsewhere *elsewhere // nil for most members, of which a node has many
+	elsewhere *elsewhere // nil for most members, to save memory
 }
 
-// elsewhere is where a member is beside its address.
+// elsewhere holds other addresses of a member.
 type elsewhere struct {
-	says   netip.AddrPort // where it says that it is to be reached
+	says   netip.AddrPort // where it says that it can be reached
 	source netip.AddrPort // where its datagrams come from
-	proven bool           // it was asked at its source, and answered
-	also   netip.AddrPort // where it was asked last beside these, and answered
+	proven bool           // it has answered a probe at its source
+	also   netip.AddrPort // where else it last answered a probe
 }
 
-// ProvenAt reports whether m has shown that it receives what is sent to addr, which is
-// its address or its source. That datagrams of it come from there does not show it:
-// anybody may write a source on them.
+// ProvenAt reports whether m has shown that it receives what is sent to addr, its address or
+// its source. Datagrams from there do not show that, because a source can be forged.
 func (m *Member) ProvenAt(addr netip.AddrPort) bool {
 	return m.Proven && (addr == m.Addr || m.isAt(addr) && m.elsewhere.proven)
 }
 
-// Answers notes that m was asked at addr, which is not its address, and answered.
+// Answers notes that m answered a probe at addr, which is not its address.
 func (m *Member) Answers(addr netip.AddrPort) {
 	if source, ok := m.source(); ok && source == addr {
 		m.elsewhere.proven = true
@@ -67,20 +66,20 @@ func (m *Member) Answers(addr netip.AddrPort) {
 	m.elsewhere.also = addr
 }
 
-// answersAt reports whether addr is where m was asked last beside its address and its
-// source. It means no more than that there is no need to ask there again while m lives:
-// whoever is there may have answered in its name.
+// answersAt reports whether addr is where m last answered a probe, other than its address
+// and its source. It means only that there is no need to probe there again while m is alive:
+// another node there may have answered in its name.
 func (m *Member) answersAt(addr netip.AddrPort) bool {
 	return m.elsewhere != nil && m.elsewhere.also == addr
 }
 
-// Says reports whether m said that it is to be reached at an address other than
-// the one it is known at.
+// Says reports whether addr, which is not its known address, is where m last said that it
+// can be reached.
 func (m *Member) Says(addr netip.AddrPort) bool {
 	return m.elsewhere != nil && m.elsewhere.says == addr
 }
 
-// Said notes where m said that it is to be reached.
+// Said notes where m said that it can be reached.
 func (m *Member) Said(addr netip.AddrPort) {
 	switch {
 	case m.elsewhere != nil:
@@ -107,11 +106,10 @@ func (m *Member) isAt(addr netip.AddrPort) bool {
 // Pos returns the member's position on the ring.
 func (m *Member) Pos() uint32 { return Pos(m.ID) }
 
-// Suspect reports whether m is taken for absent at now.
+// Suspect reports whether m is presumed absent at now.
 func (m *Member) Suspect(now time.Duration) bool { return m.SuspectUntil > now }
 
-// Fold returns a number, never 0, that stands for an address: that of another one
-// may be the same, but hardly is.
+// Fold returns a hash of an address, never 0.
 func Fold(a netip.AddrPort) uint64 {
 	b := a.Addr().As16()
 	return (binary.BigEndian.Uint64(b[:8])*31^binary.BigEndian.Uint64(b[8:]))*31 ^ uint64(a.Port()) | 1<<63
@@ -120,12 +118,11 @@ func Fold(a netip.AddrPort) uint64 {
 // Pos returns the position of an id on the ring.
 func Pos(id uint64) uint32 { return uint32(id >> 32) }
 
-// View is the ring of known members without the node itself. It holds at most
-// limit of them: at the limit the most crowded octave of distance from the
-// node, per side, gives one up, but never one of the Near nearest on each side.
-// Where more than a quarter of them are not proven, one of those goes: however
-// much somebody invents, it drives no more of the others out.
-// A View is for one goroutine at a time.
+// View is the ring of known members without the node itself. It holds at most limit of them:
+// at the limit the most crowded octave of distance from the node, per side, gives one up,
+// but never one of the Near nearest on each side. If more than a quarter of the members are
+// not proven, one of those goes, so that invented members cannot drive out more of the
+// proven ones. A View is for one goroutine at a time.
 type View struct {
 	self   uint64
 	limit  int
@@ -162,12 +159,12 @@ func (v *View) Get(id uint64) *Member {
 	return nil
 }
 
-// ByAddr returns the member that is at, or sends from, that address, or nil.
+// ByAddr returns the member with that address or source, or nil.
 func (v *View) ByAddr(a netip.AddrPort) *Member { return v.byAddr.find(a) }
 
-// Insert adds a member that is in the view by neither id nor address. If the view is
-// full another one goes, and is returned. That may be the new one itself, unless it is to
-// be kept: then both are nil.
+// Insert adds a member of which neither id nor address is in the view. If the view is full
+// another member is evicted, and returned as gone. Unless keep is set the new one itself may
+// be the one to go: then both results are nil.
 func (v *View) Insert(id uint64, addr netip.AddrPort, keep bool) (m, gone *Member) {
 	if id == v.self || v.Get(id) != nil || v.ByAddr(addr) != nil {
 		panic("view: Insert of a member that is known")
@@ -189,7 +186,7 @@ func (v *View) Insert(id uint64, addr netip.AddrPort, keep bool) (m, gone *Membe
 	return m, gone
 }
 
-// Remove takes m, which is in the view, out of it.
+// Remove removes m, which must be in the view.
 func (v *View) Remove(m *Member) {
 	i := v.Search(m.ID)
 	if i == len(v.ring) || v.ring[i] != m {
@@ -202,8 +199,8 @@ func (v *View) Remove(m *Member) {
 	}
 }
 
-// Wants reports whether the view would take a member with that id and not give
-// it up at once: it has room, or the member is one of the nearest.
+// Wants reports whether the view would surely keep a member with that id: it has room, or
+// the member would be one of the nearest.
 func (v *View) Wants(id uint64) bool {
 	if id == v.self || len(v.ring) < v.limit {
 		return id != v.self
@@ -212,7 +209,7 @@ func (v *View) Wants(id uint64) bool {
 	return pos-self < v.Clockwise(Near-1).Pos()-self || self-pos < self-v.Counterclockwise(Near-1).Pos()
 }
 
-// Move records that m is now at addr, where no other member is.
+// Move records that m is now at addr, where no other member may be.
 func (v *View) Move(m *Member, addr netip.AddrPort) {
 	v.byAddr.remove(m.Addr)
 	if source, ok := m.source(); ok && source == addr {
@@ -223,8 +220,8 @@ func (v *View) Move(m *Member, addr netip.AddrPort) {
 	v.byAddr.add(addr, m)
 }
 
-// SendsFrom records that datagrams of m come from an address that is not its
-// own, unless a member is known there.
+// SendsFrom records that datagrams of m come from an address other than its own, unless a
+// member is known there.
 func (v *View) SendsFrom(m *Member, source netip.AddrPort) {
 	if v.ByAddr(source) != nil || source == m.Addr {
 		return
@@ -239,7 +236,7 @@ func (v *View) SendsFrom(m *Member, source netip.AddrPort) {
 	v.byAddr.add(source, m)
 }
 
-// Remeasure forgets the round trips of the members where they are estimated to be shorter.
+// Remeasure forgets the round trips of members for which they are estimated to be shorter.
 func (v *View) Remeasure(than time.Duration) {
 	for _, m := range v.ring {
 		if m.RTT.Smoothed() < than {
@@ -248,13 +245,13 @@ func (v *View) Remeasure(than time.Duration) {
 	}
 }
 
-// Search returns the index of the first member whose id is at least id, Len if
-// there is none.
+// Search returns the index of the first member whose id is at least id, or Len if there is
+// none.
 func (v *View) Search(id uint64) int {
 	return sort.Search(len(v.ring), func(i int) bool { return v.ring[i].ID >= id })
 }
 
-// Clockwise returns the i-th member after the node, from 0, going round.
+// Clockwise returns the i-th member after the node, from 0; i wraps around.
 func (v *View) Clockwise(i int) *Member {
 	return v.ring[(v.Search(v.self)+i)%len(v.ring)]
 }
@@ -265,15 +262,15 @@ func (v *View) Counterclockwise(i int) *Member {
 	return v.ring[((v.Search(v.self)-1-i)%n+n)%n]
 }
 
-// Sample appends up to n distinct random members for which ok holds to dst. It
-// looks at members in random order until it has them.
+// Sample appends to dst up to n distinct random members for which ok holds. It looks at
+// members in random order until it has enough.
 func (v *View) Sample(dst []*Member, rng *rand.Rand, n int, ok func(*Member) bool) []*Member {
 	size := len(v.ring)
 	if size == 0 || n <= 0 {
 		return dst
 	}
-	// A step coprime to the size visits every index once, in an order that is
-	// random enough for gossip and needs no memory.
+	// A step coprime to the size visits every index once, in an order that is random
+	// enough for gossip and needs no memory.
 	start, step := rng.IntN(size), 1
 	if size > 2 {
 		for step = 1 + rng.IntN(size-1); gcd(step, size) != 1; {
@@ -299,8 +296,8 @@ func gcd(a, b int) int {
 	return a
 }
 
-// Nearest appends up to n members nearest on the ring to id, other than the one
-// with that id, half of them on each side where there are enough.
+// Nearest appends up to n members nearest on the ring to id, except the one with that id,
+// half of them on each side if there are enough.
 func (v *View) Nearest(dst []*Member, id uint64, n int) []*Member {
 	size := len(v.ring)
 	at := v.Search(id)
@@ -321,8 +318,8 @@ func (v *View) Nearest(dst []*Member, id uint64, n int) []*Member {
 	return dst
 }
 
-// crowded returns the member to give up: of the most crowded octave of distance
-// per side, the one that leaves the smallest hole, but not kept.
+// crowded returns the member to evict, but not kept: of the most crowded octave of distance
+// per side, the one that leaves the smallest hole.
 func (v *View) crowded(kept *Member) *Member {
 	hearsay := 0
 	for _, m := range v.ring {
@@ -337,7 +334,7 @@ func (v *View) crowded(kept *Member) *Member {
 	return v.mostCrowded(func(m *Member) bool { return m != kept })
 }
 
-// mostCrowded is crowded among those that may go; nil if none of them may.
+// mostCrowded is crowded among those that may go, or nil if none may.
 func (v *View) mostCrowded(may func(*Member) bool) *Member {
 	var counts [2][33]int
 	n := len(v.ring)
