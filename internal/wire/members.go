@@ -5,8 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// Member is a node's identity, never 0, and where it can be reached. An invalid
-// Addr says "where this datagram came from".
+// Member is a node's identity, never 0, and where it can be reached. An invalid Addr means
+// "where this datagram came from".
 //
 //	+----+---------+----------+------+
 //	| id | length  | ip       | port |
@@ -74,7 +74,7 @@ func parseAddr(b []byte) (a netip.AddrPort, n int, ok bool) {
 //	| 2       | 8     | 11..27 | 1      |      |
 //	+---------+-------+--------+--------+------+
 type Hello struct {
-	Version uint16 // for later versions to tell; nothing depends on it yet
+	Version uint16 // for later versions; nothing depends on it yet
 	Token   uint64 // 0 asks for one
 	From    Member
 	Cluster []byte // at most 255 bytes of UTF-8
@@ -105,8 +105,8 @@ func ParseHello(b []byte) (m Hello, n int, ok bool) {
 	return m, n + 1 + len(m.Cluster), utf8.Valid(m.Cluster)
 }
 
-// Welcome answers a Hello, the one whose sequence number is Hello: who answers,
-// the token to come back with, and the address the Hello was seen to come from.
+// Welcome answers the Hello with the sequence number Hello. It gives the node that answers,
+// the token to send in the next Hello, and the address that the Hello came from.
 //
 //	+----------+-------+--------+----------+
 //	| sequence | token | member | observed |
@@ -140,9 +140,8 @@ func ParseWelcome(b []byte) (m Welcome, n int, ok bool) {
 	return m, 12 + n + k, ok
 }
 
-// MemberList names members. News says that they are new to the cluster and to be
-// passed on; without it they are one node's view, for the receiver alone. It is
-// the top bit of count.
+// MemberList names members. News, the top bit of count, says that they are new to the
+// cluster and to be passed on; without it they are one node's view, for the receiver alone.
 //
 //	+-------+---------+
 //	| count | members |
@@ -156,7 +155,7 @@ type MemberList struct {
 
 const newsBit = 1 << 15
 
-// Next takes the first member off the list.
+// Next removes the first member of the list and returns it.
 func (m *MemberList) Next() (x Member, ok bool) {
 	if m.count == 0 {
 		return Member{}, false
@@ -187,10 +186,10 @@ func ParseMemberList(b []byte) (m MemberList, n int, ok bool) {
 // ListWriter writes the body of a MemberList.
 type ListWriter struct {
 	body  []byte
-	count uint16 // with newsBit, as it will be in the body
+	count uint16 // including newsBit, as in the body
 }
 
-// WriteList begins a list, in the space of b.
+// WriteList begins a list, reusing the space of b.
 func WriteList(b []byte, news bool) ListWriter {
 	w := ListWriter{body: append(b[:0], 0, 0)}
 	if news {
@@ -214,13 +213,13 @@ func (w *ListWriter) Add(x Member, room int) bool {
 	return true
 }
 
-// Body returns the body. It is in the space that was given, if that was enough.
+// Body returns the body. It is in the space given to WriteList, if that was enough.
 func (w *ListWriter) Body() []byte {
 	be.PutUint16(w.body, w.count)
 	return w.body
 }
 
-// AppendLeave appends the body of a Leave to b: the id of who leaves.
+// AppendLeave appends the body of a Leave to b: the id of the node that leaves.
 func AppendLeave(b []byte, id uint64) []byte { return be.AppendUint64(b, id) }
 
 // ParseLeave reads the body of a Leave from the front of b.

@@ -7,7 +7,7 @@ import (
 	"example.com/gossip/internal/versions"
 )
 
-// Ack names the envelopes of the recipient that have arrived.
+// Ack acknowledges messages of its recipient, by their sequence numbers.
 //
 //	+-------+------------------+
 //	| count | sequence numbers |
@@ -44,20 +44,20 @@ func ParseAck(b []byte) (m Ack, n int, ok bool) {
 	return Ack{b[2:n]}, n, true
 }
 
-// Flags of Data. An unknown one is passed over.
+// Flags of Data. Unknown ones are ignored.
 const (
 	FlagArc    uint8 = 1 << iota // an arc of the ring follows: cover it; or a recipient, with FlagDirect
-	FlagRe                       // the arc was handed over because a delegate is silent; only shown in traces
+	FlagRe                       // the arc was taken from a silent delegate; only shown in traces
 	FlagOut                      // the receiver lies outside the arc that it is to cover
-	FlagNoOut                    // this arc is not to be handed to anybody outside again
+	FlagNoOut                    // this arc must not be handed to a node outside it again
 	FlagPull                     // sent by repair, and not to be acknowledged
 	FlagRumor                    // Random: to be passed on once
-	FlagDirect                   // Direct: numbered apart, never passed on
+	FlagDirect                   // Direct: numbered separately, never passed on
 )
 
-// Data carries one payload. Origin and Counter are never 0. The arc, there with
-// FlagArc, is half open: its first position and the one behind its last. In a
-// Direct message it is the id of the only node that is to take it.
+// Data carries one payload. Origin and Counter are never 0. The arc, present with FlagArc, is
+// half open: its first position and the one after its last. In a Direct message it is instead
+// the id of the only node that may accept it.
 //
 //	+--------+---------+-------+------+--------+---------+---------+
 //	| origin | counter | flags | hops | length | arc     | payload |
@@ -67,14 +67,14 @@ type Data struct {
 	Origin  uint64
 	Counter uint32
 	Flags   uint8
-	Hops    uint8 // on the way so far; with FlagPull the age, see AgeCode
+	Hops    uint8 // taken so far; with FlagPull the age, see AgeCode
 	Lo, Hi  uint32
 	Payload []byte // at most 65535 bytes
 }
 
-// AgeCode returns how the age of a message that is sent by repair is written in Hops,
-// for which that has no other use: in seconds, plus 8, as a number of 4 bits times a
-// power of two, so rounded by up to a sixteenth.
+// AgeCode returns the age of a message sent by repair as it is encoded in Hops, which repair
+// does not need otherwise: in seconds, plus 8, as a number of 4 bits times a power of two,
+// and so rounded by up to a sixteenth.
 func AgeCode(age time.Duration) uint8 {
 	v := uint64(max(age, 0)/time.Second) + 8
 	shift := bits.Len64(v) - 4
@@ -83,7 +83,8 @@ func AgeCode(age time.Duration) uint8 {
 	return uint8(min(shift<<3|int(v>>shift&7), 255))
 }
 
-// Age returns how long ago the message was said, 0 unless it is sent by repair.
+// Age returns how long ago the message was sent by its origin, 0 unless this copy is sent by
+// repair.
 func (m *Data) Age() time.Duration {
 	if m.Flags&FlagPull == 0 {
 		return 0
@@ -92,14 +93,14 @@ func (m *Data) Age() time.Duration {
 	return time.Duration(min(v, 1<<33)) * time.Second
 }
 
-// SetRecipient makes a Direct message one for a node with this id only.
+// SetRecipient restricts a Direct message to the node with this id.
 func (m *Data) SetRecipient(id uint64) {
 	m.Flags |= FlagArc
 	m.Lo, m.Hi = uint32(id>>32), uint32(id)
 }
 
-// Recipient returns the id of the only node that is to take a Direct message, if
-// there is one.
+// Recipient returns the id of the only node that may accept a Direct message, if it is
+// restricted to one.
 func (m *Data) Recipient() (id uint64, ok bool) {
 	const both = FlagDirect | FlagArc
 	return uint64(m.Lo)<<32 | uint64(m.Hi), m.Flags&both == both
@@ -145,18 +146,17 @@ type Mode uint8
 // The modes of a Status.
 const (
 	Full    Mode = iota // all that was seen of the origins from First to Last
-	Offer               // runs that are new with the sender: ask for what you lack
+	Offer               // runs that the sender has: request what you lack
 	Request             // runs that the sender lacks
 
 	modes
 )
 
-// LastOrigin is the Last of a Status of all origins from First on.
+// LastOrigin is the Last of a Status that covers all origins from First on.
 const LastOrigin = 1<<64 - 1
 
-// Status says what was seen, or is offered or wanted, of the origins from First
-// to Last. The floors in the digest of an Offer or a Request mean nothing by
-// themselves.
+// Status says what was seen, or is offered or requested, of the origins from First to Last.
+// In an Offer or a Request the floors of the digest have no meaning of their own.
 //
 //	+------+-------+------+-------+---------+
 //	| mode | first | last | count | records |

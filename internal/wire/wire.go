@@ -1,4 +1,4 @@
-// Package wire lays messages out in bytes, big-endian, and reads them back.
+// Package wire encodes messages as bytes, big-endian, and decodes them.
 //
 // A datagram holds one or more messages back to back, each a header and a body:
 //
@@ -7,16 +7,15 @@
 //	| type   |reserved| sequence number | body
 //	+--------+--------+-----------------+------ ...
 //
-// Each type of body has an AppendTo, which never fails, and a Parse function,
-// which takes what follows the header, checks its lengths once and for all, and
-// returns how many bytes the body took; ok is false if the bytes end early or
-// make no sense. Slices in what it returns alias the bytes.
+// Each type of body has an AppendTo, which never fails, and a Parse function, which takes
+// what follows the header, checks all lengths, and returns how many bytes the body took; ok
+// is false if the bytes end early or are invalid. Slices in the result alias the bytes.
 package wire
 
 import "encoding/binary"
 
-// Version of the protocol is said in every Hello. A node answers any version:
-// what a newer one adds is behind flags and types that an older one passes over.
+// Version of the protocol, sent in every Hello. A node answers any version: what a newer one
+// adds uses flags and types that an older one ignores.
 const Version = 1
 
 // Type is the first field of every message.
@@ -31,7 +30,7 @@ const (
 	TypeData
 	TypeStatus
 	TypeLeave
-	TypeSealed // the body, as package seal lays it out, goes on to the end of the datagram
+	TypeSealed // the body, in the layout of package seal, extends to the end of the datagram
 
 	// Types is the number of types, 0 included.
 	Types
@@ -47,7 +46,7 @@ func (t Type) String() string {
 	return names[t]
 }
 
-// Sizes in bytes of messages, or of parts of them, as they are sent.
+// Sizes in bytes of encoded messages, or of parts of them.
 const (
 	HeaderSize = 8
 	// MinMemberSize is that of a Member without an address, MaxMemberSize of
@@ -114,9 +113,8 @@ func ParseHeader(b []byte) (h Header, ok bool) {
 	return Header{Type(be.Uint16(b)), be.Uint16(b[2:]), be.Uint32(b[4:])}, true
 }
 
-// ClusterTag folds a cluster's name into 16 bits (FNV-1a). It is 0 for no name
-// and never 0 for one. It is a cheap filter for stray datagrams; what admits a
-// member is the whole name in its Hello.
+// ClusterTag hashes a cluster's name to 16 bits (FNV-1a). It is 0 only for no name. It is a
+// cheap filter for stray datagrams; a member is admitted by the full name in its Hello.
 func ClusterTag(name string) uint16 {
 	if name == "" {
 		return 0
