@@ -13,12 +13,12 @@ import (
 	"example.com/gossip"
 )
 
-// mostConns bounds the HTTP connections; more wait until one ends, a probe of /healthz
-// too. So none may stay for long without a request.
+// mostConns bounds the HTTP connections; further ones, even probes of /healthz, wait until
+// one ends. So none may stay open for long without a request.
 const mostConns = 512
 
-// newServer returns a server that nobody can keep busy by being slow or idle: a
-// connection without a request ends after 2 seconds.
+// newServer returns a server that slow or idle clients cannot keep busy: a connection
+// without a request is closed after 2 seconds.
 func newServer(h http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           h,
@@ -43,7 +43,7 @@ func (r *replica) handler() http.Handler {
 	return mux
 }
 
-// keyed hands requests with a key to h.
+// keyed passes requests with a valid key to h.
 func keyed(h func(w http.ResponseWriter, req *http.Request, key string)) http.HandlerFunc {
 	return func(w http.ResponseWriter, req *http.Request) {
 		key := req.PathValue("key")
@@ -58,21 +58,21 @@ func keyed(h func(w http.ResponseWriter, req *http.Request, key string)) http.Ha
 func (r *replica) get(w http.ResponseWriter, _ *http.Request, key string) {
 	value, ok := r.store.get(time.Now(), key)
 	if !ok {
-		http.Error(w, "not here", http.StatusNotFound)
+		http.Error(w, "not found", http.StatusNotFound)
 		return
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Write(value)
 }
 
-// put takes a value that, with its key, fits one message.
+// put accepts a value that, with its key, fits in one message.
 func (r *replica) put(w http.ResponseWriter, req *http.Request, key string) {
 	most := r.node.MaxPayload() - writeHeader - len(key)
 	value, err := io.ReadAll(http.MaxBytesReader(w, req.Body, int64(most)))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		http.Error(w, fmt.Sprintf("a value of this key has at most %d bytes", most), http.StatusRequestEntityTooLarge)
+		http.Error(w, fmt.Sprintf("a value for this key has at most %d bytes", most), http.StatusRequestEntityTooLarge)
 	case err != nil:
 		http.Error(w, "the value did not arrive", http.StatusBadRequest)
 	default:
@@ -80,13 +80,13 @@ func (r *replica) put(w http.ResponseWriter, req *http.Request, key string) {
 	}
 }
 
-// delete spreads a deletion also of what is not here, for it may be elsewhere.
+// delete spreads the deletion even of a key that is not here, for it may be elsewhere.
 func (r *replica) delete(w http.ResponseWriter, _ *http.Request, key string) {
 	r.change(w, write{key: key, deleted: true})
 }
 
-// change answers 503 when the node does not take the write now: its queue is full, or
-// it has not joined yet, or is about to end; or while its clock is behind what it has seen.
+// change answers 503 when the write cannot be accepted now: the queue of the node is full,
+// the node has not joined yet or is shutting down, or the clock was set back.
 func (r *replica) change(w http.ResponseWriter, change write) {
 	if err := r.tell(change); err != nil {
 		why := "not now"
@@ -108,7 +108,7 @@ func (r *replica) healthz(w http.ResponseWriter, _ *http.Request) {
 	fmt.Fprintln(w, "ok")
 }
 
-// readyz is also true for a first replica on its own.
+// readyz also answers 200 for a first replica on its own.
 func (r *replica) readyz(w http.ResponseWriter, _ *http.Request) {
 	state := r.node.State()
 	if state != gossip.StateConnected {
@@ -123,7 +123,7 @@ func (r *replica) debugVars(w http.ResponseWriter, _ *http.Request) {
 	io.WriteString(w, r.vars.String())
 }
 
-// limit returns a listener that has at most so many connections at a time.
+// limit returns a listener that has at most most connections at a time.
 func limit(l net.Listener, most int) net.Listener {
 	return limited{l, make(chan struct{}, most)}
 }

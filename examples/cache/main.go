@@ -1,27 +1,26 @@
-// Cache is an HTTP service with a cache in memory, of which a team runs several
-// replicas: a write at one turns up at the others by gossip.
+// Cache is an HTTP service with an in-memory cache that runs as several replicas: a write
+// at one reaches the others by gossip.
 //
 //	cache -http 0.0.0.0:8080 -listen 0.0.0.0:7070 -advertise $POD_IP:7070 -seed cache.default.svc:7070 -key cluster.key
 //
 //	GET, PUT, DELETE /cache/{key}    the body is the value
 //	GET /healthz                     200 while the gossip loop turns
 //	GET /readyz                      200 while the replica is CONNECTED
-//	GET /debug/vars                  what was counted, as JSON
+//	GET /debug/vars                  counters, as JSON
 //
-// What a replica promises: it answers with the newest write of a key that has
-// reached it, or with a miss, and never goes back to an older write than one it has
-// held. A PUT or DELETE that was answered with 204 is applied here and on its way to
-// the others, which have it some milliseconds later; until then they answer as before.
-// Of writes at the same time at different replicas the same one wins everywhere. A
-// replica that starts gets the writes that others retain, the latest 1024 of each of
-// them at most. What a replica missed for good, because it was cut off for longer than
-// the others retain it, may leave it with an old value until -ttl has passed since that
-// was written; that is the bound on everything that can go wrong.
+// A replica answers with the newest write of a key that has reached it, or with a miss, and
+// never goes back to a write older than one it has held. A PUT or DELETE that was answered
+// with 204 is applied here and on its way to the others, which have it some milliseconds
+// later; until then they answer as before. Of concurrent writes at different replicas the
+// same one wins everywhere. A replica that starts gets the writes that others retain, at
+// most the latest 1024 of each replica. A replica that missed a write for good, because it
+// was cut off for longer than others retained it, may keep an old value until -ttl has
+// passed since that value was written. Nothing wrong lasts longer than that.
 //
-// The clocks of the replicas should agree, to the second say. By more than a minute
-// they must not differ: what seems to come from further ahead is refused.
+// The clocks of the replicas should agree to about a second. They must not differ by more
+// than a minute: writes that seem to come from further in the future are refused.
 //
-// Whoever reaches the HTTP port may read and write: keep it inside.
+// Anyone who can reach the HTTP port may read and write, so do not expose it.
 package main
 
 import (
@@ -45,7 +44,7 @@ import (
 
 const (
 	joinEvery = 5 * time.Second // how often a replica that is alone resolves its seeds
-	grace     = 5 * time.Second // for requests under way, at the end
+	grace     = 5 * time.Second // for requests in progress at shutdown
 )
 
 func main() {
@@ -63,7 +62,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return cli.Exit("cache", err, stderr)
 }
 
-// options are what the command line says.
+// options are the values of the flags.
 type options struct {
 	http      string
 	listen    gossip.Address
@@ -83,19 +82,19 @@ func parse(args []string, help io.Writer) (o options, err error) {
 	flags := flag.NewFlagSet("cache", flag.ContinueOnError)
 	flags.StringVar(&o.http, "http", "127.0.0.1:8080", "`address` to serve HTTP on")
 	flags.TextVar(&o.listen, "listen", o.listen, "`address` to listen on for gossip, UDP")
-	flags.TextVar(&o.advertise, "advertise", o.advertise, "`address` that the others reach -listen at, where it differs; with 0.0.0.0 it tells a replica which of its seeds is itself")
+	flags.TextVar(&o.advertise, "advertise", o.advertise, "`address` at which the others reach -listen, where it differs; with 0.0.0.0 it tells a replica which of its seeds is itself")
 	flags.Var(&o.seeds, "seed", "`addresses` of replicas, or names that stand for all of them, such as that of a headless service (one that also lists replicas that are not ready yet); none for the first of a cluster")
-	flags.StringVar(&o.keyFile, "key", "", "`file` with the keys of the cluster, each a line of 64 hexadecimal digits; without, everything is sent in clear")
-	flags.StringVar(&o.cluster, "cluster", "cache", "`name` of the cluster; nodes of others are ignored")
-	flags.DurationVar(&o.wait, "wait", 0, "how long a seed may take to answer before the service gives up; 0 for ever: replicas may be started in any order, and /readyz tells when one is of use")
-	flags.IntVar(&o.entries, "entries", 10_000, "how many entries to hold, deleted ones included; the least recently used make room")
-	flags.DurationVar(&o.ttl, "ttl", 10*time.Minute, "how long a write lasts, the same at all replicas")
+	flags.StringVar(&o.keyFile, "key", "", "`file` with the keys of the cluster, each a line of 64 hexadecimal digits; without it everything is sent in clear")
+	flags.StringVar(&o.cluster, "cluster", "cache", "`name` of the cluster; nodes of other clusters are ignored")
+	flags.DurationVar(&o.wait, "wait", 0, "how long a seed may take to answer before the service gives up; 0 for no limit: replicas may be started in any order, and /readyz tells when one is usable")
+	flags.IntVar(&o.entries, "entries", 10_000, "how many entries to hold, including deleted ones; the least recently used make room")
+	flags.DurationVar(&o.ttl, "ttl", 10*time.Minute, "how long a write lasts; must be the same at all replicas")
 	if err := cli.Parse(flags, args, help); err != nil {
 		return o, err
 	}
 	switch {
 	case o.wait < 0:
-		return o, cli.Usage("-wait %v is not a time to wait", o.wait)
+		return o, cli.Usage("-wait %v is negative", o.wait)
 	case o.entries < 1 || o.entries > mostEntries:
 		return o, cli.Usage("-entries %d is not between 1 and %d", o.entries, mostEntries)
 	case o.ttl < time.Second:
@@ -104,8 +103,8 @@ func parse(args []string, help io.Writer) (o options, err error) {
 	return o, nil
 }
 
-// serve runs a replica until ctx ends, or -wait, or a part of it fails. Then it
-// finishes the requests under way, and only then leaves the cluster.
+// serve runs a replica until ctx ends, -wait runs out, or a part of it fails. Then it
+// finishes the requests in progress, and only after that leaves the cluster.
 func serve(ctx context.Context, o options, log *slog.Logger) error {
 	listener, err := listen(o.http)
 	if err != nil {
@@ -140,27 +139,27 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 
 	<-running.Done()
 	var why error
-	if ctx.Err() == nil { // nobody asked it to end
+	if ctx.Err() == nil { // it was not interrupted
 		why = context.Cause(running)
 	}
 	log.Info("ending")
-	joins.Wait() // a Join after Leave would begin a new life
+	joins.Wait() // a Join after Leave would join again
 	shutdown(server)
 	endLoop()
 	loops.Wait()
 	return why
 }
 
-// keepJoined joins the seeds, again while the replica is alone, until ctx ends.
+// keepJoined joins the seeds, repeatedly while the replica is alone, until ctx ends.
 func (r *replica) keepJoined(ctx context.Context, seeds cli.Seeds, log *slog.Logger) {
 	tick := time.NewTicker(joinEvery)
 	defer tick.Stop()
 	seeds.KeepJoined(ctx, r.node, net.DefaultResolver.LookupNetIP, tick.C, func(err error) {
-		log.Warn("cannot join now, trying on", "error", err)
+		log.Warn("cannot join now, still trying", "error", err)
 	})
 }
 
-// shutdown stops accepting and waits for the requests under way, within limits.
+// shutdown stops accepting requests and waits for those in progress, for a limited time.
 func shutdown(server *http.Server) {
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
@@ -177,7 +176,7 @@ func listen(address string) (net.Listener, error) {
 	case errors.As(err, &notOne):
 		return nil, cli.Usage("-http %q is not an address such as 127.0.0.1:8080: %w", address, err)
 	case err != nil:
-		return nil, fmt.Errorf("cannot serve HTTP on %s, choose another address by -http: %w", address, err)
+		return nil, fmt.Errorf("cannot serve HTTP on %s, choose another address with -http: %w", address, err)
 	}
 	return limit(l, mostConns), nil
 }

@@ -264,7 +264,7 @@ func TestAReplicaWaitsForItsSeedsAsLongAsItIsTold(t *testing.T) {
 	if code := s.Wait(); code != 1 {
 		t.Errorf("a replica that nobody answered ended with code %d\n%s", code, &s.Stderr)
 	}
-	s.Stderr.Find(t, `\ncache: nobody answers at `+silent+` in 300ms: look .*\n$`)
+	s.Stderr.Find(t, `\ncache: nobody answers at `+silent+` in 300ms: check .*\n$`)
 }
 
 func TestMistakesAreToldInOneLine(t *testing.T) {

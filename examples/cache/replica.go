@@ -13,20 +13,20 @@ import (
 )
 
 const (
-	// messageSize is of a datagram, and so of a write: replicas share a LAN.
+	// messageSize bounds a datagram, and so a write. It suits a LAN.
 	messageSize = 1400
-	// logSize is what a replica retains for others: it holds the latest 1024 writes of
-	// each of three replicas, which is what the library tells apart, of any size.
+	// logSize is what a replica retains for others. It has room for the latest 1024
+	// writes, of any size, of each of three replicas; the library tracks no more.
 	logSize = 5 << 20
-	// stuckAfter is how long the loop may take for a turn. Tick lets it wait for a
-	// second at most.
+	// stuckAfter is how long a turn of the loop may take. Tick lets it wait for at
+	// most a second.
 	stuckAfter = 5 * time.Second
 )
 
-// replica is a cache and the node by which it hears of writes at others.
+// replica is a cache and the node through which it receives the writes of others.
 type replica struct {
 	node   *gossip.GossipService
-	joined func() bool   // ever
+	joined func() bool   // whether the node ever joined
 	writer gossip.NodeID // decides between writes of the same version
 	store  *store
 	vars   *expvar.Map  // not published by name: a process may have several replicas
@@ -69,12 +69,12 @@ func (r *replica) hear(_ gossip.NodeID, payload []byte) {
 	r.store.take(time.Now(), w)
 }
 
-// errClock means that the clock was set back by so much that a write, which has to come
-// after those that were seen, would be refused everywhere as one from the future.
+// errClock means that the clock was set back so far that a write, which must come after all
+// seen before, would be refused everywhere as one from the future.
 var errClock = errors.New("the clock was set back")
 
-// tell gives a write its version, spreads and takes it. If the node cannot spread it
-// nothing has happened.
+// tell gives a write its version, spreads it and applies it. If the node cannot spread it
+// nothing has changed.
 func (r *replica) tell(w write) error {
 	now := time.Now()
 	w.version, w.writer = r.store.next(now), uint64(r.writer)
@@ -88,8 +88,8 @@ func (r *replica) tell(w write) error {
 	return nil
 }
 
-// loop turns the node until ctx ends. Then it hands over what is not acknowledged
-// yet, and says goodbye.
+// loop drives the node until ctx ends. Then it waits for acknowledgements of the last
+// writes, and says goodbye.
 func (r *replica) loop(ctx context.Context) error {
 	defer context.AfterFunc(ctx, r.node.Wake)()
 	for ctx.Err() == nil {
@@ -100,7 +100,7 @@ func (r *replica) loop(ctx context.Context) error {
 	return cli.Goodbye(r.node, r.turn)
 }
 
-// turn turns the loop once, which takes no longer than most, about.
+// turn is one turn of the loop, which waits no longer than most.
 func (r *replica) turn(most time.Duration) error {
 	wait, err := r.node.Tick()
 	if err == nil {
@@ -113,7 +113,7 @@ func (r *replica) turn(most time.Duration) error {
 	return err
 }
 
-// alive reports whether the loop has turned lately.
+// alive reports whether the loop has turned recently.
 func (r *replica) alive(now time.Time) bool {
 	return now.Sub(time.Unix(0, r.turned.Load())) < stuckAfter
 }

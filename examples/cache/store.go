@@ -9,27 +9,26 @@ import (
 
 const (
 	mostEntries = 1 << 20
-	// mostAhead is how far ahead of the clock here a write may seem to be: one that is
-	// from the year 3000 would win for ever.
+	// mostAhead is how far ahead of the local clock a write may be: one from the year
+	// 3000 would win for ever.
 	mostAhead = time.Minute
 )
 
-// store holds the newest write of each key, deletions included, at most `most` of
-// them: the one used longest ago makes room. All its methods may be called from any
-// goroutine.
+// store holds the newest write of each key, including deletions, and at most `most` of them:
+// the least recently used makes room. All its methods may be called from any goroutine.
 type store struct {
 	most int
 	ttl  time.Duration
 
 	mu      sync.Mutex
 	entries map[string]*list.Element // whose values are writes
-	recent  list.List                // the one used last in front
+	recent  list.List                // the most recently used in front
 	clock   int64                    // highest version seen
 	floor   int64                    // highest version of those that made room
 
 	hits, misses expvar.Int
-	taken        expvar.Int // writes, own ones included
-	older        expvar.Int // writes not taken, for a newer one was here, or because of their age
+	taken        expvar.Int // writes, including own ones
+	older        expvar.Int // writes not taken: a newer one was here, or they were too old
 	refused      expvar.Int // messages that are not writes, or too far ahead
 	evicted      expvar.Int // writes that made room
 }
@@ -38,7 +37,7 @@ func newStore(most int, ttl time.Duration) *store {
 	return &store{most: most, ttl: ttl, entries: make(map[string]*list.Element)}
 }
 
-// get returns the value of a key, which is not to be changed.
+// get returns the value of a key, which must not be changed.
 func (s *store) get(now time.Time, key string) (value []byte, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -56,8 +55,8 @@ func (s *store) get(now time.Time, key string) (value []byte, ok bool) {
 	return e.Value.(write).value, true
 }
 
-// next returns the version for a write now: the time, but later than all that was
-// seen, so that who writes after having read wins.
+// next returns the version for a write now: the time, but later than any version seen, so
+// that a write wins over those its writer has read.
 func (s *store) next(now time.Time) int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -65,13 +64,13 @@ func (s *store) next(now time.Time) int64 {
 	return s.clock
 }
 
-// tooFarAhead reports whether no store takes a write of this version now.
+// tooFarAhead reports whether a write of this version is refused now.
 func tooFarAhead(now time.Time, version int64) bool {
 	return version > now.Add(mostAhead).UnixMicro()
 }
 
-// take makes w the newest write of its key, unless it is not. In whatever order
-// stores are given the same writes, they hold the same.
+// take stores w if it is the newest write of its key. Stores that take the same writes, in
+// whatever order, hold the same.
 func (s *store) take(now time.Time, w write) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -113,7 +112,7 @@ func (s *store) len() int {
 	return len(s.entries)
 }
 
-// vars returns what the store counts.
+// vars returns the counters of the store.
 func (s *store) vars() *expvar.Map {
 	m := new(expvar.Map)
 	m.Set("entries", expvar.Func(func() any { return s.len() }))

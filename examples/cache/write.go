@@ -34,19 +34,19 @@ type write struct {
 	deleted bool
 }
 
-// after reports whether w wins over x, a write of the same key. No two writes are
-// alike in version and writer.
+// after reports whether w wins over x, a write of the same key. No two writes have the same
+// version and writer.
 func (w write) after(x write) bool {
 	return cmp.Or(cmp.Compare(w.version, x.version), cmp.Compare(w.writer, x.writer)) > 0
 }
 
-// until returns when the write is forgotten. It depends on nothing but the write, so
-// what is forgotten cannot come back by arriving late.
+// until returns when the write is forgotten. That depends only on the write, so a forgotten
+// write cannot come back by arriving late.
 func (w write) until(ttl time.Duration) time.Time {
 	return time.UnixMicro(w.version).Add(ttl)
 }
 
-// append appends w as it is sent to b.
+// append appends the encoding of w to b.
 func (w write) append(b []byte) []byte {
 	kind := byte(kindPut)
 	if w.deleted {
@@ -62,7 +62,7 @@ func (w write) append(b []byte) []byte {
 
 var errNoWrite = errors.New("not a write")
 
-// parseWrite reads what append made. It copies what it keeps of b.
+// parseWrite decodes what append encoded. It copies what it keeps of b.
 func parseWrite(b []byte) (w write, err error) {
 	if len(b) < writeHeader || len(b)-writeHeader < int(b[17]) {
 		return w, errNoWrite

@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// epollWaiter waits for everything by the system's poller, on one goroutine.
+// epollWaiter waits for everything with the system's poller, on one goroutine.
 //
-// The node cannot end such a wait: its Wake, and SendData on another goroutine, end one
-// in Receive. So there is a bell. Who calls SendData on another goroutine calls wake
-// afterwards; else the message waits for the next turn, a TickInterval at most.
+// The node cannot end such a wait: its Wake, and SendData on another goroutine, end only one
+// in Receive. So there is a bell. After SendData on another goroutine call wake; otherwise
+// the message waits for the next turn, at most a TickInterval.
 type epollWaiter struct {
 	*relay
 	fd           int
@@ -37,8 +37,8 @@ func newEpollWaiter(r *relay) (waiter, error) {
 	return w, nil
 }
 
-// watch makes wait call handler when c is readable, and again while it stays so: a
-// handler need not take all that is there.
+// watch makes wait call handler when c is readable, and again while it stays readable, so a
+// handler need not read everything.
 func (w *epollWaiter) watch(c syscall.Conn, handler func() error) error {
 	raw, err := c.SyscallConn()
 	if err != nil {
@@ -56,7 +56,7 @@ func (w *epollWaiter) watch(c syscall.Conn, handler func() error) error {
 func (w *epollWaiter) wait(most time.Duration) error {
 	var events [3]syscall.EpollEvent
 	n, err := syscall.EpollWait(w.fd, events[:], millis(most))
-	if err != nil && err != syscall.EINTR { // a signal may end it: a turn too many is harmless
+	if err != nil && err != syscall.EINTR { // if a signal ends it, an extra turn is harmless
 		return os.NewSyscallError("epoll_wait", err)
 	}
 	for _, e := range events[:max(n, 0)] {
@@ -67,7 +67,7 @@ func (w *epollWaiter) wait(most time.Duration) error {
 	return nil
 }
 
-// millis rounds up: with the rest of a millisecond cut off, the loop would spin for it.
+// millis rounds up: rounded down, the loop would spin for the last fraction of a millisecond.
 func millis(d time.Duration) int { return int((d + time.Millisecond - 1) / time.Millisecond) }
 
 func (w *epollWaiter) receive() error {
@@ -75,24 +75,24 @@ func (w *epollWaiter) receive() error {
 	return err
 }
 
-// readLine has a deadline, should nothing be there after all. One in the past would
-// hide also what is there.
+// readLine sets a deadline, in case there is nothing to read after all. One in the past
+// would hide even a datagram that is there.
 func (w *epollWaiter) readLine() error {
 	_ = w.lines.SetReadDeadline(time.Now().Add(time.Millisecond))
 	if l, err := w.read(); err == nil {
 		return w.say(l)
 	}
-	return nil // an error of one datagram, or there is none
+	return nil // nothing was there, or the error concerns one datagram
 }
 
-// wake rings the bell, unless it rings.
+// wake rings the bell, unless it rings already.
 func (w *epollWaiter) wake() {
 	if !w.rung.Swap(true) {
 		_, _ = w.string.Write([]byte{0}) // fails only when closed
 	}
 }
 
-// answer stops the bell, before the loop looks why it rang.
+// answer stops the bell, before the loop checks why it rang.
 func (w *epollWaiter) answer() error {
 	_, err := w.bell.Read([]byte{0})
 	w.rung.Store(false)

@@ -1,6 +1,6 @@
-// Eventloop puts a node into the loop of a program with a socket of its own: lines that
-// come in there, each a UDP datagram, are spread through the cluster, and what the
-// cluster says goes to whoever sent the last one.
+// Eventloop runs a node in the loop of a program that has another socket. Lines that arrive
+// there, each a UDP datagram, are spread through the cluster; messages from the cluster go
+// to the sender of the last line.
 //
 //	go run ./examples/eventloop -seed 127.0.0.1:7070 -lines 127.0.0.1:9090 -poller epoll
 package main
@@ -43,9 +43,9 @@ func relayLines(ctx context.Context, args []string, stdout, stderr io.Writer) er
 	flags := flag.NewFlagSet("eventloop", flag.ContinueOnError)
 	flags.TextVar(&listen, "listen", listen, "`address` of the node; port 0 lets the system choose one")
 	flags.TextVar(&lines, "lines", lines, "`address` to take lines at, by UDP")
-	flags.Var(&seeds, "seed", "`addresses` of nodes that are there, separated by commas")
-	wait := flags.Duration("wait", 10*time.Second, "how long a seed may take to answer; 0 for ever")
-	cluster := flags.String("cluster", "", "`name` of the cluster; nodes of others are ignored")
+	flags.Var(&seeds, "seed", "`addresses` of running nodes, separated by commas")
+	wait := flags.Duration("wait", 10*time.Second, "how long a seed may take to answer; 0 for no limit")
+	cluster := flags.String("cluster", "", "`name` of the cluster; nodes of other clusters are ignored")
 	poller := flags.String("poller", "receive", "what waits for both sockets: receive or, on Linux, epoll")
 	if err := cli.Parse(flags, args, stdout); err != nil {
 		return err
@@ -57,7 +57,7 @@ func relayLines(ctx context.Context, args []string, stdout, stderr io.Writer) er
 	case !lines.IsValid():
 		return cli.Usage("-lines needs an address, such as 127.0.0.1:9090")
 	case *wait < 0:
-		return cli.Usage("-wait %v is not a time to wait", *wait)
+		return cli.Usage("-wait %v is negative", *wait)
 	case !ok:
 		return cli.Usage("-poller %q is neither receive nor epoll", *poller)
 	}
@@ -66,7 +66,7 @@ func relayLines(ctx context.Context, args []string, stdout, stderr io.Writer) er
 	defer stopPrinting()
 	r := &relay{stdout: stdout, stderr: stderr}
 	if r.lines, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(lines.AddrPort())); err != nil {
-		return fmt.Errorf("cannot take lines at %v, choose another address by -lines: %w", lines, err)
+		return fmt.Errorf("cannot take lines at %v, choose another address with -lines: %w", lines, err)
 	}
 	defer r.lines.Close()
 	node, joined, err := cli.NewNode(listen, r.hear, gossip.Config{Cluster: *cluster})
@@ -92,14 +92,15 @@ func relayLines(ctx context.Context, args []string, stdout, stderr io.Writer) er
 	return cli.Cause(ctx)
 }
 
-// waiter is where the loop waits: for both sockets, handling what came in.
+// waiter waits for both sockets on behalf of the loop, and handles what came in.
 type waiter interface {
 	wait(most time.Duration) error
 	wake() // ends a wait, or the next one; from any goroutine
 	close()
 }
 
-// loop turns until ctx ends, hands over what was said last, and says goodbye.
+// loop drives the node until ctx ends, waits for acknowledgements of the last messages, and
+// says goodbye.
 func loop(ctx context.Context, node *gossip.GossipService, w waiter) error {
 	defer context.AfterFunc(ctx, w.wake)()
 	turn := func(most time.Duration) error {
@@ -113,14 +114,14 @@ func loop(ctx context.Context, node *gossip.GossipService, w waiter) error {
 		return err
 	}
 	for ctx.Err() == nil {
-		if err := turn(time.Hour); err != nil { // or as long as Tick says
+		if err := turn(time.Hour); err != nil { // Tick allows less
 			return err
 		}
 	}
 	return cli.Goodbye(node, turn)
 }
 
-// relay is between two sockets. It belongs to the goroutine of the loop.
+// relay passes messages between the two sockets. It belongs to the goroutine of the loop.
 type relay struct {
 	node           *gossip.GossipService
 	lines          *net.UDPConn
@@ -128,11 +129,11 @@ type relay struct {
 	stdout, stderr io.Writer
 }
 
-// hear passes on what the cluster says. The node calls it in the loop.
+// hear passes on a message from the cluster. The node calls it in the loop.
 func (r *relay) hear(origin gossip.NodeID, payload []byte) {
 	fmt.Fprintf(r.stdout, "%v says %q\n", origin, payload)
 	if r.last.IsValid() {
-		// An error is like a datagram that the network loses.
+		// An error is no worse than a datagram lost by the network.
 		_, _ = r.lines.WriteToUDPAddrPort(payload, r.last)
 	}
 }
@@ -142,14 +143,14 @@ type line struct {
 	from netip.AddrPort
 }
 
-// read reads the next line, too much of it rather than a part that would do.
+// read reads the next line. Of one that is too long it reads enough to be refused.
 func (r *relay) read() (line, error) {
 	b := make([]byte, r.node.MaxPayload()+len("\r\n")+1)
 	n, from, err := r.lines.ReadFromUDPAddrPort(b)
 	return line{bytes.TrimRight(b[:n], "\r\n"), from}, err
 }
 
-// say spreads a line. An empty one only tells who wants to hear.
+// say spreads a line. An empty one only makes its sender the one to answer.
 func (r *relay) say(l line) error {
 	r.last = l.from
 	if len(l.text) == 0 {
@@ -157,7 +158,7 @@ func (r *relay) say(l line) error {
 	}
 	err := r.node.SendData(l.text)
 	if errors.Is(err, gossip.ErrQueueFull) || errors.Is(err, gossip.ErrTooLarge) {
-		fmt.Fprintf(r.stderr, "eventloop: a line of %v is lost: %v\n", l.from, err)
+		fmt.Fprintf(r.stderr, "eventloop: a line from %v is lost: %v\n", l.from, err)
 		return nil
 	}
 	return err

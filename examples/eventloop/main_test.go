@@ -100,7 +100,7 @@ func TestLinesGoBothWays(t *testing.T) {
 		if len(got) != 3 || got["hello"] != 1 || got["hello, cluster"] != 1 || got[longest] != 1 {
 			t.Errorf("the seed heard %v", got)
 		}
-		p.Stderr.Find(t, `eventloop: a line of \S+ is lost: .*too large.*\n`)
+		p.Stderr.Find(t, `eventloop: a line from \S+ is lost: .*too large.*\n`)
 
 		if err := seed.SendData([]byte("hello, line")); err != nil {
 			t.Fatal(err)

@@ -6,13 +6,12 @@ import (
 	"time"
 )
 
-// mostWaiting is how many lines may wait for the loop. More wait in the socket, as
-// many as the system keeps.
+// mostWaiting is how many lines may wait for the loop. Further ones wait in the socket, as
+// far as the system buffers them.
 const mostWaiting = 64
 
-// receiveWaiter waits in Receive and nowhere else, which works everywhere. Whatever
-// else there is to wait for has a goroutine, which puts what comes in into a bounded
-// channel and ends the wait by Wake.
+// receiveWaiter waits only in Receive, which works on every system. Any other source has a
+// goroutine that puts its input into a bounded channel and calls Wake.
 type receiveWaiter struct {
 	*relay
 	waiting chan line
@@ -24,7 +23,7 @@ func newReceiveWaiter(r *relay) (waiter, error) {
 	return w, nil
 }
 
-// readLines reads until the socket is closed. Other errors pass.
+// readLines reads until the socket is closed. Other errors are transient.
 func (w receiveWaiter) readLines() {
 	defer close(w.waiting)
 	for {
@@ -34,7 +33,7 @@ func (w receiveWaiter) readLines() {
 		}
 		if err == nil {
 			w.waiting <- l
-			w.node.Wake() // when the line is there to be found
+			w.node.Wake() // after the line is in the channel
 		}
 	}
 }

@@ -13,21 +13,21 @@ import (
 	"example.com/gossip/examples/internal/cli"
 )
 
-// upkeep is the pace of what is done beside the loop: seeds are looked for while the
-// node is alone, and its status is told.
+// upkeep is the pace of the work beside the loop: joining seeds while the node is alone, and
+// printing its status.
 const upkeep = time.Second
 
 // cat is a node between an input and an output.
 type cat struct {
 	options
 	node   *gossip.GossipService
-	joined func() bool // ever
+	joined func() bool // whether the node ever joined
 	in     *input
 	stderr io.Writer
 }
 
-// live makes the node and lets it work until the input is at an end, or ctx, or the
-// output cannot be written.
+// live makes the node and runs it until the input or ctx ends, or the output cannot be
+// written.
 func live(ctx context.Context, o options, stdin io.Reader, stdout, stderr io.Writer) error {
 	working, stop := context.WithCancel(ctx)
 	defer stop()
@@ -45,7 +45,7 @@ func live(ctx context.Context, o options, stdin io.Reader, stdout, stderr io.Wri
 	if lost, unwritten := out.close(ctx); unwritten != nil {
 		return unwritten
 	} else if lost > 0 {
-		return fmt.Errorf("lines are not printed, %d in all: nobody took the output", lost)
+		return fmt.Errorf("%d lines were not printed: nobody read the output", lost)
 	}
 	return err
 }
@@ -66,7 +66,7 @@ func (c *cat) work(ctx context.Context, stdin io.Reader) error {
 		helpers.Go(func() { c.tellStatus(ctx) })
 	}
 	read := make(chan error, 1)
-	go func() { // nobody waits for it: a Read has no other end than its own
+	go func() { // nothing waits for it, because a Read cannot be interrupted
 		read <- c.in.speak(ctx, stdin)
 		c.node.Wake()
 	}()
@@ -82,8 +82,8 @@ func (c *cat) work(ctx context.Context, stdin io.Reader) error {
 	return err
 }
 
-// loop drives the node until ctx ends or, unless it is to stay, the input has and all
-// that it said is acknowledged.
+// loop drives the node until ctx ends or, without -k, the input has ended and all its lines
+// are acknowledged.
 func (c *cat) loop(ctx context.Context, read <-chan error) error {
 	defer context.AfterFunc(ctx, c.node.Wake)()
 	var refused error
@@ -101,7 +101,7 @@ func (c *cat) loop(ctx context.Context, read <-chan error) error {
 		case atEnd && c.acknowledged():
 			return refused
 		case atEnd && c.tooLate(end):
-			return fmt.Errorf("the last lines are not acknowledged in %v: somebody may lack them", c.linger)
+			return fmt.Errorf("the last lines were not acknowledged in %v: some nodes may lack them", c.linger)
 		}
 		if err := c.turn(); err != nil {
 			return err
@@ -123,12 +123,12 @@ func (c *cat) turn() error {
 	return err
 }
 
-// acknowledged reports whether all that the input said, which is at an end, has arrived
-// where the node sent it, and if it said nothing, whether the node has joined.
+// acknowledged reports, after the end of the input, whether all its lines have arrived where
+// the node sent them, or, if there were none, whether the node has joined.
 //
-// A copy leaves the queue when it is acknowledged, but also when it is given up, and
-// Hellos are given up too. So if anything was, it takes more to be sure: that no question
-// is open whether a member lives, and that there is one.
+// A copy leaves the queue when it is acknowledged, but also when it is given up, and Hellos
+// are given up too. So if anything was given up, there must also be a member, and no probe
+// may be unanswered.
 func (c *cat) acknowledged() bool {
 	s := c.node.Stats()
 	if s.Sent == 0 {
@@ -138,14 +138,14 @@ func (c *cat) acknowledged() bool {
 	return s.QueuedData == 0 && (s.GivenUp == c.in.givenUp || allAnswered)
 }
 
-// tooLate reports whether the last lines have been waiting for longer than they may. If
-// there is none the node has not joined yet, and -wait tells for how long.
+// tooLate reports whether the last lines have waited longer than -linger. If none was sent
+// the node has not joined yet, and -wait is the limit.
 func (c *cat) tooLate(end time.Time) bool {
 	return c.linger > 0 && c.node.Stats().Sent > 0 && time.Since(end) >= c.linger
 }
 
-// keepJoined looks for the seeds until ctx ends, and tells what is wrong with them
-// whenever that is something else.
+// keepJoined joins the seeds until ctx ends, and prints what is wrong with them whenever that
+// changes.
 func (c *cat) keepJoined(ctx context.Context) {
 	tick := time.NewTicker(upkeep)
 	defer tick.Stop()
@@ -158,7 +158,7 @@ func (c *cat) keepJoined(ctx context.Context) {
 	})
 }
 
-// tellStatus tells how things are, whenever they are not as before, until ctx ends.
+// tellStatus prints the status of the node whenever it has changed, until ctx ends.
 func (c *cat) tellStatus(ctx context.Context) {
 	tick := time.NewTicker(upkeep)
 	defer tick.Stop()
@@ -174,7 +174,7 @@ func (c *cat) tellStatus(ctx context.Context) {
 		}
 		select {
 		case <-tick.C:
-		case <-ctx.Done(): // and once more
+		case <-ctx.Done(): // print once more
 		}
 	}
 }

@@ -11,31 +11,32 @@ import (
 	"example.com/gossip"
 )
 
-// errRefused means that the input had lines that are too long.
+// errRefused means that the input had lines that were too long.
 var errRefused = errors.New("lines were refused")
 
-// mostAcquaintance is how long lines wait for one another at first.
+// mostAcquaintance bounds the time in which each line waits for the one before it, see
+// heard.
 const mostAcquaintance = 2 * time.Second
 
-// input spreads lines from a goroutine of its own, for reading them may take for ever.
+// input spreads lines from a goroutine of its own, because reading them may take for ever.
 // It does not read on while there is no room for a line.
 type input struct {
 	node    *gossip.GossipService
 	direct  bool          // to one node, which need not be a member
-	turned  chan struct{} // has one when the loop has turned
-	givenUp uint64        // by the node before the last line; to be read at the end
+	turned  chan struct{} // not empty when the loop has turned
+	givenUp uint64        // Stats.GivenUp before the last line; to be read at the end
 	stderr  io.Writer
 
-	first      time.Time // when the first line was said to these members
-	known      int       // members, when the last line was said
-	acquainted bool      // with them, see heard
+	first      time.Time // when the first line was sent, since the node had no members
+	known      int       // members, when the last line was sent
+	acquainted bool      // with the members, see heard
 }
 
 func newInput(node *gossip.GossipService, direct bool, stderr io.Writer) *input {
 	return &input{node: node, direct: direct, turned: make(chan struct{}, 1), stderr: stderr}
 }
 
-// hasTurned is to be called whenever the loop has turned.
+// hasTurned must be called whenever the loop has turned.
 func (in *input) hasTurned() {
 	select {
 	case in.turned <- struct{}{}:
@@ -65,8 +66,8 @@ func (in *input) speak(ctx context.Context, r io.Reader) error {
 	}
 }
 
-// nextLine returns a line without its newline, and its length. Of one that is longer
-// than what b holds it returns the length only. The last line may lack its newline.
+// nextLine returns a line without its newline, and its length. If the line does not fit in
+// b, only its length is valid. The last line may lack its newline.
 func nextLine(b *bufio.Reader) (line []byte, length int, err error) {
 	for {
 		line, err = b.ReadSlice('\n')
@@ -82,8 +83,8 @@ func nextLine(b *bufio.Reader) (line []byte, length int, err error) {
 	}
 }
 
-// say spreads a line, as soon as there is somebody to send it to and the node has room
-// for it: both can only change when the loop turns.
+// say spreads a line, as soon as there is a node to send it to and room for it: both can only
+// change when the loop turns.
 func (in *input) say(ctx context.Context, line []byte) error {
 	for {
 		if in.heard() {
@@ -102,7 +103,7 @@ func (in *input) say(ctx context.Context, line []byte) error {
 	}
 }
 
-// said notes how things were before a line was said.
+// said records the stats from before a line was sent.
 func (in *input) said(before gossip.Stats) {
 	in.givenUp, in.known = before.GivenUp, before.Members
 	if in.first.IsZero() {
@@ -110,20 +111,20 @@ func (in *input) said(before gossip.Stats) {
 	}
 }
 
-// heard reports whether there is somebody to send the next line to.
+// heard reports whether there is a node to send the next line to.
 //
-// At first there is the seed only, and then there are members who are known from hearsay,
-// to whom a node sends no more than a few messages before they answer. What else it says
-// is left to repair, which a stream outruns. So each line waits for the line before it to
-// be acknowledged, until nobody new turned up meanwhile; but not for long, for some of
-// them may be dead.
+// At first there is only the seed, and then there are members known by hearsay, to which a
+// node sends no more than a few messages until they answer. Further ones are left to repair,
+// which a stream outruns. So each line waits until the line before it is acknowledged, until
+// meanwhile no new member has turned up; but only for a limited time, for some members may
+// be dead.
 func (in *input) heard() bool {
 	s := in.node.Stats()
 	switch {
 	case in.direct:
 		return in.node.State() == gossip.StateConnected
 	case s.Members == 0:
-		in.first, in.acquainted = time.Time{}, false // it begins anew
+		in.first, in.acquainted = time.Time{}, false // start over
 		return false
 	case in.acquainted, in.first.IsZero():
 		return true

@@ -192,7 +192,7 @@ func TestSeedsAreFoundByName(t *testing.T) {
 	listener.Stdout.Find(t, `\tby name\n`)
 
 	p := start(t, strings.NewReader("x\n"), "-seed", "seed.invalid:7070", "-wait", "100ms", "-status")
-	p.Stderr.Find(t, `(?s)no seed has an address now, look whether the name is right or give an address: seed seed\.invalid:7070: .*nobody answers at seed\.invalid:7070 in 100ms: .*\n$`)
+	p.Stderr.Find(t, `(?s)no seed has an address now, check the name or give an address: seed seed\.invalid:7070: .*nobody answers at seed\.invalid:7070 in 100ms: .*\n$`)
 	if code := p.Wait(); code != 1 {
 		t.Errorf("a name that cannot be resolved ended with code %d", code)
 	}
@@ -207,7 +207,7 @@ func TestAnInputThatCannotBeSentEndsWithAnError(t *testing.T) {
 	_, addr := startListener(t)
 	// In this time the line is given up.
 	wantEnd(t, start(t, strings.NewReader("hello\n"), "-seed", addr, "-spread", "direct="+silent, "-linger", "3s"), 1,
-		"gossipcat: the last lines are not acknowledged in 3s: somebody may lack them\n")
+		"gossipcat: the last lines were not acknowledged in 3s: some nodes may lack them\n")
 	failing := io.MultiReader(strings.NewReader("a\n"), errReader{errors.New("bad disk")})
 	wantEnd(t, start(t, failing, "-seed", addr), 1, "gossipcat: cannot read line 2: bad disk\n")
 }
@@ -269,7 +269,7 @@ func TestTheEndWaitsForAcknowledgements(t *testing.T) {
 
 	hasty := start(t, strings.NewReader("two"), "-seed", seed.Address().String(), "-linger", "100ms")
 	wantHeard("two")
-	wantEnd(t, hasty, 1, "gossipcat: the last lines are not acknowledged in 100ms: somebody may lack them\n")
+	wantEnd(t, hasty, 1, "gossipcat: the last lines were not acknowledged in 100ms: some nodes may lack them\n")
 }
 
 func TestASeedWaitsForSomebodyToHearIt(t *testing.T) {
@@ -334,7 +334,7 @@ func TestMistakesAreToldInOneLine(t *testing.T) {
 		clitest.Ends(1, "line 2 is not a key", "-key", badKey),
 		clitest.Ends(2, "port", "-seed", "127.0.0.1"),
 		clitest.Ends(2, `"7070"`, seed, "-listen", "7070"),
-		clitest.Ends(2, "-spread: it is broadcast, random or direct=address", "-spread", "wide"),
+		clitest.Ends(2, "-spread: it must be broadcast, random or direct=address", "-spread", "wide"),
 		clitest.Ends(2, `"nobody"`, "-spread", "direct=nobody"),
 		clitest.Ends(2, `"127.0.0.1:0"`, "-spread", "direct=127.0.0.1:0"),
 		clitest.Ends(2, `""`, "-spread", "direct="),

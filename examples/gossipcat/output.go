@@ -17,22 +17,22 @@ const (
 	// mostUnwritten bounds the lines that wait to be written.
 	mostUnwritten = 1024
 
-	// unwrittenWait is how long a line waits for room among them. It is less than
-	// what makes other nodes doubt that this one lives.
+	// unwrittenWait is how long a line waits for room among them. It is too short for
+	// other nodes to suspect that this one is dead.
 	unwrittenWait = time.Second
 )
 
-// output writes lines on a goroutine of its own, for whoever reads them may be slow.
-// At the bound the node waits, which slows down those who send to it. When that has
-// not helped for as long as patience, the reader stands still: lines are dropped then,
-// and counted, until there is room again, so that the node can go on.
+// output writes lines on a goroutine of its own, because their reader may be slow. At the
+// bound the node waits, which slows down the nodes that send to it. If there is still no room
+// after patience, the reader has stalled: then lines are dropped and counted until there is
+// room again, so that the node can go on.
 type output struct {
 	raw       bool
 	patience  time.Duration
 	lines     chan []byte
-	unwritten atomic.Int64  // lines that were received: on their way, or dropped
-	done      chan struct{} // closed when all is written, or nothing can be
-	err       error         // why nothing can; to be read after done
+	unwritten atomic.Int64  // lines that were received but not written yet, or dropped
+	done      chan struct{} // closed when all is written, or writing failed
+	err       error         // why writing failed; to be read after done
 	stalled   bool
 }
 
@@ -48,7 +48,7 @@ func newOutput(w io.Writer, raw bool, fail func()) *output {
 	return o
 }
 
-// write writes what has come together at once.
+// write writes all lines, flushing when none is waiting.
 func (o *output) write(w io.Writer) error {
 	b := bufio.NewWriter(w)
 	together := int64(0)
@@ -79,7 +79,7 @@ func (o *output) receive(origin gossip.NodeID, payload []byte) {
 	o.stalled = !o.put(append(line, '\n'))
 }
 
-// put hands a line to write, and reports whether there was room for it.
+// put passes a line to write, and reports whether there was room for it.
 func (o *output) put(line []byte) bool {
 	select {
 	case o.lines <- line:
@@ -99,8 +99,8 @@ func (o *output) put(line []byte) bool {
 	}
 }
 
-// close waits until all is written: as long as it takes, but not much longer than ctx.
-// It returns how many lines are not. No message may come any more.
+// close waits until all is written, but not much longer than until ctx ends. It returns how
+// many lines are not written. receive must not be called any more.
 func (o *output) close(ctx context.Context) (lost int64, err error) {
 	close(o.lines)
 	select {
@@ -116,9 +116,9 @@ func (o *output) close(ctx context.Context) (lost int64, err error) {
 	}
 }
 
-// appendEscaped appends text in which everything that a terminal would not print as a
-// character is written as in a Go string, and the backslash too, so that it can be
-// read back. There is no tab or newline in it.
+// appendEscaped appends text with backslashes and everything that is not a printable
+// character escaped as in a Go string, so that it can be read back. The result has no tab or
+// newline.
 func appendEscaped(b, text []byte) []byte {
 	for len(text) > 0 {
 		r, n := utf8.DecodeRune(text)

@@ -125,6 +125,6 @@ func TestAnInterruptEndsAnOutputThatStandsStill(t *testing.T) {
 	if code := p.Interrupt(); code != 1 {
 		t.Errorf("the end came with code %d", code)
 	}
-	p.Stderr.Find(t, `gossipcat: lines are not printed, 10 in all: nobody took the output\n$`)
+	p.Stderr.Find(t, `gossipcat: 10 lines were not printed: nobody read the output\n$`)
 	wantGoodbye(t, seed)
 }

@@ -59,7 +59,7 @@ func live(ctx context.Context, args []string, stdout io.Writer) error {
 	}
 	listener, err := net.Listen("tcp", listen)
 	if err != nil {
-		return fmt.Errorf("the page cannot be served there, choose another address by -listen: %w", err)
+		return fmt.Errorf("the page cannot be served there, choose another address with -listen: %w", err)
 	}
 	fmt.Fprintf(stdout, "open http://%v to see %d nodes\n", listener.Addr(), o.nodes)
 	return serve(ctx, listener, newCluster(o))

@@ -91,8 +91,8 @@ func TestMistakesAreToldInOneLine(t *testing.T) {
 		{[]string{"-nodes", "257", "-real"}, 2, "-nodes 257 is not between 2 and 256"},
 		{[]string{"-nodes", "many"}, 2, `invalid value "many" for flag -nodes`},
 		{[]string{"-seed", "-1"}, 2, `invalid value "-1" for flag -seed`},
-		{[]string{"-listen", taken.Addr().String()}, 1, "choose another address by -listen"},
-		{[]string{"-listen", "127.0.0.1:99999"}, 1, "choose another address by -listen"},
+		{[]string{"-listen", taken.Addr().String()}, 1, "choose another address with -listen"},
+		{[]string{"-listen", "127.0.0.1:99999"}, 1, "choose another address with -listen"},
 	} {
 		var stdout, stderr output
 		code := run(t.Context(), x.args, &stdout, &stderr)

@@ -1,5 +1,5 @@
-// Node joins a cluster, says a line from time to time and prints what it hears.
-// It shows the loop that a program with work of its own would write.
+// Node joins a cluster, sends a line from time to time and prints the messages it
+// receives. It shows the loop of a program that does other work as well.
 //
 //	go run ./examples/node -listen 127.0.0.1:0 -seed 127.0.0.1:7070 -say hello -every 2s
 package main
@@ -35,7 +35,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return cli.Exit("node", err, stderr)
 }
 
-// options are what the command line says.
+// options are the values of the flags.
 type options struct {
 	listen  gossip.Address
 	seeds   cli.Seeds
@@ -51,11 +51,11 @@ func parse(args []string, help io.Writer) (o options, err error) {
 	}
 	flags := flag.NewFlagSet("node", flag.ContinueOnError)
 	flags.TextVar(&o.listen, "listen", o.listen, "`address` to listen on; port 0 lets the system choose one")
-	flags.Var(&o.seeds, "seed", "`address` of a node that is there, 127.0.0.1:7070 or /ip4/127.0.0.1/udp/7070 or node.example:7070; several are separated by commas, or each has a flag")
-	flags.DurationVar(&o.wait, "wait", 10*time.Second, "how long a seed may take to answer; 0 for ever")
-	flags.StringVar(&o.cluster, "cluster", "", "`name` of the cluster; nodes of others are ignored")
-	flags.StringVar(&o.say, "say", "", "`line` to say to all; none if empty")
-	flags.DurationVar(&o.every, "every", 5*time.Second, "how often to say it")
+	flags.Var(&o.seeds, "seed", "`address` of a running node, 127.0.0.1:7070 or /ip4/127.0.0.1/udp/7070 or node.example:7070; separate several by commas, or repeat the flag")
+	flags.DurationVar(&o.wait, "wait", 10*time.Second, "how long a seed may take to answer; 0 for no limit")
+	flags.StringVar(&o.cluster, "cluster", "", "`name` of the cluster; nodes of other clusters are ignored")
+	flags.StringVar(&o.say, "say", "", "`line` to send to all nodes; none if empty")
+	flags.DurationVar(&o.every, "every", 5*time.Second, "how often to send it")
 	if err := cli.Parse(flags, args, help); err != nil {
 		return o, err
 	}
@@ -63,14 +63,14 @@ func parse(args []string, help io.Writer) (o options, err error) {
 	case len(o.seeds) == 0:
 		return o, cli.Usage("-seed is missing: the address of a node to join, e.g. -seed 127.0.0.1:7070")
 	case o.every <= 0:
-		return o, cli.Usage("-every %v is not a time to wait", o.every)
+		return o, cli.Usage("-every %v is not positive", o.every)
 	case o.wait < 0:
-		return o, cli.Usage("-wait %v is not a time to wait", o.wait)
+		return o, cli.Usage("-wait %v is negative", o.wait)
 	}
 	return o, nil
 }
 
-// live makes the node, joins the seeds and turns the loop until ctx ends.
+// live makes the node, joins the seeds and runs the loop until ctx ends.
 func live(ctx context.Context, o options, stdout, stderr io.Writer) error {
 	ctx, stdout, stopPrinting := cli.Printing(ctx, stdout)
 	defer stopPrinting()
@@ -80,7 +80,7 @@ func live(ctx context.Context, o options, stdout, stderr io.Writer) error {
 	node, joined, err := cli.NewNode(o.listen, receiver, gossip.Config{
 		Cluster: o.cluster,
 		OnStateChange: func(old, now gossip.State) {
-			if now != gossip.StateDestroyed { // which is Close, in the end
+			if now != gossip.StateDestroyed { // that is only Close, at the end
 				fmt.Fprintf(stderr, "node: %v, was %v\n", now, old)
 			}
 		},
@@ -104,8 +104,8 @@ func live(ctx context.Context, o options, stdout, stderr io.Writer) error {
 	return cli.Cause(ctx)
 }
 
-// loop drives the node until ctx ends, hands over what it said last, and says goodbye.
-// Run is the loop for a program that has nothing else to do in it.
+// loop drives the node until ctx ends, waits for acknowledgements of the last messages, and
+// says goodbye. A program that has nothing else to do in its loop can call Run instead.
 func loop(ctx context.Context, node *gossip.GossipService, o options, stderr io.Writer) error {
 	// The loop waits in Receive and nowhere else; this ends the wait.
 	defer context.AfterFunc(ctx, node.Wake)()
@@ -115,12 +115,12 @@ func loop(ctx context.Context, node *gossip.GossipService, o options, stderr io.
 			next = time.Now().Add(o.every)
 			err := node.SendData([]byte(o.say))
 			if errors.Is(err, gossip.ErrQueueFull) {
-				fmt.Fprintln(stderr, "node: too much to send, one line less:", err)
+				fmt.Fprintln(stderr, "node: too much to send, a line is dropped:", err)
 			} else if err != nil {
 				return err
 			}
 		}
-		most := time.Hour // as long as Tick says
+		most := time.Hour // no limit other than that of Tick
 		if o.say != "" {
 			most = time.Until(next)
 		}
@@ -131,15 +131,15 @@ func loop(ctx context.Context, node *gossip.GossipService, o options, stderr io.
 	return cli.Goodbye(node, func(most time.Duration) error { return turn(node, most) })
 }
 
-// turn is one turn of the loop, which waits for no longer than most.
+// turn is one turn of the loop, which waits no longer than most.
 func turn(node *gossip.GossipService, most time.Duration) error {
-	wait, err := node.Tick() // retries, repair and upkeep that are due
+	wait, err := node.Tick() // do retries, repair and upkeep that are due
 	if err != nil {
 		return err
 	}
-	if _, err := node.Send(); err != nil { // what is queued goes out
+	if _, err := node.Send(); err != nil { // send what is queued
 		return err
 	}
-	_, err = node.Receive(min(wait, most)) // what came in is handled and delivered
+	_, err = node.Receive(min(wait, most)) // handle and deliver what came in
 	return err
 }

@@ -125,7 +125,7 @@ func TestANodeThatNobodyAnswersEndsAfterItsWaitOnly(t *testing.T) {
 	if code := p.Wait(); code != 1 {
 		t.Errorf("a node that nobody answered ended with code %d\n%s", code, &p.Stderr)
 	}
-	p.Stderr.Find(t, `node: nobody answers at `+silent+` in 300ms: look .*\n`)
+	p.Stderr.Find(t, `node: nobody answers at `+silent+` in 300ms: check .*\n`)
 
 	p = start(t, "-seed", silent, "-wait", "0")
 	p.Stderr.Find(t, `node: DISCONNECTED, was JOINING\n`)

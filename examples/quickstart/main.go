@@ -1,5 +1,5 @@
-// Quickstart runs a cluster of three nodes in one process. One of them says
-// something, the other two print it, and the program ends.
+// Quickstart runs a cluster of three nodes in one process. One of them sends a
+// message, the other two print it, and the program ends.
 package main
 
 import (
@@ -24,12 +24,12 @@ func main() {
 // run returns the exit code: 2 if there are arguments, 1 if the cluster fails.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if len(args) > 0 {
-		fmt.Fprintf(stderr, "quickstart: it takes no arguments, such as %q: run it without\n", args[0])
+		fmt.Fprintf(stderr, "quickstart: unexpected argument %q: run it without arguments\n", args[0])
 		return 2
 	}
 	heard, err := hello(ctx)
 	if err == nil {
-		slices.Sort(heard) // the nodes hear it in any order
+		slices.Sort(heard) // the nodes receive it in any order
 		_, err = fmt.Fprintln(stdout, strings.Join(heard, "\n"))
 	}
 	if err != nil {
@@ -39,7 +39,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// hello makes the cluster, says hello at node 1 and returns what the others got.
+// hello makes the cluster, sends a message from node 1 and returns what the others got.
 func hello(ctx context.Context) (heard []string, err error) {
 	// Port 0 lets the system choose a port.
 	loopback, err := gossip.ParseAddress("127.0.0.1:0")
@@ -51,8 +51,8 @@ func hello(ctx context.Context) (heard []string, err error) {
 	lines := make(chan string, len(nodes))
 	connected := make(chan bool, len(nodes))
 	for i := range nodes {
-		// A receiver runs on the goroutine of its node's loop and must not keep
-		// it waiting: there is room for each line.
+		// A receiver runs on the goroutine of its node's loop and must not block it,
+		// so the channel has room for every line.
 		receiver := func(origin gossip.NodeID, payload []byte) {
 			from := 1 + slices.IndexFunc(nodes, func(n *gossip.GossipService) bool { return n.ID() == origin })
 			lines <- fmt.Sprintf("node %d got %q from node %d", i+1, payload, from)
@@ -62,7 +62,7 @@ func hello(ctx context.Context) (heard []string, err error) {
 				if now == gossip.StateConnected {
 					select {
 					case connected <- true:
-					default: // not for the first time
+					default: // it was connected before
 					}
 				}
 			},
@@ -73,7 +73,7 @@ func hello(ctx context.Context) (heard []string, err error) {
 		defer nodes[i].Close()
 	}
 
-	// Each node's loop gets a goroutine. When ctx ends, it says goodbye.
+	// Each node's loop gets a goroutine. When ctx ends, the node says goodbye.
 	ctx, cancel := context.WithCancel(ctx)
 	var loops sync.WaitGroup
 	defer loops.Wait()
@@ -96,10 +96,10 @@ func hello(ctx context.Context) (heard []string, err error) {
 	}
 
 	// Wait until the nodes have found each other: a node is CONNECTED when a seed has
-	// answered it, the first one at once. What a node says before it knows the others is
-	// only retained, Config.DataLogSize bytes of it, for those who come later. That would
-	// do for one message, but a stream outruns it: before a stream, wait until Members()
-	// has those whom it is for.
+	// answered it, the first one at once. Messages that a node sends before it knows the
+	// others are only retained, up to Config.DataLogSize bytes, for those that come later.
+	// That would do for one message, but not for a stream: before starting one, wait until
+	// Members() has the nodes that it is for.
 	for range nodes {
 		select {
 		case <-connected:

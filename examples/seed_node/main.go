@@ -1,5 +1,5 @@
-// Seed_node is the node of a cluster that the others are told about. It needs no
-// seed itself and prints what it hears. Its loop is Run.
+// Seed_node is the node through which others join a cluster. It needs no seed itself
+// and prints the messages it receives. Its loop is Run.
 //
 //	go run ./examples/seed_node -listen 127.0.0.1:7070
 package main
@@ -41,15 +41,15 @@ func seed(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		cluster string
 	)
 	flags := flag.NewFlagSet("seed_node", flag.ContinueOnError)
-	flags.TextVar(&listen, "listen", listen, "`address` to listen on; with 0.0.0.0 or [::], on all of the machine's")
+	flags.TextVar(&listen, "listen", listen, "`address` to listen on; 0.0.0.0 or [::] for all addresses of the machine")
 	flags.Var(&others, "seed", "`addresses` of other seeds, separated by commas")
-	flags.DurationVar(&wait, "wait", 0, "how long another seed may take to answer; 0 for ever")
-	flags.StringVar(&cluster, "cluster", "", "`name` of the cluster; nodes of others are ignored")
+	flags.DurationVar(&wait, "wait", 0, "how long another seed may take to answer; 0 for no limit")
+	flags.StringVar(&cluster, "cluster", "", "`name` of the cluster; nodes of other clusters are ignored")
 	if err := cli.Parse(flags, args, stdout); err != nil {
 		return err
 	}
 	if wait < 0 {
-		return cli.Usage("-wait %v is not a time to wait", wait)
+		return cli.Usage("-wait %v is negative", wait)
 	}
 
 	ctx, stdout, stopPrinting := cli.Printing(ctx, stdout)
@@ -60,11 +60,11 @@ func seed(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	node, joined, err := cli.NewNode(listen, receiver, gossip.Config{
 		Cluster: cluster,
 		OnStateChange: func(old, now gossip.State) {
-			if now != gossip.StateDestroyed { // which is Close, in the end
+			if now != gossip.StateDestroyed { // that is only Close, at the end
 				fmt.Fprintf(stderr, "seed_node: %v, was %v\n", now, old)
 			}
 			if now == gossip.StateDisconnected && ctx.Err() == nil {
-				fmt.Fprintf(stderr, "seed_node: nobody answers at %v; trying on\n", &others)
+				fmt.Fprintf(stderr, "seed_node: nobody answers at %v; still trying\n", &others)
 			}
 		},
 	})
@@ -78,7 +78,7 @@ func seed(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	fmt.Fprintf(stdout, "%v listens on %v\n", node.ID(), node.Address())
-	if err := node.Run(ctx); err != nil { // says Leave when ctx ends
+	if err := node.Run(ctx); err != nil { // leaves the cluster when ctx ends
 		return err
 	}
 	return cli.Cause(ctx)

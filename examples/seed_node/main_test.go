@@ -106,7 +106,7 @@ func TestASeedWaitsForOtherSeedsAsLongAsItIsTold(t *testing.T) {
 	p := clitest.Start(t, func(ctx context.Context, stdout, stderr io.Writer) int {
 		return run(ctx, []string{"-listen", "127.0.0.1:0", "-seed", silent}, stdout, stderr)
 	})
-	p.Stderr.Find(t, `seed_node: nobody answers at `+silent+`; trying on\n`)
+	p.Stderr.Find(t, `seed_node: nobody answers at `+silent+`; still trying\n`)
 	if code := p.Interrupt(); code != 0 {
 		t.Errorf("a seed on its own ended with code %d\n%s", code, &p.Stderr)
 	}
@@ -116,7 +116,7 @@ func TestASeedWaitsForOtherSeedsAsLongAsItIsTold(t *testing.T) {
 	if code := p.Wait(); code != 1 {
 		t.Errorf("a seed that was to wait for 100 ms ended with code %d\n%s", code, &p.Stderr)
 	}
-	p.Stderr.Find(t, `seed_node: nobody answers at `+silent+` in 100ms: look .*\n`)
+	p.Stderr.Find(t, `seed_node: nobody answers at `+silent+` in 100ms: check .*\n`)
 }
 
 func TestAnOutputThatCannotBeWrittenIsTheEnd(t *testing.T) {

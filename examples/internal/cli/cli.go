@@ -1,6 +1,6 @@
-// Package cli is what the example programs have in common: how they read a command
-// line and answer a wrong one, how they name seeds, how they read keys, and how they say
-// goodbye. A program of its own can do with less.
+// Package cli holds what the example programs share: parsing a command line and reporting
+// mistakes in it, resolving seeds, reading keys, and saying goodbye. A single program can do
+// with less.
 package cli
 
 import (
@@ -20,13 +20,13 @@ type usage struct{ error }
 
 func (u usage) Unwrap() error { return u.error }
 
-// Usage returns an error in the command line: Exit makes it a 2.
+// Usage returns an error in the command line, for which Exit returns 2.
 func Usage(format string, args ...any) error { return usage{fmt.Errorf(format, args...)} }
 
-// Parse reads a command line that has flags only. For -h it prints the usage to
-// help and returns flag.ErrHelp; every other error is one of Usage.
+// Parse parses a command line that has flags only. For -h it prints the usage to help and
+// returns flag.ErrHelp; every other error is from Usage.
 func Parse(flags *flag.FlagSet, args []string, help io.Writer) error {
-	flags.SetOutput(io.Discard) // Exit says what is wrong, in one line
+	flags.SetOutput(io.Discard) // Exit prints what is wrong, in one line
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		flags.SetOutput(help)
@@ -40,8 +40,8 @@ func Parse(flags *flag.FlagSet, args []string, help io.Writer) error {
 	return nil
 }
 
-// Exit says in one line what ended a program, if that is an error, and returns its
-// exit code: 0 without one and after -h, 2 for a wrong command line, else 1.
+// Exit prints the error that ended a program, if any, in one line and returns its exit code:
+// 0 without an error and after -h, 2 for a wrong command line, otherwise 1.
 func Exit(program string, err error, stderr io.Writer) int {
 	var wrong usage
 	switch {
@@ -56,8 +56,8 @@ func Exit(program string, err error, stderr io.Writer) int {
 	}
 }
 
-// NewNode is gossip.New for a program whose flag -listen says where. The node has joined
-// if it was ever CONNECTED, whether or not it is now.
+// NewNode is gossip.New for a program with a flag -listen. The function joined reports
+// whether the node was ever CONNECTED.
 func NewNode(listen gossip.Address, receiver func(gossip.NodeID, []byte), config gossip.Config) (node *gossip.GossipService, joined func() bool, err error) {
 	if !listen.IsValid() {
 		return nil, nil, Usage("-listen needs an address, such as 127.0.0.1:7070")
@@ -74,13 +74,13 @@ func NewNode(listen gossip.Address, receiver func(gossip.NodeID, []byte), config
 	}
 	node, err = gossip.New(listen, receiver, config)
 	if err != nil && !errors.Is(err, gossip.ErrConfig) && !errors.Is(err, gossip.ErrAddress) {
-		err = fmt.Errorf("cannot listen on %v, choose another address by -listen: %w", listen, err)
+		err = fmt.Errorf("cannot listen on %v, choose another address with -listen: %w", listen, err)
 	}
 	return node, connected.Load, err
 }
 
-// Within returns a context that ends, beside with ctx, when a node has not joined after
-// wait, for which Cause then tells what to do. A wait of 0 has no end.
+// Within returns a context that ends with ctx, or when a node has not joined after wait;
+// Cause then returns an error that tells what to check. A wait of 0 means no limit.
 func Within(ctx context.Context, wait time.Duration, joined func() bool, seeds Seeds) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	if wait == 0 {
@@ -88,7 +88,7 @@ func Within(ctx context.Context, wait time.Duration, joined func() bool, seeds S
 	}
 	timer := time.AfterFunc(wait, func() {
 		if !joined() {
-			cancel(fmt.Errorf("%w at %s in %v: look whether a node runs there, in the same cluster and with the same keys, and whether UDP gets through", ErrNobody, &seeds, wait))
+			cancel(fmt.Errorf("%w at %s in %v: check that a node runs there, in the same cluster and with the same keys, and that UDP gets through", ErrNobody, &seeds, wait))
 		}
 	})
 	return ctx, func() { timer.Stop(); cancel(nil) }
@@ -97,8 +97,8 @@ func Within(ctx context.Context, wait time.Duration, joined func() bool, seeds S
 // ErrNobody means that no seed answered in time.
 var ErrNobody = errors.New("nobody answers")
 
-// Cause returns the error that ended a context of Within or Printing, nil if it was the
-// end of the context before it: somebody interrupted the program.
+// Cause returns the error that ended a context of Within or Printing, or nil if its parent
+// ended: the program was interrupted.
 func Cause(ctx context.Context) error {
 	if err := context.Cause(ctx); errors.Is(err, ErrNobody) || errors.Is(err, errUnwritten) {
 		return err

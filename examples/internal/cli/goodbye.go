@@ -10,9 +10,9 @@ import (
 // handover is how long Goodbye waits for acknowledgements.
 const handover = time.Second
 
-// Goodbye turns the loop until all that the node has said is acknowledged, for a second
-// at most, and leaves: Leave alone drops what still waits. turn is one turn of the loop,
-// which waits for no longer than most.
+// Goodbye turns the loop until all messages of the node are acknowledged, for at most a
+// second, and leaves: Leave alone would drop those that wait. turn is one turn of the loop,
+// which waits no longer than most.
 func Goodbye(node *gossip.GossipService, turn func(most time.Duration) error) error {
 	end := time.Now().Add(handover)
 	for left := handover; left > 0 && node.Stats().QueuedData > 0; left = time.Until(end) {
@@ -23,7 +23,7 @@ func Goodbye(node *gossip.GossipService, turn func(most time.Duration) error) er
 	return Leave(node)
 }
 
-// Leave leaves at once, and sends the goodbyes. A node that never joined has none.
+// Leave leaves at once and sends the goodbyes. A node that never joined sends none.
 func Leave(node *gossip.GossipService) error {
 	err := node.Leave()
 	if errors.Is(err, gossip.ErrState) {

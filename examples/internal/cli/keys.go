@@ -11,12 +11,12 @@ import (
 const (
 	keySize  = 32
 	mostKeys = 8        // as in gossip.Config
-	mostFile = 64 << 10 // bytes of a key file: with comments, but not /dev/zero
+	mostFile = 64 << 10 // bytes of a key file: room for comments, but /dev/zero ends
 )
 
-// ReadKeys reads the keys of a cluster from a file with one in each line, of 64
-// hexadecimal digits; the word clear stands for no key, empty lines and those that
-// begin with # for nothing. It has 8 keys and 64 KiB at most. With no path there are no
+// ReadKeys reads the keys of a cluster from a file with a key of 64 hexadecimal digits in
+// each line. The word clear stands for the empty key; empty lines and those that begin with
+// # are ignored. The file may have 8 keys and 64 KiB at most. Without a path there are no
 // keys. The file should be readable by its owner only.
 //
 //	openssl rand -hex 32 > cluster.key
@@ -26,7 +26,7 @@ func ReadKeys(path string) ([][]byte, error) {
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("cannot read the keys, make a file by openssl rand -hex 32: %w", err)
+		return nil, fmt.Errorf("cannot read the keys, make a file with openssl rand -hex 32: %w", err)
 	}
 	defer f.Close()
 	keys, err := readKeys(f)
@@ -63,7 +63,7 @@ func readKeys(r io.Reader) ([][]byte, error) {
 		}
 	}
 	if len(keys) == 0 {
-		return nil, fmt.Errorf("there is no key in it, write one by openssl rand -hex 32")
+		return nil, fmt.Errorf("there is no key in it, make one with openssl rand -hex 32")
 	}
 	return keys, nil
 }

@@ -10,8 +10,8 @@ import (
 // errUnwritten means that a program could not print.
 var errUnwritten = errors.New("cannot write")
 
-// Printing returns w for a program that is of no use when it cannot print, and a context
-// that ends, beside with ctx, at the first error of w, which Cause then returns.
+// Printing returns w, for a program that is useless when it cannot print, and a context that
+// ends with ctx, or at the first error of w, which Cause then returns.
 func Printing(ctx context.Context, w io.Writer) (context.Context, io.Writer, context.CancelFunc) {
 	ctx, fail := context.WithCancelCause(ctx)
 	return ctx, printer{w, fail}, func() { fail(nil) }

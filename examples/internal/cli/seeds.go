@@ -14,20 +14,19 @@ import (
 	"example.com/gossip"
 )
 
-// mostSeeds bounds the addresses that names stand for. A node needs a few that
-// answer, not all.
+// mostSeeds bounds the addresses that seeds resolve to. A node needs a few that answer, not
+// all.
 const mostSeeds = 64
 
-// Seeds are the nodes to join, as a command line names them: addresses, or host
-// names with a port, each of which may stand for many nodes, and for others
-// tomorrow. It is the value of a flag that takes several, separated by commas, and
-// may be given again.
+// Seeds are the nodes to join, as given on a command line: addresses, or host names with a
+// port, each of which may stand for many nodes, and for others tomorrow. It is the value of a
+// flag that takes several, separated by commas, and may be repeated.
 type Seeds []string
 
 // String returns the seeds separated by commas.
 func (s *Seeds) String() string { return strings.Join(*s, ",") }
 
-// Set adds seeds. An error says which is not one.
+// Set adds seeds. An error says which one is invalid.
 func (s *Seeds) Set(list string) error {
 	for text := range strings.SplitSeq(list, ",") {
 		if _, _, err := split(text); err != nil {
@@ -38,7 +37,7 @@ func (s *Seeds) Set(list string) error {
 	return nil
 }
 
-// split returns the address that text is, or else the host name and port.
+// split returns text as an address or, if it is a host name and port, the port.
 func split(text string) (a gossip.Address, port uint16, err error) {
 	if err = a.UnmarshalText([]byte(text)); err == nil && a.IsValid() {
 		if !ofOneNode(a.AddrPort()) {
@@ -54,19 +53,17 @@ func split(text string) (a gossip.Address, port uint16, err error) {
 	return a, uint16(number), nil
 }
 
-// ofOneNode reports whether a node could be at a. One seed that is not like that makes
-// Join refuse all of them.
+// ofOneNode reports whether a single node could be at a. If not, Join would refuse all seeds.
 func ofOneNode(a netip.AddrPort) bool {
 	ip := a.Addr().Unmap()
 	return a.Port() != 0 && !ip.IsUnspecified() && !ip.IsMulticast() && ip != netip.AddrFrom4([4]byte{255, 255, 255, 255})
 }
 
-// Lookup resolves a host name; that of a net.Resolver for network "ip" is one.
+// Lookup resolves a host name, as net.Resolver.LookupNetIP does.
 type Lookup func(ctx context.Context, network, host string) ([]netip.Addr, error)
 
-// Resolve returns the addresses that the seeds stand for now, 64 at most. What
-// cannot be resolved is left out while there are others, for it may be tomorrow; the
-// error is why there is none.
+// Resolve returns the addresses that the seeds stand for now, at most 64. Names that cannot
+// be resolved are left out, for they may be later; if no address is left, the error says why.
 func (s Seeds) Resolve(ctx context.Context, lookup Lookup) ([]gossip.Address, error) {
 	var all []gossip.Address
 	var failed error
@@ -83,7 +80,7 @@ func (s Seeds) Resolve(ctx context.Context, lookup Lookup) ([]gossip.Address, er
 		ips, err := lookup(ctx, "ip", host)
 		ips = slices.DeleteFunc(ips, func(ip netip.Addr) bool { return !ofOneNode(netip.AddrPortFrom(ip, port)) })
 		if err == nil && len(ips) == 0 {
-			err = errors.New("the name has no address of a node")
+			err = errors.New("the name has no address of a single node")
 		}
 		if err != nil {
 			failed = fmt.Errorf("seed %s: %w", text, err)
@@ -95,19 +92,19 @@ func (s Seeds) Resolve(ctx context.Context, lookup Lookup) ([]gossip.Address, er
 		}
 	}
 	if len(all) == 0 && len(s) > 0 {
-		return nil, fmt.Errorf("no seed has an address now, look whether the name is right or give an address: %w", failed)
+		return nil, fmt.Errorf("no seed has an address now, check the name or give an address: %w", failed)
 	}
 	return all[:min(len(all), mostSeeds)], nil
 }
 
-// startRounds is how often KeepJoined joins whatever the node knows already: nodes that
-// start at the same time may find each other in pairs first.
+// startRounds is how many times KeepJoined joins even if the node has members: nodes that
+// start at the same time may first find each other in pairs only.
 const startRounds = 12
 
-// KeepJoined resolves the seeds and joins them, at once and at every tick while the
-// node is new or alone, until ctx ends: names may stand for other nodes by then.
-// Looking up a name takes long, so it is to run beside the loop, on a goroutine of
-// its own. Errors are handed to report.
+// KeepJoined resolves the seeds and joins them, at once and at every tick while the node is
+// new or alone, until ctx ends: names may stand for other nodes by then. Looking up a name
+// may take long, so it must run beside the loop, on a goroutine of its own. It passes errors
+// to report.
 func (s Seeds) KeepJoined(ctx context.Context, node *gossip.GossipService, lookup Lookup, tick <-chan time.Time, report func(error)) {
 	for round := 0; ; round++ {
 		if round < startRounds || len(node.Members()) == 0 {
@@ -127,9 +124,9 @@ func (s Seeds) KeepJoined(ctx context.Context, node *gossip.GossipService, looku
 	}
 }
 
-// Join resolves the seeds and joins them. A node that was given too many since it
-// started, and is alone all the same, begins anew with these. At the end of ctx, which
-// may come before a name is resolved, there is no error but its Cause.
+// Join resolves the seeds and joins them. A node that has been given too many seeds over
+// time, and is still alone, leaves and starts again with these. If ctx ends, maybe before a
+// name is resolved, Join returns only its Cause.
 func (s Seeds) Join(ctx context.Context, node *gossip.GossipService, lookup Lookup) error {
 	seeds, err := s.Resolve(ctx, lookup)
 	if ctx.Err() != nil {
