@@ -16,26 +16,26 @@ import (
 const (
 	never = time.Duration(math.MaxInt64)
 
-	framePace   = 50 * time.Millisecond // of what the listeners are told
+	framePace   = 50 * time.Millisecond // between two frames for the listeners
 	joinTime    = 3 * time.Second       // in which the nodes start, one after another
-	joinPace    = 10 * time.Millisecond // from one to the next at most
+	joinPace    = 10 * time.Millisecond // between two starts at most
 	seeds       = 3                     // the first nodes, which the others join
-	mostTurns   = 64                    // of nodes, between two looks at everything else
+	mostTurns   = 64                    // of nodes, before everything else gets its turn
 	roundsATurn = 4                     // of Tick, Send and Receive
 )
 
-// options say what cluster there is to be.
+// options describe the cluster to run.
 type options struct {
 	nodes   int
-	seed    uint64 // of the network's randomness
+	seed    uint64 // of the network's random choices
 	real    bool   // sockets of the system instead of a simulated network
 	latency time.Duration
 	config  gossip.Config // of each node; Conn is set for each
 }
 
-// cluster is all nodes and their network. One goroutine, in run, turns all the
-// loops: it keeps the nodes in a heap by when each wants to be woken. Everything
-// else comes to it as a command, so that there is nothing to lock.
+// cluster is all nodes and their network. One goroutine, in run, turns all the loops: it
+// keeps the nodes in a heap by the time at which to wake each. Everything else reaches it as
+// a command, so that there is nothing to lock.
 type cluster struct {
 	options
 	start    time.Time
@@ -52,8 +52,8 @@ type cluster struct {
 	hub      hub
 }
 
-// node is a place in the cluster. Its address stays, and each life of it is a
-// service of its own.
+// node is a place in the cluster. Its address stays; each of its lives is a service of its
+// own.
 type node struct {
 	*gossip.GossipService // the latest life
 	index                 int
@@ -64,13 +64,13 @@ type node struct {
 	slot                  int           // in wakes
 }
 
-// What a node can be, besides the states of its service.
+// States of a node besides those of its service.
 const (
 	notStarted = "NOT STARTED"
 	down       = "DOWN"
 )
 
-// running reports whether the node lives.
+// running reports whether the node is running.
 func (n *node) running() bool { return n.state != notStarted && n.state != down }
 
 // ring returns the node's place on the ring, as a fraction of it.
@@ -166,8 +166,8 @@ func (c *cluster) turnDue() error {
 	return nil
 }
 
-// turn is the loop that the package gossip asks for, as far as it goes without
-// waiting: instead of that, it says when the node wants to be woken.
+// turn is the loop that package gossip requires, without the wait: instead it sets when to
+// wake the node.
 func (c *cluster) turn(n *node) {
 	for range roundsATurn {
 		wait, err := n.Tick()
@@ -187,7 +187,7 @@ func (c *cluster) turn(n *node) {
 			return
 		}
 	}
-	c.wakeAt(n, c.now()) // there is more to do, after the others
+	c.wakeAt(n, c.now()) // there is more to do, after the others' turns
 }
 
 // wakeAt sets when a node is to be woken.
@@ -227,8 +227,8 @@ func (c *cluster) begin(n *node) error {
 	return nil
 }
 
-// seedsFor returns the first nodes, as far as they have started; the very first
-// begins as a seed on its own.
+// seedsFor returns those of the first nodes that have started; the very first one begins as
+// a seed on its own.
 func (c *cluster) seedsFor(n *node) (seedAddrs []gossip.Address) {
 	for _, s := range c.nodes[:min(seeds, len(c.nodes))] {
 		if s != n && s.addr.Port() != 0 && s.state != notStarted {
@@ -238,8 +238,8 @@ func (c *cluster) seedsFor(n *node) (seedAddrs []gossip.Address) {
 	return seedAddrs
 }
 
-// setState notes what the node is now. The end of a life takes with it what the
-// node had heard.
+// setState records the state of a node. At the end of a life the node loses the messages it
+// had received.
 func (c *cluster) setState(n *node, state string) {
 	if state == gossip.StateDestroyed.String() {
 		state = down
@@ -254,10 +254,10 @@ func (c *cluster) setState(n *node, state string) {
 	c.trace.changed(n)
 }
 
-// errEnded means that the cluster does not run any more.
+// errEnded means that the cluster no longer runs.
 var errEnded = errors.New("the cluster has ended")
 
-// do has the loop call f between two turns.
+// do makes the loop call f between two turns.
 func (c *cluster) do(f func() error) error {
 	result := make(chan error, 1)
 	select {
@@ -268,7 +268,7 @@ func (c *cluster) do(f func() error) error {
 	}
 }
 
-// address makes an Address, which is read from text, of an AddrPort.
+// address converts an AddrPort to an Address, by way of its text.
 func address(a netip.AddrPort) gossip.Address {
 	addr, err := gossip.ParseAddress(a.String())
 	if err != nil {
@@ -277,7 +277,7 @@ func address(a netip.AddrPort) gossip.Address {
 	return addr
 }
 
-// wakes is a heap of the nodes, the one that is to be woken first in front.
+// wakes is a heap of the nodes, the one to wake first in front.
 type wakes []*node
 
 func (w wakes) Len() int           { return len(w) }

@@ -11,20 +11,20 @@ import (
 const (
 	mostLoss    = 90 // percent
 	mostLatency = 2 * time.Second
-	payloadSize = 100 // bytes of a message, filled up with spaces
+	payloadSize = 100 // bytes of a message, padded with spaces
 
 	anyNode = -1 // lets the cluster choose a node
 )
 
-// errRefused is wrapped by what a control says about a value that it does not take.
+// errRefused is wrapped by the error of a control about an invalid value.
 var errRefused = errors.New("refused")
 
 func refuse(format string, args ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{errRefused}, args...)...)
 }
 
-// send spreads a message from one node and returns its number. spread is
-// "broadcast", "random" or "direct", and to is for the last only.
+// send spreads a message from one node and returns its number. spread is "broadcast",
+// "random" or "direct"; only the last uses to.
 func (c *cluster) send(from int, spread string, to int) (number int, err error) {
 	err = c.do(func() error {
 		origin, err := c.choose(from, nil)
@@ -42,11 +42,11 @@ func (c *cluster) send(from int, spread string, to int) (number int, err error) 
 			}
 			how = gossip.Direct(address(target.addr))
 		default:
-			return refuse("%q is no way to spread a message: take broadcast, random or direct", spread)
+			return refuse("%q is not a spread: use broadcast, random or direct", spread)
 		}
 		m := c.trace.compose(origin, spread, target)
 		if err := origin.SendData(m.payload, how); err != nil {
-			return refuse("node %d does not take the message: %v", origin.index, err)
+			return refuse("node %d does not accept the message: %v", origin.index, err)
 		}
 		c.trace.said(m)
 		c.wakeAt(origin, c.now())
@@ -56,7 +56,7 @@ func (c *cluster) send(from int, spread string, to int) (number int, err error) 
 	return number, err
 }
 
-// choose returns a node that runs, a random one for anyNode, and not except.
+// choose returns a running node other than except, for anyNode a random one.
 func (c *cluster) choose(index int, except *node) (*node, error) {
 	if index != anyNode {
 		n, err := c.at(index)
@@ -77,7 +77,7 @@ func (c *cluster) choose(index int, except *node) (*node, error) {
 	return running[c.rng.IntN(len(running))], nil
 }
 
-// running returns the nodes that run but one.
+// running returns the running nodes other than except.
 func (c *cluster) running(except *node) (nodes []*node) {
 	for _, n := range c.nodes {
 		if n.running() && n != except {
@@ -94,7 +94,7 @@ func (c *cluster) at(index int) (*node, error) {
 	return c.nodes[index], nil
 }
 
-// crash ends the life of a node without a word.
+// crash ends the life of a node without a goodbye.
 func (c *cluster) crash(index int) error {
 	return c.do(func() error {
 		n, err := c.choose(index, nil)
@@ -105,12 +105,12 @@ func (c *cluster) crash(index int) error {
 	})
 }
 
-// crashShare crashes so many percent of the nodes that run, at once, and returns
-// how many these were.
+// crashShare crashes that percentage of the running nodes at once, and returns how many these
+// were.
 func (c *cluster) crashShare(percent int) (crashed int, err error) {
 	err = c.do(func() error {
 		if percent < 1 || percent > 100 {
-			return refuse("%d %% is no share: take 1 to 100", percent)
+			return refuse("%d %% is not a share: use 1 to 100", percent)
 		}
 		running := c.running(nil)
 		crashed = (len(running)*percent + 99) / 100
@@ -122,8 +122,8 @@ func (c *cluster) crashShare(percent int) (crashed int, err error) {
 	return crashed, err
 }
 
-// restart begins a new life of a node that is down, or for anyNode of all such,
-// and returns how many that were.
+// restart begins a new life of a node that is down, or for anyNode of all such nodes, and
+// returns how many these were.
 func (c *cluster) restart(index int) (restarted int, err error) {
 	err = c.do(func() error {
 		nodes := c.nodes
@@ -151,7 +151,7 @@ func (c *cluster) restart(index int) (restarted int, err error) {
 	return restarted, err
 }
 
-// setLoss sets how many percent of the datagrams are lost.
+// setLoss sets the percentage of datagrams that are lost.
 func (c *cluster) setLoss(percent float64) error {
 	return c.do(func() error {
 		if !(percent >= 0 && percent <= mostLoss) {
@@ -175,7 +175,7 @@ func (c *cluster) setLatency(d time.Duration) error {
 	})
 }
 
-// partition cuts the halves of the ring from one another, or heals that.
+// partition separates the two halves of the ring, or joins them again.
 func (c *cluster) partition(parted bool) error {
 	return c.do(func() error {
 		c.parted = parted
@@ -194,8 +194,7 @@ type details struct {
 	Stats   gossip.Stats `json:"stats"`
 }
 
-// details returns what a node says of itself; of one that is down, what it said
-// last.
+// details returns what is known of a node, for one that is down at the end of its last life.
 func (c *cluster) details(index int) (d details, err error) {
 	err = c.do(func() error {
 		n, err := c.at(index)

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// frame is what a listener is told: all that there is to know, with Reset, or what
-// changed since the frame before. Times are in milliseconds since the start of the
-// cluster, places on the ring fractions of it.
+// frame is what a listener gets: everything, with Reset, or what changed since the frame
+// before. Times are in milliseconds since the start of the cluster, places on the ring are
+// fractions of it.
 type frame struct {
 	Reset    bool          `json:"reset,omitempty"`
 	Time     float64       `json:"time"`
@@ -34,18 +34,18 @@ type nodeView struct {
 	Ring  float64 `json:"ring"`
 }
 
-// messageView sums up how far a message is. Half, Most and All are how long it
-// took to reach 50, 99 and 100 % of the nodes, 0 while it has not. Datagrams are
-// those that carry, acknowledge or offer the message, and Bytes theirs with IP and
-// UDP headers; one that serves two messages counts for each.
+// messageView sums up the progress of a message. Half, Most and All are how long it took to
+// reach 50, 99 and 100 % of the nodes, 0 while it has not. Datagrams counts those that carry,
+// acknowledge or offer the message, and Bytes theirs with IP and UDP headers; one that serves
+// two messages counts for each.
 type messageView struct {
 	Message   int     `json:"message"`
 	From      int     `json:"from"`
 	To        int     `json:"to"` // of a Direct message, else anyNode
 	Spread    string  `json:"spread"`
 	Said      float64 `json:"said"`
-	Reached   int     `json:"reached"` // nodes that run and have it, the origin included
-	Of        int     `json:"of"`      // nodes that are to have it
+	Reached   int     `json:"reached"` // running nodes that have it, including the origin
+	Of        int     `json:"of"`      // nodes that should get it
 	Delivered int     `json:"delivered"`
 	Half      float64 `json:"half"`
 	Most      float64 `json:"most"`
@@ -55,9 +55,8 @@ type messageView struct {
 	Bytes     int     `json:"bytes"`
 }
 
-// copyView is a copy of a message on its way. Lo and Hi are the arc of the ring
-// that it makes its recipient answer for, and are equal if there is none. Hop is 0
-// for a copy that comes by repair.
+// copyView is a copy of a message on its way. Lo and Hi are the arc of the ring that its
+// recipient must cover, and are equal if there is none. Hop is 0 for a copy sent by repair.
 type copyView struct {
 	Message int     `json:"message"`
 	From    int     `json:"from"`
@@ -77,7 +76,7 @@ type gotView struct {
 	At      float64 `json:"at"`
 }
 
-// traffic counts what all nodes have sent since the start.
+// traffic counts what all nodes together have sent since the start.
 type traffic struct {
 	Datagrams int            `json:"datagrams"`
 	Bytes     int            `json:"bytes"` // with IP and UDP headers
@@ -86,7 +85,7 @@ type traffic struct {
 	Messages  map[string]int `json:"messages"` // of the protocol, by their type
 }
 
-// take returns what changed since it was called last.
+// take returns what has changed since it was last called.
 func (t *trace) take() frame {
 	f := frame{Time: ms(t.c.now()), Copies: t.copies, Got: t.gots}
 	if t.settings {
@@ -112,7 +111,7 @@ func (t *trace) take() frame {
 	return f
 }
 
-// snapshot returns all that a listener has to know.
+// snapshot returns everything, for a listener that is new or behind.
 func (t *trace) snapshot() frame {
 	f := frame{Reset: true, Time: ms(t.c.now()), Settings: t.viewSettings(), Traffic: t.viewTraffic()}
 	for _, n := range t.c.nodes {
@@ -143,7 +142,7 @@ func (t *trace) viewMessage(m *message) messageView {
 	return v
 }
 
-// viewTraffic returns a copy, which does not change any more.
+// viewTraffic returns a copy that no longer changes.
 func (t *trace) viewTraffic() *traffic {
 	now := t.traffic
 	now.Messages = maps.Clone(now.Messages)

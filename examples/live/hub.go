@@ -10,30 +10,30 @@ const (
 	mostFrames    = 16 // that wait for one listener
 )
 
-// errCrowded means that no more listeners are taken.
+// errCrowded means that no more listeners are accepted.
 var errCrowded = errors.New("16 pages are open already: close one of them")
 
-// hub hands frames to listeners and never waits for one: who is too slow loses
-// frames and is told everything anew when there is room again. It belongs to the
-// goroutine of the loop.
+// hub passes frames to listeners and never waits for one: a listener that is too slow loses
+// frames, and gets a snapshot when it has room again. It belongs to the goroutine of the
+// loop.
 type hub struct {
 	listeners map[*listener]bool
 }
 
-// listener gets frames, as JSON, from a channel that is closed in the end.
+// listener gets frames, as JSON, from a channel that is closed at the end.
 type listener struct {
 	frames chan []byte
 	behind bool // has lost frames
 }
 
-// publish tells all listeners what changed.
+// publish sends all listeners what changed.
 func (h *hub) publish(t *trace) {
 	f := t.take()
 	if len(h.listeners) == 0 {
 		return
 	}
 	news := encode(f)
-	var all []byte // made for the first who needs it
+	var all []byte // made for the first listener that needs it
 	for l := range h.listeners {
 		b := news
 		if l.behind {
@@ -54,7 +54,7 @@ func (h *hub) publish(t *trace) {
 	}
 }
 
-// close tells the listeners that nothing will follow.
+// close ends all listeners.
 func (h *hub) close() {
 	for l := range h.listeners {
 		close(l.frames)
@@ -62,7 +62,7 @@ func (h *hub) close() {
 	h.listeners = nil
 }
 
-// listen adds a listener, who is told everything first.
+// listen adds a listener, which gets a snapshot first.
 func (c *cluster) listen() (*listener, error) {
 	l := &listener{frames: make(chan []byte, mostFrames), behind: true}
 	err := c.do(func() error {
@@ -79,9 +79,9 @@ func (c *cluster) listen() (*listener, error) {
 	return l, err
 }
 
-// forget ends a listener.
+// forget removes a listener.
 func (c *cluster) forget(l *listener) {
-	// A cluster that has ended has forgotten all.
+	// A cluster that has ended has no listeners.
 	_ = c.do(func() error {
 		delete(c.hub.listeners, l)
 		return nil

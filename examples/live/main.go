@@ -1,20 +1,20 @@
-// Live shows a cluster at work: it runs many nodes in one process and serves a
-// page that draws them on their ring, the copies of a message as they are handed
-// on, and how fast it reaches everybody. On the page messages are said, nodes
-// crashed and restarted, datagrams lost and the network cut.
+// Live shows a cluster at work: it runs many nodes in one process and serves a page that
+// draws them on their ring, the copies of a message on their way, and how fast it reaches
+// all nodes. From the page one can send messages, crash and restart nodes, lose datagrams
+// and partition the network.
 //
 //	go run ./examples/live
 //
-// and open http://127.0.0.1:8080. A thousand nodes share a simulated network, slow
-// enough for an eye to follow;
+// and open http://127.0.0.1:8080. A thousand nodes share a simulated network, slow enough
+// to follow by eye;
 //
 //	go run ./examples/live -real
 //
 // runs 64 on real sockets of the loopback interface, as fast as they are.
 //
-// All loops turn on one goroutine: network.go is the net.PacketConn that makes
-// this possible, cluster.go the loop of loops. Beside that the nodes are used by
-// nothing but what package gossip exports; trace.go reads the datagrams on their way.
+// All loops turn on one goroutine: network.go is the net.PacketConn that makes this
+// possible, cluster.go the loop of loops. Nodes are used only through what package gossip
+// exports; trace.go reads the datagrams on their way.
 package main
 
 import (
@@ -37,7 +37,7 @@ import (
 const (
 	mostNodes     = 2000            // for one goroutine that turns all their loops
 	mostRealNodes = 256             // with -real, where each has a socket of the system and a goroutine to read it
-	farewell      = 2 * time.Second // for requests under way, at the end
+	farewell      = 2 * time.Second // for requests in progress at shutdown
 )
 
 func main() {
@@ -78,7 +78,7 @@ func serve(ctx context.Context, listener net.Listener, c *cluster) error {
 	failed := make(chan error, 1)
 	go func() {
 		failed <- web.Serve(listener)
-		cancel() // a page that nobody can see ends the cluster
+		cancel() // without its page the cluster has no use
 	}()
 	err := c.run(ctx)
 
@@ -98,7 +98,7 @@ func parse(args []string, help io.Writer) (listen string, o options, err error) 
 	flags := flag.NewFlagSet("live", flag.ContinueOnError)
 	flags.StringVar(&listen, "listen", "127.0.0.1:8080", "`address` to serve the page at; port 0 lets the system choose one")
 	flags.IntVar(&o.nodes, "nodes", 0, fmt.Sprintf("how many nodes, 2 to %d, or %d with -real (default 1000, or 64)", mostNodes, mostRealNodes))
-	flags.Uint64Var(&o.seed, "seed", 1, "`number` that the randomness of the network comes from")
+	flags.Uint64Var(&o.seed, "seed", 1, "`number` that seeds the randomness of the network")
 	flags.BoolVar(&o.real, "real", false, "real sockets on the loopback interface instead of a simulated network")
 	if err := cli.Parse(flags, args, help); err != nil {
 		return "", o, err
@@ -124,8 +124,8 @@ func parse(args []string, help io.Writer) (listen string, o options, err error) 
 	return listen, o, nil
 }
 
-// slow is for a network whose datagrams take some 200 ms, and a thousand nodes in
-// one process: they wait longer for one another and keep less.
+// slow is for a network whose datagrams take about 200 ms, and a thousand nodes in one
+// process: its timeouts are longer and its memory bounds lower.
 func slow() gossip.Config {
 	return gossip.Config{
 		TickInterval:      3 * time.Second,

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	mostWaiting  = 512 // datagrams on their way to one node; what comes when so many are is dropped
+	mostWaiting  = 512 // datagrams on their way to one node; further ones are dropped
 	mostArrivals = 256 // datagrams read from real sockets that wait for the loop; more wait in the kernel
 )
 
@@ -24,8 +24,8 @@ const (
 	carried fate = ""
 	lost    fate = "lost"   // by chance
 	cut     fate = "cut"    // by the partition
-	nobody  fate = "nobody" // there: its recipient is down
-	crowded fate = "full"   // inbox of the recipient
+	nobody  fate = "nobody" // the recipient is down
+	crowded fate = "full"   // the recipient's inbox is full
 )
 
 // passage is one datagram on its way, as the tap sees it.
@@ -36,9 +36,9 @@ type passage struct {
 	payload  []byte // valid during the call only
 }
 
-// network carries the datagrams of all nodes, in memory or between sockets of the
-// system, and may lose, delay or cut them. It belongs to the goroutine of the
-// loop, and so does all of a socket but its pump.
+// network carries the datagrams of all nodes, in memory or between sockets of the system,
+// and may lose, delay or block them. It belongs to the goroutine of the loop, and so does a
+// socket, except its pump.
 type network struct {
 	clock   func() time.Duration
 	rng     *rand.Rand
@@ -113,8 +113,8 @@ func (n *network) listenUDP(addr netip.AddrPort, onArrival func(time.Duration)) 
 // close ends the pumps, once the sockets are closed.
 func (n *network) close() { close(n.done) }
 
-// socket is the net.PacketConn of one node. Nothing in it ever waits: the loop
-// that turns the node knows from onArrival when there is something to read.
+// socket is the net.PacketConn of one node. It never waits: onArrival tells the loop when
+// there is something to read.
 type socket struct {
 	net       *network
 	addr      netip.AddrPort
@@ -139,14 +139,14 @@ func (s *socket) ReadFrom(b []byte) (int, net.Addr, error) {
 	return copy(b, a.payload), net.UDPAddrFromAddrPort(a.from), nil
 }
 
-// WriteTo sends a datagram, or does to it what the network does instead.
+// WriteTo sends a datagram, which the network may delay or drop.
 func (s *socket) WriteTo(b []byte, addr net.Addr) (int, error) {
 	if s.closed {
 		return 0, net.ErrClosed
 	}
 	udp, ok := addr.(*net.UDPAddr)
 	if !ok {
-		return 0, fmt.Errorf("%v is no address of UDP", addr)
+		return 0, fmt.Errorf("%v is not a UDP address", addr)
 	}
 	to := netip.AddrPortFrom(udp.AddrPort().Addr().Unmap(), udp.AddrPort().Port())
 	now := s.net.clock()
@@ -164,7 +164,7 @@ func (s *socket) WriteTo(b []byte, addr net.Addr) (int, error) {
 	return len(b), nil
 }
 
-// put adds to the inbox what is to be read at its time.
+// put adds a datagram to the inbox, to be read at its time.
 func (s *socket) put(a arrival) {
 	if s.closed || len(s.inbox) >= mostWaiting {
 		return
@@ -189,7 +189,7 @@ func (s *socket) pump() {
 		if errors.Is(err, net.ErrClosed) {
 			return
 		} else if err != nil {
-			continue // of one datagram, such as an ICMP message; the next may do
+			continue // the error of one datagram, such as an ICMP message
 		}
 		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
 		select {
@@ -217,10 +217,10 @@ func (s *socket) SetDeadline(time.Time) error      { return nil }
 func (s *socket) SetReadDeadline(time.Time) error  { return nil }
 func (s *socket) SetWriteDeadline(time.Time) error { return nil }
 
-// arrival is a datagram that is to be read at its time.
+// arrival is a datagram to be read at its time.
 type arrival struct {
 	at      time.Duration
-	to      *socket // for the loop, which gives it a time
+	to      *socket // of one from a pump, to which the loop gives its time
 	from    netip.AddrPort
 	payload []byte
 }

@@ -18,8 +18,8 @@ import (
 var page embed.FS
 
 const (
-	mostForm  = 4 << 10         // bytes of what a control is sent
-	slowWrite = 5 * time.Second // after which a page that does not read is given up
+	mostForm  = 4 << 10         // bytes of a request to a control
+	slowWrite = 5 * time.Second // after which a page that does not read is dropped
 )
 
 // server is the page and its controls.
@@ -27,9 +27,9 @@ type server struct {
 	c *cluster
 }
 
-// newHandler returns what serves a cluster. Only the page that it serves itself
-// may steer: other sites are refused by CrossOriginProtection, and names that
-// point here, but are not this machine's, by local.
+// newHandler returns the handler for a cluster. Only the page that it serves itself may use
+// the controls: CrossOriginProtection refuses other sites, and local refuses foreign names
+// that resolve to this machine.
 func newHandler(c *cluster) http.Handler {
 	s := server{c}
 	files, err := fs.Sub(page, "page")
@@ -47,7 +47,7 @@ func newHandler(c *cluster) http.Handler {
 	return local(http.NewCrossOriginProtection().Handler(withHeaders(mux)))
 }
 
-// withHeaders sets what every answer has.
+// withHeaders sets the headers that every response has.
 func withHeaders(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'")
@@ -57,8 +57,8 @@ func withHeaders(next http.Handler) http.Handler {
 	})
 }
 
-// local refuses requests to a host that is neither an IP address nor localhost:
-// a name of somebody else that resolves to this machine.
+// local refuses requests to a host that is neither an IP address nor localhost: a foreign
+// name that resolves to this machine.
 func local(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host, _, err := net.SplitHostPort(r.Host)
@@ -91,7 +91,7 @@ func (s server) events(w http.ResponseWriter, r *http.Request) {
 			if !more {
 				return
 			}
-			// An error of these means that the page is gone, which Flush finds out.
+			// If the page is gone, Flush reports it.
 			_ = out.SetWriteDeadline(time.Now().Add(slowWrite))
 			fmt.Fprintf(w, "data: %s\n\n", b)
 			if out.Flush() != nil {
@@ -101,13 +101,13 @@ func (s server) events(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// control makes a handler of a function that returns what to answer.
+// control makes a handler of a function that returns the answer.
 func control(f func(r *http.Request) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, mostForm)
 		answer, err := any(nil), r.ParseForm()
 		if err != nil {
-			err = refuse("this is no form: %v", err)
+			err = refuse("the form is invalid: %v", err)
 		} else {
 			answer, err = f(r)
 		}
@@ -144,12 +144,12 @@ func (s server) send(r *http.Request) (any, error) {
 	return map[string]int{"message": number}, err
 }
 
-// crash takes a node, or a share in percent.
+// crash crashes a node, or a share in percent.
 func (s server) crash(r *http.Request) (any, error) {
 	if text := r.PostFormValue("share"); text != "" {
 		share, err := strconv.Atoi(text)
 		if err != nil {
-			return nil, refuse("%q is no share in whole percent", text)
+			return nil, refuse("%q is not a share in whole percent", text)
 		}
 		crashed, err := s.c.crashShare(share)
 		return map[string]int{"crashed": crashed}, err
@@ -170,13 +170,13 @@ func (s server) restart(r *http.Request) (any, error) {
 	return map[string]int{"restarted": restarted}, err
 }
 
-// network takes any of loss in percent, latency in milliseconds, and parted. What
-// stands before a value that is refused is done.
+// network sets any of loss in percent, latency in milliseconds, and parted, in this order. It
+// stops at a value that is refused.
 func (s server) network(r *http.Request) (any, error) {
 	if text := r.PostFormValue("loss"); text != "" {
 		loss, err := strconv.ParseFloat(text, 64)
 		if err != nil {
-			return nil, refuse("%q is no loss in percent", text)
+			return nil, refuse("%q is not a loss in percent", text)
 		}
 		if err := s.c.setLoss(loss); err != nil {
 			return nil, err
@@ -185,7 +185,7 @@ func (s server) network(r *http.Request) (any, error) {
 	if text := r.PostFormValue("latency"); text != "" {
 		latency, err := strconv.Atoi(text)
 		if err != nil || latency < 0 || latency > int(mostLatency/time.Millisecond) {
-			return nil, refuse("%q is no latency: take 0 to %d milliseconds", text, mostLatency/time.Millisecond)
+			return nil, refuse("%q is not a latency: use 0 to %d milliseconds", text, mostLatency/time.Millisecond)
 		}
 		if err := s.c.setLatency(time.Duration(latency) * time.Millisecond); err != nil {
 			return nil, err
@@ -194,7 +194,7 @@ func (s server) network(r *http.Request) (any, error) {
 	if text := r.PostFormValue("parted"); text != "" {
 		parted, err := strconv.ParseBool(text)
 		if err != nil {
-			return nil, refuse("parted is true or false, not %q", text)
+			return nil, refuse("parted must be true or false, not %q", text)
 		}
 		if err := s.c.partition(parted); err != nil {
 			return nil, err
@@ -203,7 +203,7 @@ func (s server) network(r *http.Request) (any, error) {
 	return struct{}{}, nil
 }
 
-// nodeIn reads the number of a node; none, or "any", leaves it to the cluster.
+// nodeIn reads the number of a node; if it is missing, or "any", the cluster chooses.
 func nodeIn(r *http.Request, name string) (int, error) {
 	text := r.FormValue(name)
 	if text == "" || text == "any" {
@@ -211,7 +211,7 @@ func nodeIn(r *http.Request, name string) (int, error) {
 	}
 	node, err := strconv.Atoi(text)
 	if err != nil || node < 0 {
-		return 0, refuse("%s %q is no number of a node", name, text)
+		return 0, refuse("%s %q is not the number of a node", name, text)
 	}
 	return node, nil
 }

@@ -94,21 +94,21 @@ func TestControlsSteer(t *testing.T) {
 func TestBadValuesAreRefusedInASentence(t *testing.T) {
 	s := serveTest(t, start(t, quick(3)))
 	for _, x := range []struct{ path, form, says string }{
-		{"/send", "spread=shout", `"shout" is no way`},
+		{"/send", "spread=shout", `"shout" is not a spread`},
 		{"/send", "spread=broadcast&from=3", "there is no node 3: they are 0 to 2"},
-		{"/send", "spread=broadcast&from=-1", `"-1" is no number`},
-		{"/send", "spread=broadcast&from=x", `"x" is no number`},
+		{"/send", "spread=broadcast&from=-1", `"-1" is not the number`},
+		{"/send", "spread=broadcast&from=x", `"x" is not the number`},
 		{"/send", "spread=direct&from=1&to=1", "cannot send to itself"},
-		{"/send", "spread=%zz", "no form"},
-		{"/send", "spread=broadcast&junk=" + strings.Repeat("x", mostForm), "no form"},
-		{"/crash", "share=0", "0 % is no share"},
-		{"/crash", "share=some", `"some" is no share`},
-		{"/crash", "node=99999999999999999999", "is no number"},
+		{"/send", "spread=%zz", "form is invalid"},
+		{"/send", "spread=broadcast&junk=" + strings.Repeat("x", mostForm), "form is invalid"},
+		{"/crash", "share=0", "0 % is not a share"},
+		{"/crash", "share=some", `"some" is not a share`},
+		{"/crash", "node=99999999999999999999", "is not the number"},
 		{"/restart", "node=1", "node 1 is not down"},
 		{"/network", "loss=NaN", "NaN"},
 		{"/network", "loss=91", "between 0 and 90"},
-		{"/network", "latency=2001", "take 0 to 2000 milliseconds"},
-		{"/network", "latency=9223372036854775807", "take 0 to 2000 milliseconds"},
+		{"/network", "latency=2001", "use 0 to 2000 milliseconds"},
+		{"/network", "latency=9223372036854775807", "use 0 to 2000 milliseconds"},
 		{"/network", "parted=perhaps", "true or false"},
 	} {
 		status, text := post(t, s, x.path, x.form, nil)

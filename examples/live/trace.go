@@ -12,26 +12,26 @@ import (
 )
 
 const (
-	mostMessages = 8                         // that are watched, the latest
-	mostCopies   = 4096                      // of a message that are kept, and told in a frame; the rest is only counted
+	mostMessages = 8                         // messages that are watched, the latest
+	mostCopies   = 4096                      // copies kept of a message, and put in a frame; the rest are only counted
 	mostUnacked  = mostMessages * mostCopies // copies whose acknowledgements are counted
 	headers      = 28                        // bytes of IP and UDP around a datagram
 
 	trafficPace = 500 * time.Millisecond
 )
 
-// trace watches what goes through the network and arrives at the nodes. It reads
-// the datagrams, so the nodes need not know that they are watched.
+// trace watches what passes through the network and arrives at the nodes. It reads the
+// datagrams, so the nodes need no instrumentation.
 type trace struct {
 	c         *cluster
-	count     int        // messages said
+	count     int        // messages sent
 	messages  []*message // the latest, the newest last
 	byPayload map[string]*message
 	unacked   map[envelope]*message
 	traffic   traffic
-	trafficAt time.Duration // when it was told last
+	trafficAt time.Duration // when it was last put in a frame
 
-	// What the next frame tells.
+	// For the next frame.
 	nodes    map[*node]bool
 	changes  map[*message]bool
 	copies   []copyView
@@ -39,7 +39,7 @@ type trace struct {
 	settings bool
 }
 
-// message is one that is watched.
+// message is a watched message.
 type message struct {
 	number  int
 	payload []byte
@@ -48,12 +48,12 @@ type message struct {
 	id      uint64
 	counter uint32 // 0 until a copy was seen
 	said    time.Duration
-	got     map[*node]time.Duration // when, by the nodes that run and have it
+	got     map[*node]time.Duration // when each running node that has it got it
 	copies  []copyView
 	view    messageView
 }
 
-// envelope is a message of the protocol that somebody is to acknowledge.
+// envelope is a message of the protocol that awaits an acknowledgement.
 type envelope struct {
 	sender netip.AddrPort
 	seq    uint32
@@ -67,7 +67,7 @@ func newTrace(c *cluster) *trace {
 	}
 }
 
-// compose makes the next message, which is watched once it is said.
+// compose makes the next message, which is watched once it is sent.
 func (t *trace) compose(origin *node, spread string, target *node) *message {
 	number := t.count + 1
 	m := &message{
@@ -83,7 +83,7 @@ func (t *trace) compose(origin *node, spread string, target *node) *message {
 	return m
 }
 
-// said begins to watch a message, and forgets the oldest.
+// said begins to watch a message that was sent, and forgets the oldest.
 func (t *trace) said(m *message) {
 	t.count = m.number
 	m.said = t.c.now()
@@ -103,7 +103,7 @@ func (t *trace) said(m *message) {
 	t.changes[m] = true
 }
 
-// got notes that a node was given a message.
+// got notes that a message was delivered to a node.
 func (t *trace) got(n *node, payload []byte) {
 	t.traffic.Delivered++
 	if m := t.byPayload[string(payload)]; m != nil {
@@ -119,8 +119,7 @@ func (t *trace) has(m *message, n *node, at time.Duration) {
 	t.milestones(m, at)
 }
 
-// milestones notes the time when a message has reached enough nodes for the first
-// time.
+// milestones notes when a message has first reached a share of the nodes.
 func (t *trace) milestones(m *message, at time.Duration) {
 	reached, of := len(m.got), t.audience(m)
 	if reached == 0 {
@@ -136,7 +135,7 @@ func (t *trace) milestones(m *message, at time.Duration) {
 	}
 }
 
-// audience returns how many nodes are to have the message.
+// audience returns how many nodes should get the message.
 func (t *trace) audience(m *message) int {
 	if m.target != nil {
 		return 1
@@ -144,14 +143,14 @@ func (t *trace) audience(m *message) int {
 	return t.c.alive
 }
 
-// changed notes a new state of a node. One that does not run has nothing.
+// changed notes a new state of a node. One that is not running has no messages.
 func (t *trace) changed(n *node) {
 	t.nodes[n] = true
 	for _, m := range t.messages {
 		t.changes[m] = true
 		if !n.running() {
 			delete(m.got, n)
-			t.milestones(m, t.c.now()) // fewer are to have it
+			t.milestones(m, t.c.now()) // its audience has shrunk
 		}
 	}
 }
@@ -252,7 +251,7 @@ func (t *trace) carried(p passage, seq uint32, d *wire.Data) []*message {
 	return []*message{m}
 }
 
-// acknowledged returns the watched messages that an Ack to somebody is about.
+// acknowledged returns the watched messages that an Ack to by is about.
 func (t *trace) acknowledged(by netip.AddrPort, a wire.Ack) (about []*message) {
 	for i := range a.Len() {
 		e := envelope{by, a.Seq(i)}
@@ -263,7 +262,7 @@ func (t *trace) acknowledged(by netip.AddrPort, a wire.Ack) (about []*message) {
 	return about
 }
 
-// named returns the watched messages that are among those of a digest.
+// named returns the watched messages that a digest includes.
 func (t *trace) named(d versions.Digest) (about []*message) {
 	for {
 		origin, _, runs, ok := d.Next(nil)
