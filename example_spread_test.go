@@ -8,7 +8,7 @@ import (
 	"example.com/gossip"
 )
 
-// Broadcast, which is the default, reaches every node once.
+// Broadcast, the default, reaches every node once.
 func ExampleBroadcast() {
 	heard := 0
 	nodes := []*gossip.GossipService{node(ignore, gossip.Config{})}
@@ -25,7 +25,7 @@ func ExampleBroadcast() {
 	// Output: 9
 }
 
-// Random is the classic rumor. Whom it misses gets it by repair.
+// Random is the classic rumor. Nodes that it misses get the message by repair.
 func ExampleRandom() {
 	heard := 0
 	nodes := []*gossip.GossipService{node(ignore, gossip.Config{})}
@@ -42,9 +42,9 @@ func ExampleRandom() {
 	// Output: 9
 }
 
-// A question to all, answered to who asked. The receiver replies from inside: a
-// question says where the answer is to go, for in a large cluster not everybody
-// knows everybody. The reply only waits in the queue when SendData returns.
+// A question to all nodes is answered only to the one that asked, from inside the receiver.
+// The question holds the address for the answer, because in a large cluster nodes do not know
+// all others. When SendData returns the reply is only queued.
 func ExampleDirect() {
 	answers := 0
 	asker := node(func(_ gossip.NodeID, payload []byte) {
@@ -76,8 +76,8 @@ func ExampleDirect() {
 	// delivered to the bystander: 1
 }
 
-// With Ordered the messages of each origin come in its order, whatever the network
-// does: what arrives early waits.
+// With Ordered each origin's messages are delivered in order, whatever the network does:
+// those that arrive early wait.
 func ExampleConfig_ordered() {
 	var heard []byte
 	a := node(ignore, gossip.Config{})
@@ -93,9 +93,9 @@ func ExampleConfig_ordered() {
 	// Output: in the order they were said
 }
 
-// A long stream at full speed: when the queue is full the loop turns, and then the
-// same message is tried again. Nothing is lost, and nothing waits for a timer, for
-// the next messages leave as acknowledgements come in.
+// A long stream is sent at full speed: when the queue is full the loop turns, and the same
+// message is tried again. Nothing is lost, and nothing waits for a timer, because further
+// messages leave as acknowledgements come in.
 func ExampleGossipService_SendData_backpressure() {
 	received := 0
 	a := node(ignore, gossip.Config{})

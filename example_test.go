@@ -33,8 +33,8 @@ func Example() {
 	}
 	defer node.Close()
 
-	seed.Join()               // without seeds it is one itself
-	node.Join(seed.Address()) // says Hello
+	seed.Join()               // without seeds it is a seed itself
+	node.Join(seed.Address()) // sends a Hello
 	seed.SendData([]byte("flag dark-mode on"))
 	for !done {
 		for _, g := range []*gossip.GossipService{seed, node} {
@@ -104,7 +104,7 @@ func join(nodes ...*gossip.GossipService) {
 	}, nodes...)
 }
 
-// One seed that answers is enough: the others may be down. A node asks them again
+// One seed that answers is enough; the others may be down. A node asks its seeds again
 // whenever it has lost its members, so give it several.
 func ExampleGossipService_Join() {
 	a, b := node(ignore, gossip.Config{}), node(ignore, gossip.Config{})
@@ -127,8 +127,8 @@ func ExampleGossipService_Join() {
 	// CONNECTED
 }
 
-// A program without a loop of its own gives Run a goroutine. The end of the context
-// ends it, with a goodbye to the others.
+// A program without a loop of its own calls Run on a goroutine. When the context ends,
+// Run says goodbye and returns.
 func ExampleGossipService_Run() {
 	heard := make(chan string)
 	a := node(ignore, gossip.Config{})
@@ -152,8 +152,8 @@ func ExampleGossipService_Run() {
 	// <nil> <nil>
 }
 
-// A socket of one's own: made by net.ListenConfig with options, handed over by a
-// supervisor, or anything else that is a net.PacketConn. The node closes it.
+// Conn may be a socket with options set by net.ListenConfig, one passed by a supervisor, or
+// any other net.PacketConn. The node closes it.
 func ExampleConfig_conn() {
 	conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	if err != nil {
@@ -172,8 +172,8 @@ func ExampleConfig_conn() {
 	// true
 }
 
-// A ring of keys changes while the cluster runs, in three steps, each done at all
-// nodes before the next begins. No message is lost by it.
+// Keys are replaced while the cluster runs, in three steps, each done at all nodes before
+// the next begins. No message is lost.
 func ExampleGossipService_SetKeys() {
 	old, next := []byte("a key of 32 bytes, from a secret"), []byte("another one, made by openssl ...")
 	heard := 0
@@ -184,9 +184,9 @@ func ExampleGossipService_SetKeys() {
 	join(a, b)
 
 	for _, keys := range [][][]byte{
-		{old, next}, // all learn to open what is sealed with the new key
+		{old, next}, // all can open what is sealed with the new key
 		{next, old}, // all seal with it
-		{next},      // all forget the old one
+		{next},      // all drop the old one
 	} {
 		for _, g := range []*gossip.GossipService{a, b} {
 			if err := g.SetKeys(keys...); err != nil {

@@ -75,14 +75,14 @@ func tellJoin(t *testing.T) *transcript {
 	x := newTranscript(t, `
 Joining: how a node becomes a member.
 
-A node says Hello without a token. The Welcome brings one, and whoever gives it keeps
-nothing: anybody can forge the address that a datagram comes from. A second Hello, with
-the token, proves that the node is where it seems to be. Only then is it a member.`)
+A node sends a Hello without a token. The Welcome brings one, for which its sender keeps no
+state: the source address of a datagram can be forged. A second Hello, with the token,
+proves that the node receives at its address. Only then does it become a member.`)
 	x.scene(`
-c joins a cluster of a and b, of which it knows a. a tells c who is there, and others that
-c is new; each to whom that is new passes it on three times (RumorFactor), to a random member
-each, but says nothing where that is c. What b knows by that is hearsay. At its next exchange
-of members, at 828, it says Hello itself: neighbours on the ring must know one another at
+c joins a cluster of a and b, of which it knows a. a tells c of the members, and others that
+c is new; each node to which that is new passes it on three times (RumorFactor), each time to
+a random member, but sends nothing if that is c. To b this is hearsay. At its next exchange
+of members, at 828, it sends a Hello itself: neighbours on the ring must know each other at
 first hand.`, 1, 3, Config{})
 	a, b, c := x.nodes[0], x.nodes[1], x.nodes[2]
 	a.join()
@@ -94,9 +94,9 @@ first hand.`, 1, 3, Config{})
 	x.end()
 
 	x.scene(`
-The same with datagrams of 100 bytes, in which there is room for 6 members: the list comes
-in pages, each when the one before is acknowledged. The members follow one another on the
-ring, from the newcomer on. Only what a and m say to each other is shown.`, 1, 13, Config{MaxMessageSize: 100})
+The same with datagrams of 100 bytes, which have room for 6 members: the list comes in
+pages, each sent when the one before is acknowledged. Members are in ring order, starting
+after the newcomer. Only the messages between a and m are shown.`, 1, 13, Config{MaxMessageSize: 100})
 	rest, m := x.nodes[:12], x.nodes[12]
 	x.nodes = rest
 	x.settled()
@@ -115,11 +115,11 @@ ring, from the newcomer on. Only what a and m say to each other is shown.`, 1, 1
 
 func tellRetry(t *testing.T) *transcript {
 	x := newTranscript(t, `
-Silence: who does not answer is asked three times (RetryAttempts), then given up.`)
+Silence: a message that is not answered is sent three times (RetryAttempts), then given up.`)
 	x.scene(`
-A seed is not there. b waits 250 ms for an answer (RetryInterval), for it does not know yet
-how long one takes, and after the last attempt a second more, for a slow loop. Then it is
-DISCONNECTED, and goes on asking for ever, at most 4.4 s apart: so it finds a at last.`, 1, 2, Config{})
+A seed is down. b waits 250 ms for an answer (RetryInterval), because it does not know yet
+how long one takes, and after the last attempt a second, in case of a slow loop. Then it
+is DISCONNECTED and keeps asking, at most 4.4 s apart: so it finds a in the end.`, 1, 2, Config{})
 	a, b := x.nodes[0], x.nodes[1]
 	a.crash()
 	x.begin()
@@ -130,14 +130,14 @@ DISCONNECTED, and goes on asking for ever, at most 4.4 s apart: so it finds a at
 	x.end()
 
 	x.scene(`
-A member crashes. a sends a message three times, 45 ms apart: an answer of b has taken 30 ms
-so far (10 ms there, 10 ms AckDelay, 10 ms back), and gets 15 ms more. Before the third time
-it takes the arc from b, and would give it to another member if there were one. After a second
-of patience it asks twice whether b lives, with three Hellos each time, then takes it for
-lost. Meanwhile it goes on telling b what it has seen, three times each.
+A member crashes. a sends a message three times, 45 ms apart: answers of b have taken 30 ms
+so far (10 ms there, 10 ms AckDelay, 10 ms back), and a allows 15 ms more. Before the third
+time it takes the arc from b, and would give it to another member if there were one. After
+waiting a second it probes b twice, with three Hellos each time, and then considers it lost.
+Meanwhile it keeps sending b what it has seen, three times each.
 
-Who is lost is asked for ever. But b comes back by itself, with a new id, as b', and gets the
-message, which a retains.`, 2, 2, Config{})
+A lost member is probed for ever. But b comes back by itself, with a new id, as b', and gets
+the message, which a retains.`, 2, 2, Config{})
 	a, b = x.nodes[0], x.nodes[1]
 	x.settled()
 	x.begin()
@@ -153,23 +153,23 @@ message, which a retains.`, 2, 2, Config{})
 
 func tellBroadcast(t *testing.T) *transcript {
 	x := newTranscript(t, `
-A Broadcast among 20 nodes, of which one is dead, and nobody knows it yet.
+A Broadcast among 20 nodes, one of which has just died without the others knowing.
 
-The nodes are named in the order in which they follow one another on the ring of ids. The
-origin, n01, cuts the ring in 16 equal parts: the first node in each is a delegate and covers
-the arc from itself to the next delegate. It does the same within its arc, with 8 parts
+The nodes are named in the order of their places on the ring. The origin, n01, divides the
+ring into 16 equal parts: the first node in each is a delegate and covers the arc from itself
+to the next delegate. Each delegate does the same within its arc, with 8 parts
 (BroadcastFactor). So each node gets one copy.
 
-Only Data and its Acks are shown, not the members that are exchanged meanwhile, nor Status:
-the message is offered and compared too, as repair.txt shows. An Ack waits 10 ms (AckDelay)
-for company.`)
+Only Data and its Acks are shown, not the members exchanged meanwhile, nor Status: the
+message is offered and compared too, as repair.txt shows. An Ack waits 10 ms (AckDelay) to
+share a datagram.`)
 	x.scene(`
 n06 does not acknowledge, so n01 tries again, and the next time gives its arc to another
 node inside it, n07. Then n06 is sent the message without an arc; for half a second, as a
-suspect, it gets none of other messages either. n07 does not know of that, and tries n06 as
-well. How long each waits follows the answers that it has had: n01 30 ms, n07 49. n08 gets
-two copies, one of them by repair, for n13 has offered it the message meanwhile. It delivers
-the first.`, 1, 20, Config{})
+suspect, it gets no arcs of other messages either. n07 does not know of that, and tries n06
+as well. How long each waits depends on the answers it has had: n01 30 ms, n07 49. n08 gets
+two copies, one of them by repair, because n13 has offered it the message meanwhile. It
+delivers the first.`, 1, 20, Config{})
 	x.settled()
 	x.nameByRing()
 	x.show = func(_ netip.AddrPort, m said) bool { return m.kind == wire.TypeData }
@@ -194,18 +194,18 @@ func (x *transcript) everybodyGotOnce(text string, from *simNode) {
 
 func tellRepair(t *testing.T) *transcript {
 	x := newTranscript(t, `
-Repair: messages that were lost on their way come by another one.
+Repair: a message that was lost on one path arrives by another.
 
-Status has three modes. It offers what is new, says what was seen of each origin (but not
-what came less than 30 to 60 ms ago: that may be on its way to others still), or asks for
-what is missing. The answer is Data by repair, which nobody acknowledges: what is lost is
-missing still, and asked for again.`)
+Status has three modes. It offers new messages, tells what was seen of each origin (except
+what came less than 30 to 60 ms ago, which may still be on its way to others), or requests
+what is missing. The answer is Data by repair, which is not acknowledged: if it is lost, it
+is still missing and requested again.`)
 	x.scene(`
-Nothing that a sends to c arrives, but d offers it the message. Each node offers what is new
-there to a random member, once, a little more than a round trip after it came. What came by
-repair may be missing at other nodes nearby too, so c offers it to its neighbours at once.
-The last offer of a is for a member that does not acknowledge: it may be there, and only the
-copies lost.`, 83, 4, Config{})
+Nothing that a sends to c arrives, but d offers c the message. Each node offers a new message
+to a random member, once, a little more than a round trip after it came. What came by repair
+may be missing at other nodes nearby too, so c offers it to its neighbours at once. The last
+offer of a goes to a member that does not acknowledge: it may be alive, and only the copies
+lost.`, 83, 4, Config{})
 	x.settled()
 	a, c := x.nodes[0], x.nodes[2]
 	x.begin()
@@ -216,9 +216,9 @@ copies lost.`, 83, 4, Config{})
 	x.everybodyGotOnce("hello", a)
 
 	x.scene(`
-c is cut off while a speaks. Afterwards b tells it what it has seen: each node tells that to
-a random member three times (RumorFactor) in a TickInterval while there is news, later
-once.`, 40, 3, Config{})
+c is cut off while a sends a message. Afterwards b tells it what it has seen: while there is
+news each node does that three times (RumorFactor) in a TickInterval, to a random member, and
+later once.`, 40, 3, Config{})
 	x.settled()
 	a, c = x.nodes[0], x.nodes[2]
 	x.begin()
@@ -236,10 +236,10 @@ func tellLeave(t *testing.T) *transcript {
 	x := newTranscript(t, `
 Leaving, and coming back.`)
 	x.scene(`
-c says goodbye to each member, once. From then on nobody sends to it any more, and c says
-nothing: what is on its way to it still is dropped. Who does not hear the goodbye finds out
-as if c had crashed. What a says then it does not call seen yet at 96: that may be on its way
-still, for 30 to 60 ms.`, 1, 3, Config{})
+c says goodbye to each member, once. From then on nobody sends to it any more, and c sends
+nothing: what is still on its way to it is dropped. A node that misses the goodbye finds out
+as if c had crashed. At 96 a does not yet list its own message as seen: for 30 to 60 ms it
+may still be on its way.`, 1, 3, Config{})
 	x.settled()
 	x.begin()
 	a, c := x.nodes[0], x.nodes[2]
@@ -250,8 +250,8 @@ still, for 30 to 60 ms.`, 1, 3, Config{})
 	x.end()
 
 	x.scene(`
-When it joins again it is a new node, c', with a new place on the ring. As one it gets what
-its peers retain, so also what was said in its absence (unless SkipHistory is set).`, 2, 3, Config{})
+When c joins again it is a new node, c', with a new place on the ring. As such it gets what
+its peers retain, including messages sent in its absence (unless SkipHistory is set).`, 2, 3, Config{})
 	x.settled()
 	a, c = x.nodes[0], x.nodes[2]
 	x.calls(c, "Leave()", c.Leave)
@@ -268,21 +268,21 @@ its peers retain, so also what was said in its absence (unless SkipHistory is se
 
 func tellKeys(t *testing.T) *transcript {
 	x := newTranscript(t, `
-A change of keys while the nodes speak: nothing is lost.
+A change of keys while messages are sent: nothing is lost.
 
 The first key of a node seals what it sends, all of them open what comes in. So the new key
-B takes the place of A in three steps, each done at all nodes before the next begins.`)
+B replaces A in three steps, each done at all nodes before the next begins.`)
 	x.scene(`
-As it was: both have A.`, 1, 2, Config{Keys: [][]byte{testKey('A')}})
+Before: both have A.`, 1, 2, Config{Keys: [][]byte{testKey('A')}})
 	x.keys = []namedKey{x.key('A'), x.key('B')}
 	x.settled()
 	x.begin()
 	x.says(x.nodes[0], "one")
 	x.net.Run(100 * time.Millisecond)
 	for i, step := range []struct{ keys, says, first, second string }{
-		{"AB", "Both learn to open B.", "two", "three"},
-		{"BA", "Both seal with B. Until b does so too, a goes on opening what is sealed with A.", "four", "five"},
-		{"B", "Both forget A.", "six", "seven"},
+		{"AB", "Both can open B.", "two", "three"},
+		{"BA", "Both seal with B. Until b does so too, a still opens what is sealed with A.", "four", "five"},
+		{"B", "Both drop A.", "six", "seven"},
 	} {
 		x.end()
 		x.next(fmt.Sprintf("Step %d. %s", i+1, step.says))
