@@ -32,8 +32,8 @@ type envelopeIn struct {
 	from   netip.AddrPort
 	member *view.Member // at from; nil: a stranger
 	proved bool         // it came with a token
-	credit int          // bytes of answer that are left to a source not proven
-	push   int          // bytes of repairs that are left to the datagram
+	credit int          // bytes of answer left to an unproven source
+	push   int          // bytes of repairs left to the datagram
 
 	compared bool // a full Status was compared
 }
@@ -63,7 +63,7 @@ func (g *GossipService) handle(now time.Duration, from netip.AddrPort, b []byte)
 	}
 	in := &g.in
 	*in = envelopeIn{from: from, credit: credit, push: pushBudget}
-	defer func() { in.from = netip.AddrPort{} }()           // what is sent later is no answer
+	defer func() { in.from = netip.AddrPort{} }()           // what is sent later is not an answer to it
 	for first := true; len(b) > 0 || first; first = false { // an empty seal is malformed
 		h, ok := wire.ParseHeader(b)
 		switch {
@@ -98,12 +98,12 @@ func (g *GossipService) heard(now time.Duration, in *envelopeIn, h wire.Header, 
 	if in.member = m; again {
 		g.stats.MembersAgain++
 		g.inform(slog.LevelInfo, "gossip: member is back", "member", NodeID(m.ID), "address", m.Addr)
-		g.upkeep.backAt = now // the net may be whole again: look for the others
+		g.upkeep.backAt = now // a partition may have healed: look for the others
 		g.upkeep.Probe.By(now)
-		g.compareOften(now) // and for what they said
+		g.compareOften(now) // and for their messages
 		g.tell(now, m)
 	}
-	if m != nil { // it may be known by hearsay alone until now
+	if m != nil { // until now it may have been known only by hearsay
 		g.connect()
 	}
 }
@@ -225,7 +225,7 @@ func (g *GossipService) SetKeys(keys ...[]byte) error {
 	switch {
 	case g.room == g.config.MaxMessageSize:
 		return fmt.Errorf("%w: SetKeys of a node that was made without Keys", ErrConfig)
-	case len(keys) == 0: // a list that could not be read must not open the cluster to all
+	case len(keys) == 0: // a list that came out empty must not open the cluster to everyone
 		return fmt.Errorf("%w: SetKeys of no key: nil is the key that stands for clear text", ErrConfig)
 	}
 	return g.useKeys(keys)
@@ -270,7 +270,7 @@ func (g *GossipService) afford(to netip.AddrPort, size int) bool {
 // affordProbe is afford for a Hello to an address that in names: it is charged to the
 // source of in, on whose word it is sent.
 func (g *GossipService) affordProbe(in *envelopeIn, to netip.AddrPort) bool {
-	return to == in.from || g.afford(in.from, wire.HelloSize(g.config.Cluster)) // emit sees to the first
+	return to == in.from || g.afford(in.from, wire.HelloSize(g.config.Cluster)) // for in.from itself emit charges it
 }
 
 // emit queues a control message whose body is in g.body. To an unproven source it is sent

@@ -78,12 +78,12 @@ const strangerLead = 64
 
 // handleData delivers a new message and passes it on as its spread requires.
 func (g *GossipService) handleData(now time.Duration, in *envelopeIn, seq uint32, d wire.Data) {
-	if len(d.Payload) > g.longestPayload() { // nobody could pass it on with an arc
+	if len(d.Payload) > g.longestPayload() { // it could not be passed on with an arc
 		g.stats.DropOversize++
 		return
 	}
 	if d.Origin == uint64(g.id) {
-		if d.Flags&wire.FlagArc == 0 { // without an Ack the sender gives the arc to somebody else
+		if d.Flags&wire.FlagArc == 0 { // without an Ack the sender gives the arc to another node
 			g.acknowledgeData(now, in, seq, &d)
 		}
 		g.stats.Duplicate++
@@ -114,8 +114,8 @@ func (g *GossipService) handleData(now time.Duration, in *envelopeIn, seq uint32
 	if o.Since == 0 || d.Counter < o.Since {
 		o.Since = d.Counter
 	}
-	born := now - d.Age() // so that what is old does not drive out what is new
-	if g.config.Ordered { // it must stay until it is its turn
+	born := now - d.Age() // so that old messages do not evict new ones
+	if g.config.Ordered { // it must stay until its turn
 		born = now
 	}
 	e := g.log.Put(d.Origin, d.Counter, d.Payload, born)
@@ -169,7 +169,7 @@ func (g *GossipService) sequence(now time.Duration, in *envelopeIn, seq uint32, 
 	highest := window.Highest()
 	if !in.proven() && (window.Check(d.Counter) == versions.Ahead || d.Counter > highest && d.Counter-highest > strangerLead) {
 		g.stats.DropAhead++
-		if direct { // it comes again; who answers becomes a member, even of a full view
+		if direct { // it comes again; a sender that answers becomes a member, even of a full view
 			g.probe(in.from)
 		} else {
 			g.challenge(in)
@@ -205,7 +205,7 @@ func (g *GossipService) newOrigin(now time.Duration, in *envelopeIn, id uint64) 
 		return nil
 	}
 	var via uint64
-	if in.member != nil { // by its address, for anybody can make up ids
+	if in.member != nil { // by its address, because ids can be made up
 		via = view.Fold(in.from)
 	}
 	o := g.repair.Origin(now, id, via)
@@ -220,7 +220,7 @@ func (g *GossipService) newOrigin(now time.Duration, in *envelopeIn, id uint64) 
 func (g *GossipService) handleStatus(now time.Duration, in *envelopeIn, seq uint32, s wire.Status) {
 	if !in.proven() {
 		g.challenge(in)
-		if g.repair.Skipping(now) { // not at a stranger's word
+		if g.repair.Skipping(now) { // a stranger does not decide what is skipped
 			return
 		}
 	}
@@ -235,7 +235,7 @@ func (g *GossipService) handleStatus(now time.Duration, in *envelopeIn, seq uint
 			g.repair.Skip(now, s.Digest, s.First, s.Last, view.Fold(in.from), g.deliverSkipped)
 			return
 		}
-		if in.compared { // it costs a look at all origins, and who is honest sends one
+		if in.compared { // comparing visits all origins, and an honest node sends only one
 			g.stats.DropPush++
 			return
 		}
@@ -331,7 +331,7 @@ func (g *GossipService) skipForged(now time.Duration, in *envelopeIn, counter ui
 		return
 	}
 	*skipped += counter - g.counter
-	o := g.repair.Origin(now, uint64(g.id), 0) // it may not have said anything itself yet
+	o := g.repair.Origin(now, uint64(g.id), 0) // it may not have sent anything itself yet
 	o.Since = 1
 	o.Seen.Advance(counter, g.origins.Pool())
 	g.counter = counter

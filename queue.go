@@ -18,11 +18,11 @@ import (
 
 const (
 	announcePause = 100 * time.Millisecond  // between two announcements of new members
-	newsLasts     = 1500 * time.Millisecond // after the last news, what was seen is compared more rarely
-	healing       = 3 * time.Second         // after a lost member came back, the others are asked more often
-	growing       = 8 * time.Second         // after the last new member, more are exchanged, more often
+	newsLasts     = 1500 * time.Millisecond // after the last news: until then comparisons are more frequent
+	healing       = 3 * time.Second         // after a lost member came back: until then others are probed more often
+	growing       = 8 * time.Second         // after the last new member: until then more are exchanged, and more often
 	mostProbes    = 64                      // Hellos to doubtful addresses in a TickInterval
-	trimEvery     = 16                      // exchanges of an idle node until its queue forgets its memory
+	trimEvery     = 16                      // exchanges of an idle node between two calls of Trim
 	longProbe     = 4 * time.Second         // between two rounds of Hellos of a node that is alone
 )
 
@@ -31,11 +31,11 @@ type upkeep struct {
 	pace.Plan
 	news, healed repair.News   // to be offered
 	turn         int           // of the exchange
-	recent       bool          // of the comparison: the last was of what was seen lately
+	recent       bool          // the last comparison was of recent messages
 	round        int           // of a node that is alone
 	probes       int           // left of mostProbes until the next exchange
-	skipped      uint32        // own numbers that others used, passed over since the exchange
-	awake        time.Duration // for how long the loop has turned while CONNECTED: by this gaps age
+	skipped      uint32        // own numbers skipped because others used them, since the exchange
+	awake        time.Duration // how long the loop has turned while CONNECTED; the age of gaps is counted by it
 	lookedAt     time.Duration // when gaps were last looked at
 	newsAt       time.Duration // when a message was last new, here or there
 	warnAt       time.Duration // when to log a Hello of another cluster again
@@ -62,7 +62,7 @@ func (g *GossipService) keepUp(now time.Duration) {
 			g.body = nil
 		}
 		u.probes, u.skipped = mostProbes, 0
-		if g.state == StateConnected { // who is cut off has nobody to ask for what is missing
+		if g.state == StateConnected { // a node that is cut off cannot ask for what is missing
 			u.awake += min(now-u.lookedAt, 2*c.TickInterval)
 		}
 		u.lookedAt = now
@@ -117,7 +117,7 @@ func (g *GossipService) keepUp(now time.Duration) {
 const (
 	offerAge   = 30 * time.Millisecond // of a message when it is offered, or 5/4 of a round trip if that is more
 	offerPause = 60 * time.Millisecond // between two offers
-	askAfter   = 5 * time.Second       // until what is missing is asked for by itself
+	askAfter   = 5 * time.Second       // until missing messages are requested explicitly
 	stuckFor   = 30 * time.Second      // until a gap that nobody fills is given up
 )
 
@@ -125,7 +125,7 @@ const (
 // origins, every other call offers recent messages instead.
 func (g *GossipService) compare(now time.Duration, m *view.Member) {
 	if g.repair.Skipping(now) {
-		return // it would bring what is to be skipped
+		return // it would bring messages that are to be skipped
 	}
 	if g.upkeep.recent = !g.upkeep.recent; g.upkeep.recent {
 		if digest := g.repair.Recent(now, g.digestRoom()); digest.Len() > 0 {
@@ -317,7 +317,7 @@ func (g *GossipService) unanswered(now time.Duration, e *outbox.Envelope) {
 		g.handOver(now, e.To(), &e.Copy)
 	}
 	if e.Attempt < e.Attempts {
-		g.nameRecipient(e) // somebody else may be there by now
+		g.nameRecipient(e) // another node may be there by now
 		g.outbox.Resend(now, e)
 		return
 	}
@@ -363,7 +363,7 @@ func (g *GossipService) clearLane(now time.Duration, to netip.AddrPort) {
 			g.finish(e)
 			continue
 		}
-		orphan := e.Copy // its place in the queue may be needed for the copy that goes on
+		orphan := e.Copy // free its place in the queue first: the copy that is handed over may need it
 		g.log.Retain(orphan.Entry)
 		g.finish(e)
 		g.handOver(now, to, &orphan)

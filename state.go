@@ -75,7 +75,7 @@ var messageLegal = [...]uint8{
 	wire.TypeData:       among,
 	wire.TypeStatus:     among,
 	wire.TypeLeave:      among,
-	wire.TypeSealed:     0, // seals are opened before
+	wire.TypeSealed:     0, // opened before dispatch
 }
 
 type verb uint8
@@ -175,7 +175,7 @@ func (g *GossipService) setState(s State) {
 		g.events.Push(event{call: func() { report(old, s) }})
 	}
 	g.state = s
-	if s == StateConnected { // before that nobody could say what is history
+	if s == StateConnected { // until then no member could tell what is history
 		g.repair.SkipUntil(g.now() + skipsFor)
 	}
 }
@@ -195,7 +195,7 @@ func (g *GossipService) handleHello(now time.Duration, in *envelopeIn, seq uint3
 	known := g.roster.Get(m.From.ID)
 	if !g.tokens.Valid(m.Token, in.from, now) {
 		if known != nil && in.member != nil && in.member != known {
-			g.probe(in.from) // it took that member's place: of two addresses of its host
+			g.probe(in.from) // it replaced that member: its host may have two addresses
 		}
 		w := wire.Welcome{Hello: seq, Token: g.tokens.Make(in.from, now), From: g.me(), Observed: in.from}
 		g.body = w.AppendTo(g.body[:0])
@@ -208,7 +208,7 @@ func (g *GossipService) handleHello(now time.Duration, in *envelopeIn, seq uint3
 		g.claim(m.From.ID, at)
 	} else if known != nil && known.Proven && known.Addr != in.from {
 		if now-known.Heard > g.config.TickInterval/2 {
-			g.probe(known.Addr) // it moved, or somebody lies: who is there?
+			g.probe(known.Addr) // it moved, or this is a lie: see who is there
 		}
 	} else {
 		g.admit(now, in, m.From.ID)
@@ -226,7 +226,7 @@ func (g *GossipService) handleOwnHello(now time.Duration, seq uint32) {
 	at := e.To()
 	g.outbox.Drop(e)
 	g.observed = at
-	if m := g.roster.ByAddr(at); m != nil { // somebody told the node of itself
+	if m := g.roster.ByAddr(at); m != nil { // others told the node of itself
 		g.roster.Depart(m, now)
 		g.clearLane(now, at)
 	}
@@ -246,12 +246,12 @@ func (g *GossipService) handleWelcome(now time.Duration, in *envelopeIn, w wire.
 		return
 	}
 	at, asked, newcomer := e.To(), wire.AsksForToken(e.Body), e.Newcomer
-	in.proved = in.from == at // it names what was sent there; if it comes from elsewhere, that is only said
+	in.proved = in.from == at // it names a Hello that was sent there; another source is not proved by that
 	if m := g.roster.Get(w.From.ID); m != nil && m.Proven && m.Addr != at && !m.Says(at) {
 		// A node with two addresses, one that moved, or a liar: the member stays where
 		// it is until it is lost there, or has itself given this address.
 		g.outbox.Drop(e)
-		if old := g.roster.ByAddr(at); old != nil && old.Addr == at { // which is not there any more
+		if old := g.roster.ByAddr(at); old != nil && old.Addr == at { // it is no longer there
 			g.roster.Depart(old, now)
 			g.clearLane(now, at)
 		}
@@ -268,7 +268,7 @@ func (g *GossipService) handleWelcome(now time.Duration, in *envelopeIn, w wire.
 		if other := g.roster.ByAddr(in.from); other != nil && other != m {
 			g.probe(in.from) // a former life of m may be listed there
 		}
-		if e.Attempts > 1 { // else it is a probe, which may have waited until the way was open again
+		if e.Attempts > 1 { // a probe may have been held up until the path was open again
 			g.measure(now, m, e)
 		}
 	}
@@ -303,7 +303,7 @@ func (g *GossipService) handleMemberList(now time.Duration, in *envelopeIn, seq 
 		}
 	}
 	if e := g.outbox.Find(seq); e != nil && e.To() == in.from {
-		g.probe(in.from) // the node told itself, at another of its addresses: its Hello will show that
+		g.probe(in.from) // the node sent the list to itself, at another of its addresses, as the Hello will show
 		return
 	}
 	g.acknowledge(now, in, seq)
@@ -397,7 +397,7 @@ func (g *GossipService) callNext() bool {
 			g.log.Release(ev.entry)
 		}
 		if g.events.Len() > 0 && g.waiting.Load() {
-			g.socket.Wake() // a Receive that could not make these calls meanwhile
+			g.socket.Wake() // wake a Receive that could not make these calls meanwhile
 		}
 	}()
 	if ev.entry != nil {

@@ -112,7 +112,7 @@ func (c *contacts) lose(m *Member, now time.Duration) {
 	c.rouse(m.ID)
 	if i := c.contact(m.Addr); i >= 0 {
 		x := &c.all[i]
-		x.id, x.at, x.rest, x.echoes = m.ID, now, 0, false // it is not the node itself that is silent
+		x.id, x.at, x.rest, x.echoes = m.ID, now, 0, false // a member was lost there, so it is not the node itself
 		return
 	}
 	if c.count(func(x *contact) bool { return !x.seed }) >= c.limit {

@@ -99,7 +99,7 @@ func (r *Roster) Learn(id uint64, addr netip.AddrPort, now time.Duration) (*Memb
 	switch {
 	case m != nil && m == there:
 		return m, Known
-	case m != nil && there == nil && m.answersAt(addr): // others know it there: it has two
+	case m != nil && there == nil && m.answersAt(addr): // it has two addresses, and others know this one
 		return m, Known
 	case m != nil || there != nil:
 		return nil, Doubted
