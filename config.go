@@ -38,8 +38,9 @@ type Config struct {
 	// cluster like any other.
 	Cluster string
 
-	// Logger is told of joins, losses and refusals, never of single messages. The
-	// rules for the receiver of New apply to its handler. Default: no logging.
+	// Logger is told of state changes, joins, losses and refusals, never of single
+	// messages. The rules for the receiver of New apply to its handler. Default: no
+	// logging.
 	Logger *slog.Logger
 
 	// OnStateChange is called after each change of state, in order, from the call
@@ -56,8 +57,9 @@ type Config struct {
 	Keys [][]byte
 
 	// Conn is a socket to use instead of one bound to self, which may then be the
-	// zero value. The node closes it, unless New fails. A *net.UDPConn is fast; any
-	// other is polled with deadlines, so Receive(0) may take a millisecond.
+	// zero value. The node closes it, unless New fails. A *net.UDPConn is fast. Any
+	// other, and every socket on Windows, is polled with deadlines, so Receive(0) may
+	// take a millisecond.
 	Conn net.PacketConn
 
 	// Spread is used by SendData when it is given none. Default: Broadcast.

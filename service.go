@@ -285,9 +285,10 @@ func (g *GossipService) Tick() (next time.Duration, err error) {
 // by default Config.Spread. It only queues the message. The node's own receiver is not
 // called.
 //
-// Until the first member is found messages are only retained, within DataLogSize; then
-// they are spread as Broadcasts. Beyond that bound the oldest are lost without an error:
-// before starting a stream, wait until Members is not empty.
+// Until the first member is found all but Direct messages are only retained, within
+// DataLogSize; then they are spread as Broadcasts, or, if the node is a seed on its own,
+// left to repair. Beyond that bound the oldest are lost without an error: before starting
+// a stream, wait until Members is not empty.
 //
 // After an error nothing has changed: ErrTooLarge; ErrQueueFull, also while the Direct
 // message 1024 before this one is still on its way; ErrAddress for Direct to the node
