@@ -22,8 +22,8 @@ import (
 //	     |                                             v
 //	INITIALIZED --Join--> JOINING --a seed answers--> CONNECTED
 //	     |                   |                         |    ^
-//	     |               none answers      Leave, or the    a seed or a lost
-//	     |                   |             last member      member is heard;
+//	     |               none answers,     Leave, or the    a seed or a lost
+//	     |               or Leave          last member      member is heard;
 //	     |                   v             leaves or is     Join after Leave
 //	     |               DISCONNECTED <----silent------+    goes by JOINING
 //	     |                   |  |                           |
