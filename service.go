@@ -144,7 +144,7 @@ func (g *GossipService) Join(seeds ...Address) error {
 	if others == 0 {
 		g.founder = true
 		g.setState(StateConnected)
-	} else if g.state != StateConnected {
+	} else if g.state != StateConnected || g.roster.Len() == 0 && !g.isSeed() { // it was one, with no seed but itself
 		g.setState(StateJoining)
 	}
 	g.wake()
