@@ -208,17 +208,23 @@ func (b *chrome) await(what, expression string) {
 	}, func() bool { return b.eval("Boolean("+expression+")") == true })
 }
 
-// click presses the mouse in the middle of an element.
+// click presses the mouse in the middle of an element, again if the element moves away
+// meanwhile.
 func (b *chrome) click(selector string) {
 	b.t.Helper()
 	b.await(selector+" is there", fmt.Sprintf("document.querySelector(%q)", selector))
-	at, _ := b.eval(fmt.Sprintf(`(() => {
-		const e = document.querySelector(%q);
-		e.scrollIntoView({block: "center", behavior: "instant"});
-		const r = e.getBoundingClientRect();
-		return [r.x + r.width / 2, r.y + r.height / 2];
-	})()`, selector)).([]any)
-	b.clickAt(at[0].(float64), at[1].(float64))
+	b.eval(fmt.Sprintf(`clicked = false;
+		document.querySelector(%q).addEventListener("click", () => { clicked = true; }, {once: true})`, selector))
+	waitUntil(b.t, func() string { return selector + " is clicked" }, func() bool {
+		at, _ := b.eval(fmt.Sprintf(`(() => {
+			const e = document.querySelector(%q);
+			e.scrollIntoView({block: "center", behavior: "instant"});
+			const r = e.getBoundingClientRect();
+			return [r.x + r.width / 2, r.y + r.height / 2];
+		})()`, selector)).([]any)
+		b.clickAt(at[0].(float64), at[1].(float64))
+		return b.eval("clicked") == true
+	})
 }
 
 func (b *chrome) clickAt(x, y float64) {
