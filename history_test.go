@@ -362,3 +362,27 @@ func TestOrderedGivesUpAGapFromBeforeLeave(t *testing.T) {
 	s.run(5 * time.Second)
 	s.want(fmt.Sprint(s.got) == "[1 3]" && s.Stats().GaveUpUnseen == 1, "after the wait 3 should come, but got %v, given up %d", s.got, s.Stats().GaveUpUnseen)
 }
+
+// Newcomers that know nothing yet cannot tell what is history.
+func TestSimHistoryIsSkippedAmongOtherNewcomers(t *testing.T) {
+	for seed := range uint64(30) {
+		c := newSimCluster(t, 4, lan(seed), Config{})
+		c.form()
+		for range 20 {
+			c.nodes[c.net.Rand().IntN(4)].sayExactly("old")
+		}
+		c.net.Run(3 * time.Second)
+		for i := range 12 {
+			n := c.add(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 9, 0, byte(i)}), 7070), Config{SkipHistory: i%4 == 0})
+			n.join(c.nodes[i%3])
+		}
+		c.net.Run(40 * time.Second)
+		text := c.nodes[1].say()
+		c.await(3*time.Second, "all have a new message", func() bool { return c.allGot(text, c.nodes[1]) })
+		for i, n := range c.nodes[4:] {
+			if old := n.got["old"]; old > 0 && i%4 == 0 || old == 0 && i%4 != 0 {
+				t.Errorf("seed %d: newcomer %d, with SkipHistory %v, got %d old messages", seed, i, i%4 == 0, old)
+			}
+		}
+	}
+}

@@ -176,7 +176,7 @@ func (g *GossipService) setState(s State) {
 	}
 	g.state = s
 	if s == StateConnected { // until then no member could tell what is history
-		g.repair.SkipUntil(g.now() + skipsFor)
+		g.repair.Joined(g.now(), skipsFor)
 	}
 }
 

@@ -194,7 +194,7 @@ func bottomless() *basket { return &basket{takes: -1} }
 func TestWhoSkipsHistoryWantsOnlyOfOriginsThatItCounts(t *testing.T) {
 	d := NewDesk(datalog.New(1<<10), versions.NewTable(8))
 	d.SkipHistory()
-	d.SkipUntil(time.Hour)
+	d.Joined(0, time.Hour)
 	d.Skip(0, digestOf(record{5, 10, nil}), 0, 5, 0, func(*versions.Origin) {})
 	offer := digestOf(record{5, 10, []versions.Run{run(11, 12)}}, record{6, 0, []versions.Run{run(1, 3)}})
 	if got := messages(read(d.Want(0, offer, anyRoom))); !slices.Equal(got, []message{{5, 11}, {5, 12}}) {
@@ -233,5 +233,32 @@ func TestPagesOfSeveralPeersMayOverlapWhileHistoryIsSkipped(t *testing.T) {
 	}
 	if d.Skipping(0) {
 		t.Error("skipping goes on though the pages have gone round")
+	}
+}
+
+func TestRepairsFromBeforeTheNodeJoinedAreHistoryForAWhile(t *testing.T) {
+	const joined, most = time.Minute, 30 * time.Second
+	d := NewDesk(datalog.New(1<<10), versions.NewTable(8))
+	d.Joined(joined, most)
+	if d.History(time.Hour, joined) {
+		t.Error("a node that skips no history takes a repair for it")
+	}
+	d.SkipHistory()
+	if !d.History(time.Hour, joined) {
+		t.Error("before the node has found anybody a repair is no history")
+	}
+	d.Joined(joined, most)
+	d.Joined(joined+20*time.Second, most) // again, after it was alone
+	for _, c := range []struct {
+		age, after time.Duration
+		want       bool
+	}{
+		{0, 0, false}, {2 * time.Second, 0, false}, {3 * time.Second, 0, true},
+		{16 * time.Second, 16 * time.Second, false}, {20 * time.Second, 16 * time.Second, false}, {21 * time.Second, 16 * time.Second, true},
+		{time.Hour, most - 1, true}, {time.Hour, most, false},
+	} {
+		if got := d.History(c.age, joined+c.after); got != c.want {
+			t.Errorf("%v after the node has joined a repair that is %v old is taken for history: %v", c.after, c.age, got)
+		}
 	}
 }

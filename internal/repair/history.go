@@ -8,10 +8,10 @@ import (
 )
 
 // SkipHistory makes the Desk skip what the next pages say was seen, until they have covered
-// all origins once: see Skip. SkipUntil bounds how long. Known origins count as if nothing
-// had been taken of them yet.
+// all origins once: see Skip. Joined bounds how long. Known origins count as if nothing had
+// been taken of them yet.
 func (d *Desk) SkipHistory() {
-	d.skipped, d.skipUntil = 0, forever
+	d.skipped, d.skipUntil, d.joinedAt, d.newUntil = 0, forever, forever, forever
 	for i := range d.origins.Len() {
 		d.origins.At(i).Since = 0
 	}
@@ -19,17 +19,33 @@ func (d *Desk) SkipHistory() {
 
 const forever = 1<<63 - 1
 
-// SkipUntil makes skipping history end at until, if it has not ended by then.
-func (d *Desk) SkipUntil(until time.Duration) { d.skipUntil = min(d.skipUntil, until) }
+// Joined notes that the node found its cluster. If it skips history, that ends within most.
+func (d *Desk) Joined(now, most time.Duration) {
+	d.skipUntil, d.newUntil = min(d.skipUntil, now+most), min(d.newUntil, now+most)
+	d.joinedAt = min(d.joinedAt, now)
+}
 
 // Skipping reports whether history is being skipped.
 func (d *Desk) Skipping(now time.Duration) bool { return now < d.skipUntil }
 
+// History reports whether a repair of that age is of a message that is to be skipped though
+// the pages did not name it, for they may have come from members as new as this node. Ages
+// are rounded to seconds and to a sixteenth. It is so only for as long as Joined said,
+// because ages do not stop while this node does.
+func (d *Desk) History(age, now time.Duration) bool {
+	joined := max(now-d.joinedAt, 0)
+	return now < d.newUntil && age > joined+joined/8+2*time.Second
+}
+
 // Skip skips what a page of a member says was seen, except what follows the first message
 // taken of an origin; via stands for the member, as for Origin, and skipped is called with
 // each origin of the page. When the pages have covered all ids from 0 to the highest,
-// skipping ends.
+// skipping ends. A member that knows of no origin at all does not count: it may be as new
+// as this node.
 func (d *Desk) Skip(now time.Duration, page versions.Digest, first, last, via uint64, skipped func(*versions.Origin)) {
+	if page.Len() == 0 && first == 0 && last == 1<<64-1 {
+		return
+	}
 	for {
 		origin, floor, theirs, more := page.Next(d.theirs)
 		d.theirs = theirs

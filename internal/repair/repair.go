@@ -36,6 +36,8 @@ type Desk struct {
 	whole bool // the last page covered all origins
 
 	skipUntil time.Duration // when skipping history ends
+	joinedAt  time.Duration // when the node that skips it was CONNECTED
+	newUntil  time.Duration // until when repairs from before that are skipped
 	skipped   uint64        // the id up to which history was skipped
 
 	// Scratch space. A digest that is returned is valid until the next call.
