@@ -393,3 +393,22 @@ func TestANodeThatIsToldOfItselfDoesNotListItself(t *testing.T) {
 		t.Errorf("seed %d: they do not know one another any more:\n%s", c.seed, c.describe())
 	}
 }
+
+// A node that skips history takes old repairs for it.
+func TestAStrangerDoesNotTellWhatIsHistory(t *testing.T) {
+	s := newSoloist(t, Config{})
+	s.seedWith(10, 20)
+	s.repair.SkipHistory()
+	s.repair.Joined(s.at, skipsFor)
+	var page versions.Digest
+	page.Add(7, 3, nil, 100)
+	s.repair.Skip(s.at, page, 0, wire.LastOrigin, 1, func(*versions.Origin) {})
+	for c := uint32(strangerLead); c <= 10*strangerLead; c += strangerLead {
+		s.hear(stranger, s.data(wire.Data{Origin: 5, Counter: c, Flags: wire.FlagPull, Hops: wire.AgeCode(time.Hour)}))
+	}
+	before := s.Stats().Delivered
+	for c := range uint32(strangerLead - 1) {
+		s.hear(peerAddr(10), s.data(wire.Data{Origin: 5, Counter: c + 1, Payload: []byte("true")}))
+	}
+	s.want(s.Stats().Delivered-before == strangerLead-1, "of %d messages %d were delivered", strangerLead-1, s.Stats().Delivered-before)
+}

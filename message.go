@@ -190,7 +190,7 @@ func (g *GossipService) sequence(now time.Duration, in *envelopeIn, seq uint32, 
 		g.repair.SkipTo(o, d.Counter-1)
 		g.deliverSkipped(o)
 	}
-	if d.Flags&wire.FlagPull != 0 && g.repair.History(d.Age(), now) {
+	if d.Flags&wire.FlagPull != 0 && in.proven() && g.repair.History(d.Age(), now) {
 		g.repair.SkipTo(o, d.Counter)
 		g.deliverSkipped(o)
 	}
