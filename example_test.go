@@ -2,6 +2,7 @@ package gossip_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"net"
@@ -25,7 +26,7 @@ func Example() {
 
 	done := false
 	node, err := gossip.New(self, func(origin gossip.NodeID, payload []byte) {
-		fmt.Printf("%s, said by the seed: %v\n", payload, origin == seed.ID())
+		fmt.Printf("%s, sent by the seed: %v\n", payload, origin == seed.ID())
 		done = true
 	}, gossip.Config{})
 	if err != nil {
@@ -46,7 +47,7 @@ func Example() {
 			g.Receive(min(wait, time.Millisecond)) // what came in
 		}
 	}
-	// Output: flag dark-mode on, said by the seed: true
+	// Output: flag dark-mode on, sent by the seed: true
 }
 
 // node makes a node on loopback.
@@ -130,9 +131,9 @@ func ExampleGossipService_Join() {
 // A program without a loop of its own calls Run on a goroutine. When the context ends,
 // Run says goodbye and returns.
 func ExampleGossipService_Run() {
-	heard := make(chan string)
+	received := make(chan string)
 	a := node(ignore, gossip.Config{})
-	b := node(func(_ gossip.NodeID, payload []byte) { heard <- string(payload) }, gossip.Config{})
+	b := node(func(_ gossip.NodeID, payload []byte) { received <- string(payload) }, gossip.Config{})
 	defer a.Close()
 	defer b.Close()
 	a.Join()
@@ -144,7 +145,7 @@ func ExampleGossipService_Run() {
 		go func() { ended <- g.Run(ctx) }()
 	}
 	a.SendData([]byte("cache user/17 is stale")) // from any goroutine
-	fmt.Println(<-heard)
+	fmt.Println(<-received)
 	cancel()
 	fmt.Println(<-ended, <-ended)
 	// Output:
@@ -176,9 +177,9 @@ func ExampleConfig_conn() {
 // the next begins. No message is lost.
 func ExampleGossipService_SetKeys() {
 	old, next := []byte("a key of 32 bytes, from a secret"), []byte("another one, made by openssl ...")
-	heard := 0
+	received := 0
 	a := node(ignore, gossip.Config{Keys: [][]byte{old}})
-	b := node(func(gossip.NodeID, []byte) { heard++ }, gossip.Config{Keys: [][]byte{old}})
+	b := node(func(gossip.NodeID, []byte) { received++ }, gossip.Config{Keys: [][]byte{old}})
 	defer a.Close()
 	defer b.Close()
 	join(a, b)
@@ -196,7 +197,124 @@ func ExampleGossipService_SetKeys() {
 			turn(a, b)
 		}
 	}
-	until(func() bool { return heard == 6 }, a, b)
-	fmt.Println(heard, "messages,", b.Stats().DropSealed, "datagrams that could not be opened")
+	until(func() bool { return received == 6 }, a, b)
+	fmt.Println(received, "messages,", b.Stats().DropSealed, "datagrams that could not be opened")
 	// Output: 6 messages, 0 datagrams that could not be opened
+}
+
+// Broadcast, the default, reaches every node once.
+func ExampleBroadcast() {
+	received := 0
+	nodes := []*gossip.GossipService{node(ignore, gossip.Config{})}
+	for range 9 {
+		nodes = append(nodes, node(func(gossip.NodeID, []byte) { received++ }, gossip.Config{}))
+	}
+	join(nodes...)
+	nodes[0].SendData([]byte("to all"), gossip.Broadcast)
+	until(func() bool { return received == 9 }, nodes...)
+	fmt.Println(received)
+	for _, g := range nodes {
+		g.Close()
+	}
+	// Output: 9
+}
+
+// Random is the classic rumor. Nodes that it misses get the message by repair.
+func ExampleRandom() {
+	received := 0
+	nodes := []*gossip.GossipService{node(ignore, gossip.Config{})}
+	for range 9 {
+		nodes = append(nodes, node(func(gossip.NodeID, []byte) { received++ }, gossip.Config{}))
+	}
+	join(nodes...)
+	nodes[0].SendData([]byte("psst"), gossip.Random)
+	until(func() bool { return received == 9 }, nodes...)
+	fmt.Println(received)
+	for _, g := range nodes {
+		g.Close()
+	}
+	// Output: 9
+}
+
+// A question to all nodes is answered only to the one that asked, from inside the receiver.
+// The question holds the address for the answer, because in a large cluster nodes do not know
+// all others. When SendData returns the reply is only queued.
+func ExampleDirect() {
+	answers := 0
+	asker := node(func(_ gossip.NodeID, payload []byte) {
+		fmt.Printf("%s\n", payload)
+		answers++
+	}, gossip.Config{})
+	var replier, bystander *gossip.GossipService
+	replier = node(func(_ gossip.NodeID, payload []byte) {
+		var from gossip.Address
+		if err := from.UnmarshalText(payload); err != nil {
+			return // not a question
+		}
+		if err := replier.SendData([]byte("17 items here"), gossip.Direct(from)); err != nil {
+			log.Print(err)
+		}
+	}, gossip.Config{})
+	bystander = node(ignore, gossip.Config{})
+	defer asker.Close()
+	defer replier.Close()
+	defer bystander.Close()
+	join(asker, replier, bystander)
+
+	question, _ := asker.Address().MarshalText()
+	asker.SendData(question)
+	until(func() bool { return answers > 0 }, asker, replier, bystander)
+	fmt.Println("delivered to the bystander:", bystander.Stats().Delivered)
+	// Output:
+	// 17 items here
+	// delivered to the bystander: 1
+}
+
+// With Ordered each origin's messages are delivered in order, whatever the network does:
+// those that arrive early wait.
+func ExampleConfig_ordered() {
+	var received []byte
+	a := node(ignore, gossip.Config{})
+	b := node(func(_ gossip.NodeID, payload []byte) { received = append(received, payload...) }, gossip.Config{Ordered: true})
+	defer a.Close()
+	defer b.Close()
+	join(a, b)
+	for _, letter := range "in the order they were sent" {
+		a.SendData([]byte(string(letter)))
+	}
+	until(func() bool { return len(received) == 27 }, a, b)
+	fmt.Printf("%s\n", received)
+	// Output: in the order they were sent
+}
+
+// A long stream is sent at full speed: when the queue is full the loop turns, and the same
+// message is tried again. Nothing is lost, and nothing waits for a timer, because further
+// messages leave as acknowledgements come in.
+func ExampleGossipService_SendData_backpressure() {
+	received := 0
+	a := node(ignore, gossip.Config{})
+	b := node(func(gossip.NodeID, []byte) { received++ }, gossip.Config{})
+	defer a.Close()
+	defer b.Close()
+	join(a, b)
+
+	const messages = 5000
+	full := 0
+	for i := range messages {
+		payload := fmt.Appendf(nil, "message %d", i)
+		for {
+			err := a.SendData(payload)
+			if err == nil {
+				break
+			}
+			if !errors.Is(err, gossip.ErrQueueFull) {
+				log.Fatal(err)
+			}
+			full++
+			turn(a, b)
+		}
+	}
+	until(func() bool { return received == messages }, a, b)
+	fmt.Println(received, "received, and the queue was full on the way:", full > 0)
+	// Output: 5000 received, and the queue was full on the way: true
 }

@@ -16,20 +16,20 @@ import (
 )
 
 const (
-	// hostRole, in the environment, makes of a copy of the test binary the switch
-	// of a story, named by its LAN, or a host.
+	// hostRole, in the environment, makes a copy of the test binary run the switch of a
+	// story, named by its LAN, or a host.
 	hostRole = "GOSSIP_TEST_HOST"
-	// hostLimit is how long anything may take that real hosts are waited for.
+	// hostLimit bounds each wait for the hosts.
 	hostLimit = 30 * time.Second
 )
 
-// hostLAN is how the hosts of a story are addressed and wired. Its wires carry
-// packets no longer than every network or host of its protocol has to take.
+// hostLAN is how the hosts of a story are addressed and wired. Its wires carry no packets
+// longer than every network or host of its protocol must take.
 type hostLAN struct {
-	ip, option string // of the number of a host; and what ip wants to know beyond
+	ip, option string // format of a host's address, and further arguments of ip
 	mtu        int
-	// A host's interface can fail inside, then its system refuses to send, or the
-	// wire outside, then nobody is told. An IPv6 address does not survive the first.
+	// A host's interface can fail, then its system refuses to send, or the wire outside,
+	// then no error is reported. An IPv6 address does not survive the first.
 	inside bool
 }
 
@@ -38,27 +38,26 @@ var hostLANs = map[string]hostLAN{
 	"IPv6": {ip: "fd83:7::%d", option: "/64 dev eth0 nodad", mtu: 1280},
 }
 
-// Five processes, each in a network of its own that one wire connects to a
-// switch, are cut off, killed and started again. All of it is made in a network
-// namespace that ends with the process that lives in it: nothing of this machine
-// is touched, and nothing is left.
-func TestRealHostsAreCutOffAndKilledAndComeBack(t *testing.T) {
+// Five processes, each in a network namespace of its own that one wire connects to a switch,
+// are cut off, killed and started again. The switch is in a network namespace that ends with
+// its process: nothing of this machine is touched, and nothing is left.
+func TestNetnsHostsComeBackAfterCutsAndKills(t *testing.T) {
 	role := os.Getenv(hostRole)
 	if lan, ok := hostLANs[role]; ok {
-		tellOfHosts(t, lan)
+		runStory(t, lan)
 		return
 	} else if role == "host" {
-		beHost(t)
+		runHost(t)
 		return
 	}
 	if testing.Short() {
-		t.Skip("a dozen processes that wait for one another are not short")
+		t.Skip("a dozen processes that wait for one another take long")
 	}
 	for name, lan := range hostLANs {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			needHosts(t, lan)
-			story := exec.Command(os.Args[0], "-test.v", "-test.run=^TestRealHostsAreCutOffAndKilledAndComeBack$")
+			story := exec.Command(os.Args[0], "-test.v", "-test.run=^TestNetnsHostsComeBackAfterCutsAndKills$")
 			story.Env = append(os.Environ(), hostRole+"="+name)
 			story.SysProcAttr = ownNetwork()
 			if _, err := story.StdinPipe(); err != nil { // when this process ends, so does the story
@@ -91,8 +90,8 @@ func needHosts(t *testing.T, lan hostLAN) {
 	}
 }
 
-// ownNetwork starts a process in a new network namespace, where it may do what it
-// likes: who is not root becomes it in there.
+// ownNetwork starts a process in a new network namespace, where it has all rights: a user who
+// is not root becomes root inside.
 func ownNetwork() *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
 	if os.Geteuid() != 0 {
@@ -103,18 +102,18 @@ func ownNetwork() *syscall.SysProcAttr {
 	return attr
 }
 
-// hostStory is the switch, and all hosts that ever lived.
+// hostStory is the switch and all hosts, those that have ended too.
 type hostStory struct {
 	t     *testing.T
 	lan   hostLAN
 	lives []*machine
-	said  map[string]*machine
-	// smooth are the wires if tc has shown that it cannot make them rough.
+	sent  map[string]*machine // by text
+	// smooth: tc cannot make the wires slow and lossy.
 	smooth bool
 }
 
-// until waits until cond holds, and ends the story if it does not in time or a
-// host ends unasked.
+// until waits until cond holds, and ends the story if it does not in time or a host ends
+// by itself.
 func (s *hostStory) until(what string, cond func() bool) {
 	s.t.Helper()
 	fail := func(format string, args ...any) {
@@ -146,7 +145,7 @@ func (s *hostStory) boot(number int) *machine {
 	ip := fmt.Sprintf(s.lan.ip, number)
 	h := &machine{number: number, addr: net.JoinHostPort(ip, "7946"), ended: make(chan error, 1)}
 	h.wire = fmt.Sprint("wire", len(s.lives)) // that of a former life may still be there
-	h.cmd = exec.Command(os.Args[0], "-test.run=^TestRealHostsAreCutOffAndKilledAndComeBack$")
+	h.cmd = exec.Command(os.Args[0], "-test.run=^TestNetnsHostsComeBackAfterCutsAndKills$")
 	h.cmd.Env = append(os.Environ(), hostRole+"=host")
 	h.cmd.SysProcAttr = ownNetwork()
 	h.cmd.Stdout, h.cmd.Stderr = h, h
@@ -162,7 +161,7 @@ func (s *hostStory) boot(number int) *machine {
 	h.console = console
 	s.lives = append(s.lives, h)
 
-	// A host that comes back has its old network card: others remember it.
+	// A host that comes back has its old hardware address: others have it in their tables.
 	runIP(s.t, fmt.Sprintf("link add %s mtu %d type veth peer name eth0 mtu %[2]d address 02:00:00:00:00:%02x netns %d",
 		h.wire, s.lan.mtu, number, h.cmd.Process.Pid))
 	runIP(s.t, "link set "+h.wire+" master lan up")
@@ -174,7 +173,7 @@ func (s *hostStory) boot(number int) *machine {
 	return h
 }
 
-// enter types a line at the console of a host.
+// enter writes a line to the console of a host.
 func (s *hostStory) enter(h *machine, line string) {
 	s.t.Helper()
 	if _, err := fmt.Fprintln(h.console, line); err != nil {
@@ -182,30 +181,30 @@ func (s *hostStory) enter(h *machine, line string) {
 	}
 }
 
-// say makes each of some hosts say a text of its own, and returns all of them.
-func (s *hostStory) say(what string, hosts ...*machine) (texts []string) {
+// send makes each of some hosts send a text of its own, and returns all texts.
+func (s *hostStory) send(what string, hosts ...*machine) (texts []string) {
 	s.t.Helper()
 	for _, h := range hosts {
 		text := fmt.Sprintf("host %d %s", h.number, what)
-		s.enter(h, "say "+text)
-		s.said[text] = h
+		s.enter(h, "send "+text)
+		s.sent[text] = h
 		texts = append(texts, text)
 	}
 	return texts
 }
 
-// reach waits until the texts are with all the hosts that did not say them.
+// reach waits until the texts are delivered to all the hosts that did not send them.
 func (s *hostStory) reach(texts []string, hosts ...*machine) {
 	s.t.Helper()
 	for _, text := range texts {
 		for _, h := range hosts {
-			s.until(fmt.Sprintf("%.80q is heard at host %d", text, h.number),
-				func() bool { return s.said[text] == h || h.times(text) > 0 })
+			s.until(fmt.Sprintf("%.80q is delivered to host %d", text, h.number),
+				func() bool { return s.sent[text] == h || h.times(text) > 0 })
 		}
 	}
 }
 
-// know waits until each of the hosts knows the others and nobody else.
+// know waits until the members of each host are all the others.
 func (s *hostStory) know(hosts ...*machine) {
 	s.t.Helper()
 	for _, h := range hosts {
@@ -216,12 +215,12 @@ func (s *hostStory) know(hosts ...*machine) {
 			}
 		}
 		slices.Sort(others)
-		s.until(fmt.Sprintf("host %d knows %v and nobody else", h.number, others),
+		s.until(fmt.Sprintf("the members of host %d are %v", h.number, others),
 			func() bool { return h.last("members") == strings.Join(others, " ") })
 	}
 }
 
-// roughen makes the wire to a host slow, shuffling and lossy, if it can.
+// roughen makes the wire to a host slow, reordering and lossy, if it can.
 func (s *hostStory) roughen(h *machine) {
 	if s.smooth {
 		return
@@ -229,16 +228,16 @@ func (s *hostStory) roughen(h *machine) {
 	args := "qdisc add dev " + h.wire + " root netem delay 3ms 1ms loss 2%"
 	if out, err := exec.Command("tc", strings.Fields(args)...).CombinedOutput(); err != nil {
 		s.smooth = true
-		s.t.Logf("the wires are fast and lose nothing, for want of netem: tc %s: %v\n%s", args, err, out)
+		s.t.Logf("the wires are fast and lose nothing, because there is no netem: tc %s: %v\n%s", args, err, out)
 	}
 }
 
-func tellOfHosts(t *testing.T, lan hostLAN) {
-	go func() { // who began the story holds the other end
+func runStory(t *testing.T, lan hostLAN) {
+	go func() { // the process that began the story holds the other end
 		io.Copy(io.Discard, os.Stdin)
 		os.Exit(1)
 	}()
-	s := &hostStory{t: t, lan: lan, said: map[string]*machine{}}
+	s := &hostStory{t: t, lan: lan, sent: map[string]*machine{}}
 	runIP(t, "link add lan type bridge")
 	runIP(t, "link set lan up")
 	begun := time.Now()
@@ -249,10 +248,10 @@ func tellOfHosts(t *testing.T, lan hostLAN) {
 		all = append(all, s.boot(i+1))
 	}
 	s.know(all...)
-	s.reach(s.say("is here", all...), all...)
+	s.reach(s.send("is here", all...), all...)
 	longest := "is long-winded " + strings.Repeat("-", 444-len("host 1 is long-winded ")) // MaxPayload with Keys
-	s.reach(s.say(longest, all...), all...)
-	passed("all know all, and heard all")
+	s.reach(s.send(longest, all...), all...)
+	passed("all know all, and all is delivered")
 
 	cut, rest := all[2], slices.Concat(all[:2], all[3:])
 	turn := func(way string) {
@@ -264,18 +263,18 @@ func tellOfHosts(t *testing.T, lan hostLAN) {
 		}
 	}
 	turn("down")
-	lonely := s.say("does not know yet that it is alone", cut)
-	missed := s.say("talks while host 3 is cut off", rest...)
+	lonely := s.send("does not know yet that it is alone", cut)
+	missed := s.send("talks while host 3 is cut off", rest...)
 	s.reach(missed, rest...)
-	s.until("host 3 finds that nobody answers", func() bool { return cut.last("state") == "DISCONNECTED" })
+	s.until("host 3 is DISCONNECTED", func() bool { return cut.last("state") == "DISCONNECTED" })
 	s.know(rest...)
 	passed("host 3 and the others have lost each other")
-	lonely = append(lonely, s.say("knows that it is alone", cut)...)
-	missed = append(missed, s.say("goes on without host 3", rest...)...)
+	lonely = append(lonely, s.send("knows that it is alone", cut)...)
+	missed = append(missed, s.send("goes on without host 3", rest...)...)
 	s.reach(missed, rest...)
 	for _, text := range slices.Concat(lonely, missed) {
 		for _, h := range all {
-			if (h == cut) != (s.said[text] == cut) && h.times(text) > 0 {
+			if (h == cut) != (s.sent[text] == cut) && h.times(text) > 0 {
 				t.Fatalf("%q came to host %d through a wire that was down", text, h.number)
 			}
 		}
@@ -286,7 +285,7 @@ func tellOfHosts(t *testing.T, lan hostLAN) {
 	s.reach(missed, cut)
 	s.reach(lonely, rest...)
 	s.know(all...)
-	s.reach(s.say("sees host 3 again", all...), all...)
+	s.reach(s.send("sees host 3 again", all...), all...)
 	if late := time.Since(mended); late > hostLimit {
 		t.Errorf("it took %v until all was as before host 3 was cut off", late)
 	}
@@ -298,21 +297,21 @@ func tellOfHosts(t *testing.T, lan hostLAN) {
 		t.Fatal(err)
 	}
 	s.until("host 4 has ended", func() bool { return len(victim.ended) > 0 })
-	s.reach(s.say("talks while host 4 is dead", rest...), rest...)
+	s.reach(s.send("talks while host 4 is dead", rest...), rest...)
 	s.know(rest...)
-	s.reach(s.say("goes on without host 4", rest...), rest...)
+	s.reach(s.send("goes on without host 4", rest...), rest...)
 	passed("host 4 is dead, and the others know it")
 
 	all[3] = s.boot(4)
-	s.reach(slices.Collect(maps.Keys(s.said)), all...) // also what was said before this life, in the former one too
+	s.reach(slices.Collect(maps.Keys(s.sent)), all...) // also what was sent before it started again
 	s.know(all...)
-	s.reach(s.say("sees host 4 again", all...), all...)
-	passed("host 4 lives again, and was told everything")
+	s.reach(s.send("sees host 4 again", all...), all...)
+	passed("host 4 lives again, and received everything")
 
-	for _, h := range s.lives { // the victim may lack what was said after it, nobody else
-		for text, from := range s.said {
+	for _, h := range s.lives { // only the former life of the victim may lack what was sent after it
+		for text, from := range s.sent {
 			if n := h.times(text); n > 1 || n > 0 == (h == from) && h != victim {
-				t.Errorf("host %d heard %.80q of host %d %d times", h.number, text, from.number, n)
+				t.Errorf("host %d got %.80q of host %d %d times", h.number, text, from.number, n)
 			}
 		}
 	}
@@ -322,13 +321,13 @@ func tellOfHosts(t *testing.T, lan hostLAN) {
 	for _, h := range all {
 		s.until(fmt.Sprintf("host %d has ended", h.number), func() bool { return len(h.ended) > 0 })
 		if err := <-h.ended; err != nil {
-			t.Errorf("host %d said goodbye, but ended with %v:\n%s", h.number, err, strings.Join(h.lines(), "\n"))
+			t.Errorf("host %d left, but ended with %v:\n%s", h.number, err, strings.Join(h.lines(), "\n"))
 		}
 	}
-	passed("all have said goodbye")
+	passed("all have left")
 }
 
-// quit makes hosts say goodbye and end.
+// quit makes hosts leave and end.
 func (s *hostStory) quit(hosts ...*machine) {
 	s.t.Helper()
 	for _, h := range hosts {

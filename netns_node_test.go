@@ -16,10 +16,10 @@ import (
 	"time"
 )
 
-// beHost is the program of a host. It does what is typed at its console: "ip ..."
-// at any time; "start" with its address and those of seeds; then "say" with a
-// text, and "quit". It prints what it hears and each change of state and members.
-func beHost(t *testing.T) {
+// runHost is the program of a host. It does what its console says: "ip ..." at any time;
+// "start" with its address and those of seeds; then "send" with a text, and "quit". It prints
+// what it receives and each change of state and members.
+func runHost(t *testing.T) {
 	console := bufio.NewScanner(os.Stdin)
 	var seeds []Address
 	for len(seeds) == 0 && console.Scan() {
@@ -39,8 +39,8 @@ func beHost(t *testing.T) {
 	if len(seeds) == 0 {
 		t.Fatal("the console ends before the node was started")
 	}
-	hear := func(_ NodeID, payload []byte) { fmt.Printf("heard %s\n", payload) }
-	node, err := New(seeds[0], hear, Config{
+	receive := func(_ NodeID, payload []byte) { fmt.Printf("received %s\n", payload) }
+	node, err := New(seeds[0], receive, Config{
 		Keys:          [][]byte{testKey('h')},
 		OnStateChange: func(_, new State) { fmt.Println("state", new) },
 	})
@@ -50,10 +50,10 @@ func beHost(t *testing.T) {
 	defer node.Close()
 	fmt.Println("id", node.ID())
 
-	typed := make(chan string, 64)
+	commands := make(chan string, 64)
 	go func() {
 		for console.Scan() {
-			typed <- console.Text()
+			commands <- console.Text()
 			node.Wake()
 		}
 		fmt.Println("the console ends before quit")
@@ -61,11 +61,11 @@ func beHost(t *testing.T) {
 	}()
 	known := ""
 	for err = node.Join(seeds...); err == nil; {
-		for err == nil && len(typed) > 0 {
-			switch verb, args, _ := strings.Cut(<-typed, " "); verb {
+		for err == nil && len(commands) > 0 {
+			switch verb, args, _ := strings.Cut(<-commands, " "); verb {
 			case "ip":
 				runIP(t, args)
-			case "say":
+			case "send":
 				err = node.SendData([]byte(args))
 			case "quit":
 				if err := node.Leave(); err != nil {
@@ -113,7 +113,7 @@ func runIP(t *testing.T, args string) {
 	fmt.Println("did ip", args)
 }
 
-// machine is one life of a host as the switch sees it.
+// machine is one process of a host as the switch sees it.
 type machine struct {
 	number  int
 	addr    string
@@ -121,7 +121,7 @@ type machine struct {
 	cmd     *exec.Cmd
 	console io.Writer
 	ended   chan error
-	ending  bool // it was told to, or killed
+	ending  bool // by quit or kill
 
 	mu      sync.Mutex
 	printed bytes.Buffer
@@ -153,7 +153,7 @@ func (h *machine) last(word string) string {
 
 func (h *machine) times(text string) (n int) {
 	for _, line := range h.lines() {
-		if line == "heard "+text {
+		if line == "received "+text {
 			n++
 		}
 	}

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestTheProgramInTheReadmeCompiles(t *testing.T) {
+func TestReadmeProgramCompiles(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)

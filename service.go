@@ -1,48 +1,20 @@
-// The node, and the methods that its loop and other goroutines call.
+// The service: a node, its lock, its clock and its socket.
 
 package gossip
 
 import (
+	"context"
+	crand "crypto/rand"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"net/netip"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
-	"example.com/gossip/internal/datalog"
-	"example.com/gossip/internal/fifo"
-	"example.com/gossip/internal/outbox"
-	"example.com/gossip/internal/repair"
-	"example.com/gossip/internal/seal"
-	"example.com/gossip/internal/token"
+	"example.com/gossip/internal/node"
 	"example.com/gossip/internal/transport"
-	"example.com/gossip/internal/versions"
-	"example.com/gossip/internal/view"
-	"example.com/gossip/internal/wire"
 )
-
-const (
-	receiveBurst = 64   // datagrams handled by one Receive
-	sendBurst    = 256  // datagrams sent by one Send
-	mostEvents   = 4096 // calls of the receiver that may wait before Receive stops reading
-
-	fullPause = 10 * time.Millisecond // of a Receive that must not read
-	skipsFor  = 30 * time.Second      // after CONNECTED, skipping history ends, whatever pages came
-)
-
-// socket sends and receives for a node: an internal/transport.Conn, or a simulated one.
-type socket interface {
-	Receive(b []byte, maxWait time.Duration) (n int, from netip.AddrPort, err error)
-	Send(b []byte, to netip.AddrPort) error
-	Wake()
-	LocalAddr() netip.AddrPort
-	SyscallConn() (syscall.RawConn, error)
-	Close() error
-}
 
 // GossipService is one node of a cluster, made by New. All its methods may be called
 // from any goroutine, and all but Receive and Run from inside a callback. None starts
@@ -50,58 +22,75 @@ type socket interface {
 type GossipService struct {
 	config   Config
 	receiver func(origin NodeID, payload []byte)
+	errFull  error // ErrQueueFull: a busy caller may get it often
 	socket   socket
-	clock    func() time.Duration // since the node was made
-	tokens   *token.Maker
+	in       inbound
+	out      outbound
 
-	receiving sync.Mutex // held by the one Receive
-	waiting   atomic.Bool
-	incoming  []byte     // for the one Receive
-	sending   sync.Mutex // held by the one Send
-	outgoing  []byte     // for the one Send; messages begin at sealedFront
+	mu      sync.Mutex // guards all below; never held while waiting or in a callback
+	clock   func() time.Duration
+	node    *node.Node
+	calling bool // a callback runs
+}
 
-	mu    sync.Mutex // guards all below; never held while waiting or in a callback
-	rng   *rand.Rand
-	last  time.Duration // of the clock
-	stats Stats
+// New makes a node bound to self; with port 0 the system chooses the port. The node has
+// not joined a cluster yet.
+//
+// The receiver is called once with each message that reaches the node, and the ID of
+// its origin. The payload is valid until it returns. It is called from Receive or Tick
+// (or from Join, Leave or Close, if these run at the same time on another goroutine),
+// one call at a time, in the order of arrival and without a lock held; it may call all
+// methods except Receive and Run. While it runs the node's loop stands still, and after
+// some seconds other nodes consider the node lost until it goes on.
+//
+// Errors: ErrAddress if self has no IP address; ErrConfig for a setting out of its
+// range or a nil receiver; or an error of the operating system.
+func New(self Address, receiver func(origin NodeID, payload []byte), config Config) (*GossipService, error) {
+	config, err := config.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if receiver == nil {
+		return nil, fmt.Errorf("%w: the receiver is nil", ErrConfig)
+	}
+	var conn *transport.Conn
+	switch {
+	case config.Conn != nil:
+		conn, err = transport.Wrap(config.Conn, config.ReadBuffer)
+	case !self.IsValid():
+		return nil, fmt.Errorf("%w: self has no IP address", ErrAddress)
+	default:
+		conn, err = transport.Listen(self.ap, config.ReadBuffer)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("gossip: no socket: %w", err)
+	}
+	var seed [32]byte
+	crand.Read(seed[:])
+	start := time.Now()
+	return newService(conn, receiver, config, func() time.Duration { return time.Since(start) }, seed), nil
+}
 
-	id            NodeID
-	state         State
-	left          bool           // Leave was called, and Join not since
-	founder       bool           // joined without other seeds
-	observed      netip.AddrPort // where others see this node
-	counter       uint32         // of the node's last message
-	saidAlone     versions.Run   // messages sent before the cluster was found; First 0: none
-	directCounter uint32         // of the last Direct one
-	directDone    versions.Window
+// newService makes a node whose socket, time and randomness are given.
+func newService(s socket, receiver func(NodeID, []byte), config Config, clock func() time.Duration, seed [32]byte) *GossipService {
+	g := &GossipService{
+		config: config, receiver: receiver, socket: s, clock: monotonic(clock),
+		errFull: fmt.Errorf("%w: MaxOutputMessages is %d", ErrQueueFull, config.MaxOutputMessages),
+		in:      inbound{buf: make([]byte, config.MaxMessageSize+1)}, // a byte more shows what is too long
+		out:     outbound{buf: make([]byte, node.BufferSize(config.MaxMessageSize))},
+	}
+	g.node = node.New(g.clock(), config.node(s.LocalAddr()), seed)
+	g.config.Keys = nil
+	return g
+}
 
-	roster  *view.Roster
-	origins *versions.Table
-	log     *datalog.Log
-	repair  *repair.Desk
-	outbox  *outbox.Outbox
-	rtt     view.RTT // of all members together, for one whose own is not known yet
-	upkeep  upkeep
-	events  fifo.Queue[event] // at most mostEvents, and what one Receive and changes of state add
-	calling bool              // a callback runs
-
-	// Made once, from Config; only the ring changes.
-	cluster []byte
-	tag     uint16 // in each header
-	room    int    // bytes for messages in a datagram, sealed or not
-	errFull error  // ErrQueueFull: a busy caller may see it often
-	ring    *seal.Ring
-
-	in envelopeIn // the datagram being handled; from is the zero value while none is
-
-	// Scratch space, kept so that a message needs no allocation.
-	body       []byte
-	additional []byte
-	members    []*view.Member
-	delegates  []view.Delegate
-	contacts   []netip.AddrPort
-	hints      repair.News
-	push       pusher
+// monotonic returns a clock that stands still when the one it reads goes back.
+func monotonic(clock func() time.Duration) func() time.Duration {
+	var last time.Duration
+	return func() time.Duration {
+		last = max(last, clock())
+		return last
+	}
 }
 
 // Join makes the node a member of the cluster that the seeds belong to. It returns
@@ -121,208 +110,41 @@ func (g *GossipService) Join(seeds ...Address) error {
 	if err := g.checkVerb(verbJoin); err != nil {
 		return err
 	}
-	if err := g.checkSeeds(seeds); err != nil {
-		return err
-	}
-	active := g.active()
-	if g.left {
-		g.newIdentity()
-	}
-	others := 0
-	for _, s := range seeds {
-		if s.ap != g.address() {
-			others++
-			g.roster.AddSeed(s.ap)
-			if g.roster.ByAddr(s.ap) == nil {
-				g.greet(s.ap, 0, g.config.RetryAttempts)
-			}
+	addrs := make([]netip.AddrPort, len(seeds))
+	for i, s := range seeds {
+		if addrs[i] = s.ap; !node.Reachable(s.ap) {
+			return fmt.Errorf("%w: seed %q, which is not the address of one node", ErrAddress, s)
 		}
 	}
-	if g.config.SkipHistory && !active && others > 0 { // a founder has no history to skip
-		g.repair.SkipHistory()
+	if err := g.node.Join(g.clock(), addrs); err != nil {
+		return fmt.Errorf("%w: %w", ErrAddress, err)
 	}
-	if others == 0 {
-		g.founder = true
-		g.setState(StateConnected)
-	} else if g.state != StateConnected || g.roster.Len() == 0 && !g.isSeed() { // it was one, with no seed but itself
-		g.setState(StateJoining)
-	}
-	g.wake()
+	g.wakeForOutput()
 	return nil
 }
 
-// Receive waits at most maxWait for a datagram, not at all if that is 0 or less, then
-// handles it and any others that are there already, at most 64, and calls the receiver
-// with the messages they brought. It returns how many datagrams it handled. It returns
-// early after Wake, when output waits to be sent, and when the socket reports a
-// transient error, which is counted. While a callback on another goroutine keeps 4096
-// messages waiting, it reads nothing and sleeps for at most 10 ms.
-//
-// One goroutine at a time may be in Receive: a second call meanwhile, even from one of
-// its own callbacks, returns ErrState. Close makes a waiting Receive, and every later
-// one, return ErrClosed.
-func (g *GossipService) Receive(maxWait time.Duration) (handled int, err error) {
-	if !g.receiving.TryLock() {
-		return 0, fmt.Errorf("%w: Receive inside Receive", ErrState)
-	}
-	defer g.receiving.Unlock()
-	defer g.drain()
-	g.waiting.Store(true)
-	g.mu.Lock()
-	err = g.checkVerb(verbReceive)
-	if g.outbox.Pending() || g.events.Len() > 0 && !g.calling {
-		maxWait = 0
-	}
-	full := g.events.Len() >= mostEvents
-	g.mu.Unlock()
-	if err != nil || full {
-		g.waiting.Store(false)
-		if full { // while a callback runs on another goroutine, do not spin here
-			time.Sleep(min(max(maxWait, 0), fullPause))
-		}
-		return 0, err
-	}
-	for handled < receiveBurst {
-		n, from, err := g.socket.Receive(g.incoming, maxWait)
-		g.waiting.Store(false)
-		if errors.Is(err, net.ErrClosed) {
-			return handled, fmt.Errorf("%w: Receive", ErrClosed)
-		}
-		if err == transport.ErrNothing {
-			break
-		}
-		if !g.handleReceived(from, g.incoming[:n], err) {
-			break
-		}
-		handled++
-		maxWait = 0
-	}
-	return handled, nil
-}
-
-// handleReceived handles the result of a read, and reports whether it was a datagram.
-func (g *GossipService) handleReceived(from netip.AddrPort, b []byte, err error) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if err != nil {
-		g.stats.ReceiveErrors++
-		return false
-	}
-	g.handle(g.now(), from, b)
-	return true
-}
-
-// Send sends what is due in as few datagrams as possible, at most 256; Tick returns 0
-// while there is more. It returns how many datagrams it sent. An error of the operating
-// system is counted, and the messages wait for their retry. Errors: ErrClosed.
-func (g *GossipService) Send() (datagrams int, err error) {
-	g.sending.Lock()
-	defer g.sending.Unlock()
-	for datagrams < sendBurst {
-		g.mu.Lock()
-		if err = g.checkVerb(verbSend); err != nil {
-			g.mu.Unlock()
-			return datagrams, err
-		}
-		l := g.outbox.Next()
-		if l == nil {
-			g.mu.Unlock()
-			break
-		}
-		to := l.To()
-		datagram := g.pack(l)
-		g.mu.Unlock()
-		if len(datagram) == 0 {
-			continue
-		}
-		datagrams++
-		if err := g.socket.Send(datagram, to); err != nil {
-			g.mu.Lock()
-			g.stats.SendErrors++
-			g.mu.Unlock()
-		}
-	}
-	return datagrams, nil
-}
-
-// Tick does what is due by the clock: retries, repair and upkeep. It returns how long
+// Tick does what is due by the clock: retries, repair and maintenance. It returns how long
 // the loop may wait before calling it again, 0 while output waits to be sent. It may be
 // called late. Errors: ErrClosed.
 func (g *GossipService) Tick() (next time.Duration, err error) {
-	g.mu.Lock()
-	if err := g.checkVerb(verbTick); err != nil {
-		g.mu.Unlock()
+	if err := g.doDue(); err != nil {
 		return 0, err
 	}
-	now := g.now()
-	for e := g.outbox.Overdue(now); e != nil; e = g.outbox.Overdue(now) {
-		g.unanswered(now, e)
-	}
-	if g.active() {
-		g.keepUp(now)
-	}
-	g.mu.Unlock()
-	g.drain()
-
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	now = g.now()
-	at := now + g.config.TickInterval
-	if g.active() {
-		at = min(at, g.upkeep.Next())
-	}
-	if g.outbox.Pending() {
-		at = now
-		g.wake()
-	}
-	if due, any := g.outbox.Deadline(); any {
-		at = min(at, due)
-	}
-	return max(0, at-now), nil
+	g.wakeForOutput()
+	now := g.clock() // callbacks may have taken long
+	return g.node.Deadline(now) - now, nil
 }
 
-// SendData spreads a payload, which is copied, through the cluster as the Spread says,
-// by default Config.Spread. It only queues the message. The node's own receiver is not
-// called.
-//
-// Until the first member is found all but Direct messages are only retained, within
-// DataLogSize; then they are spread as Broadcasts, or, if the node is a seed on its own,
-// left to repair. Beyond that bound the oldest are lost without an error: before starting
-// a stream, wait until Members is not empty.
-//
-// After an error nothing has changed: ErrTooLarge; ErrQueueFull, also while the Direct
-// message 1024 before this one is still on its way; ErrAddress for Direct to the node
-// itself or to an address that cannot be sent to; ErrConfig for more than one Spread;
-// ErrState before Join, after Leave, and when the 2^32 numbers of this ID are used up;
-// ErrClosed.
-func (g *GossipService) SendData(payload []byte, spread ...Spread) error {
+// doDue is Tick without the result.
+func (g *GossipService) doDue() error {
 	g.mu.Lock()
-	defer g.mu.Unlock()
-	if err := g.checkVerb(verbSendData); err != nil {
+	defer g.unlock()
+	if err := g.checkVerb(verbTick); err != nil {
 		return err
 	}
-	s, err := g.config.choose(spread)
-	if err != nil {
-		return err
-	}
-	if s.kind == spreadDirect && s.to.ap == g.address() {
-		return fmt.Errorf("%w: Direct to %v, the node itself", ErrAddress, s.to)
-	}
-	if len(payload) > g.MaxPayload() {
-		return fmt.Errorf("%w: %d bytes, MaxPayload is %d", ErrTooLarge, len(payload), g.MaxPayload())
-	}
-	if n := g.copies(s); g.outbox.Spare() < n {
-		return g.errFull
-	}
-	now := g.now()
-	e, err := g.number(now, payload, s)
-	if err != nil {
-		return err
-	}
-	g.publish(now, e, s)
-	g.log.Release(e)
-	g.stats.Sent++
-	g.wake()
+	g.node.Tick(g.clock())
 	return nil
 }
 
@@ -334,18 +156,11 @@ func (g *GossipService) SendData(payload []byte, spread ...Spread) error {
 func (g *GossipService) Leave() error {
 	g.mu.Lock()
 	defer g.unlock()
-	if err := g.checkVerb(verbLeave); err != nil || g.left {
+	if err := g.checkVerb(verbLeave); err != nil {
 		return err
 	}
-	g.outbox.Clear()
-	for i := range g.roster.Len() {
-		g.body = wire.AppendLeave(g.body[:0], uint64(g.id))
-		g.emit(g.roster.At(i).Addr, wire.TypeLeave, outbox.NoAnswer)
-	}
-	g.roster.Reset(0)
-	g.left = true
-	g.setState(StateDisconnected)
-	g.wake()
+	g.node.Leave(g.clock())
+	g.wakeForOutput()
 	return nil
 }
 
@@ -354,30 +169,86 @@ func (g *GossipService) Leave() error {
 // return ErrClosed. Messages not yet handed to the receiver are dropped. A second Close
 // returns nil.
 func (g *GossipService) Close() error {
-	g.mu.Lock()
 	defer g.drain()
-	if g.state == StateDestroyed {
-		g.mu.Unlock()
+	if !g.destroy() {
 		return nil
 	}
-	g.outbox.Clear()
-	for range g.events.Len() {
-		if ev, _ := g.events.Pop(); ev.entry != nil {
-			g.log.Release(ev.entry)
-		} else {
-			g.events.Push(ev)
-		}
-	}
-	g.setState(StateDestroyed)
-	g.mu.Unlock()
-	return g.socket.Close() // unlocked: it waits for users of the socket, who may need the lock
+	return g.socket.Close() // without the lock: it waits for users of the socket, who may need that
 }
 
-// ID returns the node's identity. Join after Leave changes it.
-func (g *GossipService) ID() NodeID {
+// destroy ends the node, and reports whether it had not ended before.
+func (g *GossipService) destroy() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.id
+	if g.node.State() == node.Destroyed {
+		return false
+	}
+	g.node.Close(g.clock())
+	return true
+}
+
+// Run is the loop for programs that do not need their own: Tick, Send and Receive until
+// ctx ends. Then it calls Leave, which drops what is queued, sends the goodbye and
+// returns nil; the node is not closed. To have everything sent, end ctx only when
+// Stats().QueuedData is 0: all messages are acknowledged or given up then. Set a limit on
+// that wait, for it lasts until a seed answers. If Tick, Send or Receive fails, Run
+// returns its error: ErrClosed after Close.
+func (g *GossipService) Run(ctx context.Context) error {
+	defer context.AfterFunc(ctx, g.Wake)()
+	for ctx.Err() == nil {
+		wait, err := g.Tick()
+		if err == nil {
+			_, err = g.Send()
+		}
+		if err == nil {
+			_, err = g.Receive(wait)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := g.Leave(); err != nil && !errors.Is(err, ErrState) {
+		return err
+	}
+	for {
+		if n, err := g.Send(); n == 0 || err != nil {
+			return err
+		}
+	}
+}
+
+// SetKeys replaces Config.Keys while the node runs, for what is sent and handled
+// from then on. A cluster changes its keys in three steps, each done at all nodes
+// before the next begins, and loses no message:
+//
+//	replace key a by b   introduce key k
+//	{a}                  {nil}             before
+//	{a, b}               {nil, k}          all can open it
+//	{b, a}               {k, nil}          all seal with it
+//	{b}                  {k}               all drop the old one
+//
+// Replace a key before it has been put first 92,000 times, by New or SetKeys at any
+// node: each time the random part of the nonces of the next 2^32 datagrams is drawn,
+// and up to that number the chance that two are the same is below 1 in 2^32.
+//
+// Errors: ErrConfig for invalid keys or none, or if the node was made without
+// Config.Keys and so has no room for seals ({nil} reserves it); ErrClosed.
+func (g *GossipService) SetKeys(keys ...[]byte) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err := g.checkVerb(verbSetKeys); err != nil {
+		return err
+	}
+	switch {
+	case !g.node.HasRoomForSeals():
+		return fmt.Errorf("%w: SetKeys of a node that was made without Keys", ErrConfig)
+	case len(keys) == 0: // a list that came out empty must not open the cluster to everyone
+		return fmt.Errorf("%w: SetKeys of no key: nil is the key that stands for clear text", ErrConfig)
+	}
+	if err := g.node.SetKeys(keys); err != nil {
+		return fmt.Errorf("%w: Keys: %w", ErrConfig, err)
+	}
+	return nil
 }
 
 // Wake makes a waiting Receive, or else the next one that would wait, return at once.
@@ -389,27 +260,11 @@ func (g *GossipService) Wake() { g.socket.Wake() }
 // from another goroutine go out at the next turn of the loop. SyscallConn fails for a
 // Conn without a raw connection.
 func (g *GossipService) SyscallConn() (syscall.RawConn, error) {
-	if g.State() == StateDestroyed {
-		return nil, fmt.Errorf("%w: SyscallConn", ErrClosed)
+	g.mu.Lock()
+	err := g.checkVerb(verbSyscallConn)
+	g.mu.Unlock()
+	if err != nil {
+		return nil, err
 	}
 	return g.socket.SyscallConn()
-}
-
-// active reports whether the node has upkeep to do: it has joined, and neither left nor
-// been closed.
-func (g *GossipService) active() bool {
-	return !g.left && g.state != StateInitialized && g.state != StateDestroyed
-}
-
-// now reads the clock, which never goes back.
-func (g *GossipService) now() time.Duration {
-	g.last = max(g.last, g.clock())
-	return g.last
-}
-
-// wake ends the wait of a Receive that should see new output.
-func (g *GossipService) wake() {
-	if g.waiting.Load() && g.outbox.Pending() {
-		g.socket.Wake()
-	}
 }

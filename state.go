@@ -1,19 +1,13 @@
-// The states of a node and what is legal in each, the handlers of messages that change
-// members, and the callbacks.
+// The states of a node, which verb is legal when, and what a node reports about itself.
 
 package gossip
 
 import (
-	"context"
 	"fmt"
-	"log/slog"
 	"strconv"
 	"time"
 
-	"example.com/gossip/internal/datalog"
-	"example.com/gossip/internal/outbox"
-	"example.com/gossip/internal/view"
-	"example.com/gossip/internal/wire"
+	"example.com/gossip/internal/node"
 )
 
 // State is the state of a node in its cluster.
@@ -50,34 +44,17 @@ func (s State) String() string {
 	return "State(" + strconv.Itoa(int(s)) + ")"
 }
 
-// column is a State as an index into the tables below, with one more for a node that is
-// DISCONNECTED because of Leave.
-type column uint8
-
-const (
-	columnLeft   = column(StateDestroyed) + 1
-	initialized  = 1 << StateInitialized
-	joining      = 1 << StateJoining
-	connected    = 1 << StateConnected
-	disconnected = 1 << StateDisconnected
-	left         = 1 << columnLeft
-	alive        = initialized | joining | connected | disconnected | left
-	among        = connected | disconnected
-)
-
-// messageLegal tells in which states a message is handled. In the others it is counted and
-// dropped. After Leave datagrams are dropped unread.
-var messageLegal = [...]uint8{
-	wire.TypeHello:      joining | among,
-	wire.TypeWelcome:    joining | among,
-	wire.TypeMemberList: among,
-	wire.TypeAck:        joining | among,
-	wire.TypeData:       among,
-	wire.TypeStatus:     among,
-	wire.TypeLeave:      among,
-	wire.TypeSealed:     0, // opened before dispatch
+// publicStates holds the State that callers see for each state of the node.
+var publicStates = [...]State{
+	node.Initialized:  StateInitialized,
+	node.Joining:      StateJoining,
+	node.Connected:    StateConnected,
+	node.Disconnected: StateDisconnected,
+	node.Left:         StateDisconnected,
+	node.Destroyed:    StateDestroyed,
 }
 
+// verb is a method whose legality depends on the state.
 type verb uint8
 
 const (
@@ -88,40 +65,42 @@ const (
 	verbSendData
 	verbLeave
 	verbSetKeys
+	verbSyscallConn
 )
 
-var verbNames = [...]string{"Join", "Receive", "Send", "Tick", "SendData", "Leave", "SetKeys"}
+// The states of the node, as sets.
+const (
+	started = 1<<node.Joining | 1<<node.Connected | 1<<node.Disconnected
+	alive   = 1<<node.Initialized | started | 1<<node.Left
+)
 
-// verbLegal tells in which states a verb may be called. In DESTROYED all return ErrClosed,
+// verbs tells in which states of the node a verb is legal. In DESTROYED all return ErrClosed,
 // in other states not listed here ErrState.
-var verbLegal = [...]uint8{
-	verbJoin:     alive,
-	verbReceive:  alive,
-	verbSend:     alive,
-	verbTick:     alive,
-	verbSendData: joining | among,
-	verbLeave:    joining | among | left,
-	verbSetKeys:  alive,
-}
-
-func (g *GossipService) column() column {
-	if g.left && g.state != StateDestroyed {
-		return columnLeft
-	}
-	return column(g.state)
+var verbs = [...]struct {
+	name  string
+	legal uint8
+}{
+	verbJoin:        {"Join", alive},
+	verbReceive:     {"Receive", alive},
+	verbSend:        {"Send", alive},
+	verbTick:        {"Tick", alive},
+	verbSendData:    {"SendData", started},
+	verbLeave:       {"Leave", started | 1<<node.Left},
+	verbSetKeys:     {"SetKeys", alive},
+	verbSyscallConn: {"SyscallConn", alive},
 }
 
 // checkVerb returns nil if the verb may be called now, or else its error.
 func (g *GossipService) checkVerb(v verb) error {
-	switch {
-	case g.state == StateDestroyed:
-		return fmt.Errorf("%w: %s", ErrClosed, verbNames[v])
-	case verbLegal[v]&(1<<g.column()) == 0:
-		when := g.state.String()
-		if g.left {
+	switch state := g.node.State(); {
+	case state == node.Destroyed:
+		return fmt.Errorf("%w: %s", ErrClosed, verbs[v].name)
+	case verbs[v].legal&(1<<state) == 0:
+		when := state.String()
+		if state == node.Left {
 			when += ", after Leave"
 		}
-		return fmt.Errorf("%w: %s in %s", ErrState, verbNames[v], when)
+		return fmt.Errorf("%w: %s in %s", ErrState, verbs[v].name, when)
 	}
 	return nil
 }
@@ -130,280 +109,109 @@ func (g *GossipService) checkVerb(v verb) error {
 func (g *GossipService) State() State {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.state
+	return publicStates[g.node.State()]
 }
 
-// lose removes a member that does not answer from the view.
-func (g *GossipService) lose(now time.Duration, m *view.Member) {
-	g.stats.MembersLost++
-	g.inform(slog.LevelInfo, "gossip: member lost", "member", NodeID(m.ID), "address", m.Addr)
-	g.roster.Lose(m, now)
-	g.clearLane(now, m.Addr)
-	g.disconnectIfAlone(now)
-}
-
-// isSeed reports whether the node stays connected when it is alone: it joined without other
-// seeds, or all of them turned out to be itself.
-func (g *GossipService) isSeed() bool { return g.founder || g.roster.Seeds() == 0 }
-
-// disconnectIfAlone makes a node without members DISCONNECTED, unless it is a seed itself.
-func (g *GossipService) disconnectIfAlone(now time.Duration) {
-	if g.roster.Len() == 0 && g.state == StateConnected && !g.isSeed() {
-		g.disconnect(now)
-	}
-}
-
-func (g *GossipService) disconnect(now time.Duration) {
-	g.upkeep.round = 0
-	g.upkeep.Probe.By(now + min(g.config.TickInterval, time.Second))
-	g.setState(StateDisconnected)
-}
-
-// connect makes a node that found a member CONNECTED.
-func (g *GossipService) connect() {
-	if g.state == StateJoining || g.state == StateDisconnected {
-		g.setState(StateConnected)
-	}
-}
-
-func (g *GossipService) setState(s State) {
-	if s == g.state {
-		return
-	}
-	g.inform(slog.LevelInfo, "gossip: state", "old", g.state, "new", s)
-	if old, report := g.state, g.config.OnStateChange; report != nil {
-		g.events.Push(event{call: func() { report(old, s) }})
-	}
-	g.state = s
-	if s == StateConnected { // until then no member could tell what is history
-		g.repair.Joined(g.now(), skipsFor)
-	}
-}
-
-// handleHello answers a Hello without a valid token with a token, for which it keeps no
-// state. A valid token proves the source, and the node becomes a member.
-func (g *GossipService) handleHello(now time.Duration, in *envelopeIn, seq uint32, m wire.Hello) {
-	if string(m.Cluster) != g.config.Cluster {
-		g.stats.DropCluster++
-		g.warnOfCluster(now, in.from, m.Cluster)
-		return
-	}
-	if m.From.ID == uint64(g.id) {
-		g.handleOwnHello(now, seq)
-		return
-	}
-	known := g.roster.Get(m.From.ID)
-	if !g.tokens.Valid(m.Token, in.from, now) {
-		if known != nil && in.member != nil && in.member != known {
-			g.probe(in.from) // it replaced that member: its host may have two addresses
-		}
-		w := wire.Welcome{Hello: seq, Token: g.tokens.Make(in.from, now), From: g.me(), Observed: in.from}
-		g.body = w.AppendTo(g.body[:0])
-		g.emit(in.from, wire.TypeWelcome, outbox.NoAnswer)
-		return
-	}
-	in.proved = true
-	g.acknowledge(now, in, seq)
-	if at := m.From.Addr; reachable(at) && at != in.from {
-		g.claim(m.From.ID, at)
-	} else if known != nil && known.Proven && known.Addr != in.from {
-		if now-known.Heard > g.config.TickInterval/2 {
-			g.probe(known.Addr) // it moved, or this is a lie: see who is there
-		}
-	} else {
-		g.admit(now, in, m.From.ID)
-	}
-}
-
-// handleOwnHello handles a Hello of the node itself: one of its seeds is the node, or
-// somebody reflects its datagrams, which takes no key.
-func (g *GossipService) handleOwnHello(now time.Duration, seq uint32) {
-	e := g.outbox.Find(seq)
-	if e == nil || e.Kind != wire.TypeHello {
-		g.stats.DropMember++
-		return
-	}
-	at := e.To()
-	g.outbox.Drop(e)
-	g.observed = at
-	if m := g.roster.ByAddr(at); m != nil { // others told the node of itself
-		g.roster.Depart(m, now)
-		g.clearLane(now, at)
-	}
-	g.roster.Echo(at, now)
-	if g.isSeed() {
-		g.connect()
-	}
-	g.disconnectIfAlone(now)
-}
-
-// handleWelcome makes a member of a node that answered a Hello. If the Hello asked for a
-// token, another one with the token follows.
-func (g *GossipService) handleWelcome(now time.Duration, in *envelopeIn, w wire.Welcome) {
-	e := g.outbox.Find(w.Hello)
-	if e == nil || e.Kind != wire.TypeHello || w.From.ID == uint64(g.id) {
-		g.stats.DropWelcome++
-		return
-	}
-	at, asked, newcomer := e.To(), wire.AsksForToken(e.Body), e.Newcomer
-	in.proved = in.from == at // it names a Hello that was sent there; another source is not proved by that
-	if m := g.roster.Get(w.From.ID); m != nil && m.Proven && m.Addr != at && !m.Says(at) {
-		// A node with two addresses, one that moved, or a liar: the member stays where
-		// it is until it is lost there, or has itself given this address.
-		g.outbox.Drop(e)
-		if old := g.roster.ByAddr(at); old != nil && old.Addr == at { // it is no longer there
-			g.roster.Depart(old, now)
-			g.clearLane(now, at)
-		}
-		g.roster.Answered(at, m.ID, now)
-		m.Answers(at)
-		g.probe(m.Addr)
-		return
-	}
-	m, added := g.roster.Admit(w.From.ID, at, now)
-	if in.member = m; m != nil {
-		m.Proven = true
-		m.Said(w.From.Addr)
-		g.roster.SendsFrom(m, in.from)
-		if other := g.roster.ByAddr(in.from); other != nil && other != m {
-			g.probe(in.from) // a former life of m may be listed there
-		}
-		if e.Attempts > 1 { // a probe may have been held up until the path was open again
-			g.measure(now, m, e)
-		}
-	}
-	if reachable(w.Observed) {
-		g.observed = w.Observed
-	}
-	g.outbox.Drop(e)
-	g.connect()
-	if added {
-		g.inform(slog.LevelInfo, "gossip: member found", "member", NodeID(w.From.ID), "address", at)
-	}
-	if added && newcomer {
-		g.introduce(now, m)
-	}
-	if asked {
-		g.greet(at, w.Token, g.config.RetryAttempts)
-	}
-}
-
-// handleMemberList takes hearsay from a proven source. A list from any other source is not
-// acknowledged, so that it comes again once the source is proven. But a full view may never
-// admit a stranger: then the list is acknowledged, and those members on it that would have a
-// place in the view are probed. A full view takes at most mostNewMembers from one list,
-// because each costs a search for a member to evict.
-func (g *GossipService) handleMemberList(now time.Duration, in *envelopeIn, seq uint32, m wire.MemberList) {
-	shutOut := in.member == nil && g.roster.Len() >= g.config.MaxMembers
-	if !in.proven() {
-		g.stats.DropStranger++
-		g.challenge(in)
-		if !shutOut {
-			return
-		}
-	}
-	if e := g.outbox.Find(seq); e != nil && e.To() == in.from {
-		g.probe(in.from) // the node sent the list to itself, at another of its addresses, as the Hello will show
-		return
-	}
-	g.acknowledge(now, in, seq)
-	left := mostNewMembers
-	for x, ok := m.Next(); ok; x, ok = m.Next() {
-		if in.member != nil && x.ID == in.member.ID {
-			continue
-		}
-		if g.roster.Len() >= g.config.MaxMembers && g.roster.Get(x.ID) == nil {
-			if left == 0 {
-				g.stats.DropMember++
-				continue
-			}
-			left--
-		}
-		if !x.Addr.IsValid() {
-			x.Addr = in.from // its own entry
-		}
-		if shutOut {
-			if g.roster.Wants(x.ID) && g.roster.ByAddr(x.Addr) == nil && g.usable(x) && g.affordProbe(in, x.Addr) {
-				g.probe(x.Addr)
-			}
-		} else if learned, added := g.learn(now, x); added && m.News {
-			g.tell(now, learned)
-		}
-	}
-}
-
-// handleLeave removes a member from the view at its own request.
-func (g *GossipService) handleLeave(now time.Duration, in *envelopeIn, id uint64) {
-	if in.member == nil || in.member.ID != id {
-		g.stats.DropLeave++
-		return
-	}
-	g.inform(slog.LevelInfo, "gossip: member left", "member", NodeID(id), "address", in.member.Addr)
-	g.roster.Depart(in.member, now)
-	to := in.member.Addr
-	in.member = nil
-	g.clearLane(now, to)
-	g.disconnectIfAlone(now)
-}
-
-// inform queues a record for the Logger, which is called like the other callbacks, so that
-// its handler may call the node.
-func (g *GossipService) inform(level slog.Level, message string, args ...any) {
-	if logger := g.config.Logger; logger != nil {
-		g.events.Push(event{call: func() { logger.Log(context.Background(), level, message, args...) }})
-	}
-}
-
-// event is a callback that is due: of the receiver if there is an entry, or else call.
-type event struct {
-	entry *datalog.Entry
-	call  func()
-}
-
-// deliver queues a message for the receiver, and takes over the caller's reference.
-func (g *GossipService) deliver(e *datalog.Entry) {
-	g.stats.Delivered++
-	g.events.Push(event{entry: e})
-}
-
-// drain makes the calls that are due, one at a time and in order, without the lock. If one
-// is running already, on this goroutine or another, its drain makes the rest.
-func (g *GossipService) drain() {
-	for g.callNext() {
-	}
-}
-
-// unlock releases the lock and makes the calls that became due.
-func (g *GossipService) unlock() {
-	g.mu.Unlock()
-	g.drain()
-}
-
-// callNext makes the next call that is due, and reports whether it made one.
-func (g *GossipService) callNext() bool {
+// ID returns the node's identity. Join after Leave changes it.
+func (g *GossipService) ID() NodeID {
 	g.mu.Lock()
-	if g.calling || g.events.Len() == 0 {
-		g.mu.Unlock()
-		return false
+	defer g.mu.Unlock()
+	return NodeID(g.node.ID())
+}
+
+// Address returns the address at which others reach the node: Config.Advertise, or
+// the bound address, or, if that is a wildcard, the one that a seed saw, or else the
+// wildcard.
+func (g *GossipService) Address() Address {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return addressOf(g.node.Address())
+}
+
+// Member is what a node knows of another one.
+type Member struct {
+	ID      NodeID
+	Address Address
+	// RTT is the smoothed round-trip time, including AckDelay. It is 0 until one is
+	// measured, and again after round trips to all members have become longer.
+	RTT time.Duration
+}
+
+// Members returns the members in the view, ordered by ID.
+func (g *GossipService) Members() []Member {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	members := make([]Member, g.node.Members())
+	for i := range members {
+		m := g.node.Member(i)
+		members[i] = Member{NodeID(m.ID), addressOf(m.Addr), m.RTT}
 	}
-	ev, _ := g.events.Pop()
-	g.calling = true
-	g.mu.Unlock()
-	defer func() { // also if the callback panics
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		g.calling = false
-		if ev.entry != nil {
-			g.log.Release(ev.entry)
-		}
-		if g.events.Len() > 0 && g.waiting.Load() {
-			g.socket.Wake() // wake a Receive that could not make these calls meanwhile
-		}
-	}()
-	if ev.entry != nil {
-		g.receiver(NodeID(ev.entry.Origin), ev.entry.Payload)
-	} else {
-		ev.call()
-	}
-	return true
+	return members
+}
+
+// Stats counts what a node has done and refused since New. Counters only grow; the
+// last group holds current values.
+type Stats struct {
+	DatagramsIn, DatagramsOut uint64
+	BytesIn, BytesOut         uint64 // without IP and UDP headers
+	MessagesIn, MessagesOut   uint64 // several travel in one datagram
+	Retries                   uint64 // messages sent again
+
+	Sent      uint64 // messages accepted by SendData
+	Delivered uint64 // messages given to the receiver
+	Repaired  uint64 // of these, received by repair rather than by their spread
+	Duplicate uint64 // copies of messages that were already here, or are the node's own
+	Relayed   uint64 // copies passed on for others
+	Evicted   uint64 // messages evicted from the log to make room, or too large or old to enter it
+
+	// Datagrams, or the rest of them, dropped on arrival.
+	DropOversize    uint64 // longer than MaxMessageSize, or Data longer than could be passed on
+	DropMalformed   uint64 // truncated or invalid
+	DropUnknownType uint64 // of a message type that this version does not know
+	DropTag         uint64 // of another cluster, by the tag in the header
+	DropSealed      uint64 // sealed, and not opened by any of Keys
+	DropClear       uint64 // in clear, which Keys do not accept
+	DropLeft        uint64 // arrived after Leave
+
+	// Messages dropped on arrival.
+	DropCluster   uint64 // Hello of another cluster, by name
+	DropIllegal   uint64 // not legal in the state the node was in
+	DropAck       uint64 // sequence numbers acknowledged that nothing waits for, or by the wrong sender
+	DropWelcome   uint64 // Welcome that answers no Hello
+	DropLeave     uint64 // Leave of a member that it did not come from
+	DropMember    uint64 // members in a list not taken: the node itself, unusable, lost or gone within 60 s, or no place in a full view
+	DropStranger  uint64 // MemberList from an unvalidated source
+	DropRecipient uint64 // Direct messages for another node
+	DropOrigin    uint64 // Data of a new origin when the table, or for unvalidated sources half of it, is full
+	DropAhead     uint64 // Data far ahead of its origin's known messages, from an unvalidated source
+
+	// Output not made.
+	DropAmplify   uint64 // answers that would exceed three times what an unvalidated source sent
+	DropRelay     uint64 // copies not queued: no room, or the member silent or unvalidated; or too large to seal after SetKeys
+	DropControl   uint64 // control messages and acknowledgements refused or displaced, in a full queue or share
+	DropPush      uint64 // repairs postponed because a limit was reached: 16 KiB or one page per datagram, half of the queue, a quarter of it per member
+	GivenUp       uint64 // messages, Hellos among them, unanswered after the last attempt
+	GaveUpUnseen  uint64 // messages of others given up because nobody retains them, or too many followed
+	SendErrors    uint64 // errors of the operating system on sending
+	ReceiveErrors uint64 // and on receiving
+
+	MembersLost  uint64 // members considered lost
+	MembersAgain uint64 // lost members that sent a datagram again
+
+	Members, Lost        int // in the view; lost and probed
+	QueuedControl        int // control messages waiting to be sent or answered
+	QueuedData           int // the same of data, including what was sent before the first member was found
+	Origins              int // nodes whose messages are known
+	Retained             int // messages in the log
+	RetainedBytes        int
+	AcksPending, Arrived int // acknowledgements to send; calls of the receiver and other callbacks to make
+}
+
+// Stats returns the counts so far.
+func (g *GossipService) Stats() Stats {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s := Stats(g.node.Stats())
+	s.SendErrors, s.ReceiveErrors = g.out.errors.Load(), g.in.errors.Load()
+	return s
 }

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"example.com/gossip/internal/versions"
 	"example.com/gossip/internal/wire"
 )
 
@@ -263,14 +262,14 @@ func (t *trace) acknowledged(by netip.AddrPort, a wire.Ack) (about []*message) {
 }
 
 // named returns the watched messages that a digest includes.
-func (t *trace) named(d versions.Digest) (about []*message) {
+func (t *trace) named(d wire.Digest) (about []*message) {
 	for {
 		origin, _, runs, ok := d.Next(nil)
 		if !ok {
 			return about
 		}
 		for _, m := range t.messages {
-			in := func(r versions.Run) bool { return r.First <= m.counter && m.counter <= r.Last }
+			in := func(r wire.Run) bool { return r.First <= m.counter && m.counter <= r.Last }
 			if m.id == origin && m.target == nil && m.counter > 0 && slices.ContainsFunc(runs, in) {
 				about = append(about, m)
 			}

@@ -11,23 +11,16 @@ import "time"
 // itself, and its share of the map of entries when that is at its emptiest.
 const Overhead = 224
 
-// Entry is a message. Without a reference it is only borrowed from the log, until the next
-// Put or Drop; to keep it longer, hold a reference.
-//
-// The log sets the first four fields, which nobody changes afterwards. The next four belong
-// to the forwarder: they are here because they are needed exactly as long as the message.
+// Entry is a message. Nobody changes its first four fields. Without a reference it is only
+// borrowed from the log, until the next Put or Drop; to keep it longer, hold a reference.
 type Entry struct {
 	Origin  uint64
 	Counter uint32
 	Payload []byte
 	Born    time.Duration // when it was sent, as far as that is known, or else arrived
 
-	Handled bool   // this node took on an arc of the ring for it
-	Lo, Hi  uint32 // that arc, unless the node is the origin
-	Outside bool   // and also an arc that it is outside of
-
-	retained     bool
-	refs         int32  // references held; the log's own is retained
+	refs         int32  // references held, of which the log holds one while retained
+	retained     bool   // it is in the log
 	older, newer *Entry // by Born, while retained
 	prev, next   *Entry // by counter within the origin, while retained; next links free entries
 }
@@ -154,21 +147,21 @@ func (l *Log) From(origin uint64, counter uint32) *Entry {
 
 // Retain adds a reference and returns the entry.
 func (l *Log) Retain(e *Entry) *Entry {
-	if e.refs == 0 && !e.retained {
+	if e.refs == 0 {
 		panic("datalog: Retain of an entry that was released")
 	}
 	e.refs++
 	return e
 }
 
-// Release gives a reference back. The last one recycles the entry, unless it is
-// retained.
+// Release gives a reference back. The last one recycles the entry.
 func (l *Log) Release(e *Entry) {
-	if e.refs == 0 {
+	if e.refs == 0 || e.retained && e.refs == 1 {
 		panic("datalog: Release without a reference")
 	}
-	e.refs--
-	l.recycle(e)
+	if e.refs--; e.refs == 0 {
+		l.pool.put(e)
+	}
 }
 
 // Drop forgets all messages of the origin. It does not count them as evicted.
@@ -202,6 +195,7 @@ func (c chain) from(counter uint32) *Entry {
 // link makes e retained.
 func (l *Log) link(e *Entry) {
 	e.retained = true
+	l.Retain(e)
 	l.bytes += e.size()
 	l.entries[key{e.Origin, e.Counter}] = e
 
@@ -286,12 +280,5 @@ func (l *Log) forget(e *Entry) {
 
 	e.prev, e.next, e.older, e.newer = nil, nil, nil, nil
 	e.retained = false
-	l.recycle(e)
-}
-
-// recycle returns e to the pool if neither the log nor anyone else holds it.
-func (l *Log) recycle(e *Entry) {
-	if e.refs == 0 && !e.retained {
-		l.pool.put(e)
-	}
+	l.Release(e)
 }

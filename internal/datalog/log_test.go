@@ -164,9 +164,8 @@ func compareLogs(t *testing.T, r *rand.Rand, seed uint64, step int, l *Log, m *p
 func TestLogKeepsTheFirstOfTwins(t *testing.T) {
 	l := New(10000)
 	first := l.Put(1, 7, []byte("first"), 5)
-	first.Handled, first.Lo = true, 3
 	again := l.Put(1, 7, []byte("again"), 9)
-	if again != first || string(again.Payload) != "first" || again.Born != 5 || again.Lo != 3 || l.Len() != 1 {
+	if again != first || string(again.Payload) != "first" || again.Born != 5 || l.Len() != 1 {
 		t.Fatalf("message 1/7 was retained and should stay as it was, but reads %+v", again)
 	}
 	l.Release(first)
@@ -195,19 +194,8 @@ func TestEntryOutlivesItsEviction(t *testing.T) {
 	if fresh != e {
 		t.Fatal("the last reference to message 1/1 came back, and its entry should be used again")
 	}
-	if fresh.Handled || l.Next(fresh) != nil || l.Get(9, 9) != nil {
-		t.Fatalf("a detached message has no marks and cannot be found, but reads %+v", fresh)
-	}
-}
-
-func TestEntryUsedAgainHasNoMarks(t *testing.T) {
-	l := New(0)
-	e := l.Put(1, 1, nil, 1)
-	e.Handled, e.Lo, e.Hi, e.Outside = true, 1, 2, true
-	l.Release(e)
-	again := l.Put(2, 3, nil, 4)
-	if again != e || again.Handled || again.Lo != 0 || again.Hi != 0 || again.Outside {
-		t.Fatalf("the entry of a released message should be used again without its marks, but reads %+v", again)
+	if l.Next(fresh) != nil || l.Get(9, 9) != nil {
+		t.Fatalf("a detached message cannot be found, but reads %+v", fresh)
 	}
 }
 

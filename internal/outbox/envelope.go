@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"example.com/gossip/internal/datalog"
-	"example.com/gossip/internal/view"
+	"example.com/gossip/internal/ring"
 	"example.com/gossip/internal/wire"
 )
 
@@ -34,10 +34,10 @@ type Envelope struct {
 	Left      int    // MemberList: the members left for the pages that follow
 	Newcomer  bool   // Hello: the node that answers is new to the cluster
 
-	lane  *Lane
-	begin int              // Lane.begins when it began; 0: it is not in Lane.begun
-	chain *chain           // the chain of the lane that holds it
-	links [chainKinds]link // by kind of chain
+	peer    *PeerQueue
+	begunAt int              // PeerQueue.begins when it began; 0: it is not in PeerQueue.outstanding
+	chain   *chain           // the chain of the peer queue that holds it
+	links   [chainKinds]link // by kind of chain
 }
 
 // Copy is a message, and how its recipient is to pass it on.
@@ -45,17 +45,17 @@ type Copy struct {
 	Entry *datalog.Entry
 	Flags uint8    // wire.FlagArc follows from Arc
 	Hops  uint8    // or, with wire.FlagPull, its age: see wire.AgeCode
-	Arc   view.Arc // for the recipient to cover; empty: none
+	Arc   ring.Arc // for the recipient to cover; empty: none
 }
 
 // To returns the recipient's address.
-func (e *Envelope) To() netip.AddrPort { return e.lane.to }
+func (e *Envelope) To() netip.AddrPort { return e.peer.to }
 
 // IsData reports whether e carries Data, not control.
 func (e *Envelope) IsData() bool { return e.Entry != nil }
 
-// Lingering reports whether e was passed to Linger.
-func (e *Envelope) Lingering() bool { return e.chain == &e.lane.lingering }
+// Lingering reports whether e was passed to Grace.
+func (e *Envelope) InGrace() bool { return e.chain == &e.peer.grace }
 
 // Size returns how many bytes of a datagram the message takes.
 func (e *Envelope) Size() int {
@@ -86,10 +86,10 @@ func (e *Envelope) appendTo(b []byte, tag uint16) []byte {
 
 // The kinds of chain an envelope can be in at the same time.
 const (
-	inLane     = iota // one of the chains of its lane
-	inAge             // all control envelopes, the oldest first
-	inBegun           // Lane.begun
-	chainKinds        // how many kinds there are
+	inQueue       = iota // one of the chains of its peer queue
+	inAge                // all control envelopes, the oldest first
+	inOutstanding        // PeerQueue.outstanding
+	chainKinds           // how many kinds there are
 )
 
 // chain is a doubly linked list through envelopes.

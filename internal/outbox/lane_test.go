@@ -43,12 +43,12 @@ func TestAFullWindowOfDataLeavesControlFree(t *testing.T) {
 	for range 200 {
 		q.copyTo(1, 3)
 	}
-	flying := 0
+	flight := 0
 	for _, d := range q.flush() {
-		flying += len(d.kinds)
+		flight += len(d.kinds)
 	}
-	q.want(flying == FirstWindow, "%d Data are in flight, the window starts at %d", flying, FirstWindow)
-	q.want(!q.Pending(), "a lane whose window is full has nothing to send")
+	q.want(flight == FirstWindow, "%d Data are in flight, the window starts at %d", flight, FirstWindow)
+	q.want(!q.Pending(), "a peer whose window is full has nothing to send")
 	q.control(1, 100, 1)
 	d := q.flush()
 	q.want(len(d) == 1 && d[0].kinds == "M", "control should pass by")
@@ -57,7 +57,7 @@ func TestAFullWindowOfDataLeavesControlFree(t *testing.T) {
 
 func TestTheWindowGrowsWithEachAckAndHalvesOncePerRoundTrip(t *testing.T) {
 	q := newBench(t, Config{})
-	l := q.copyTo(1, 3).lane
+	l := q.copyTo(1, 3).peer
 	for range 999 {
 		q.copyTo(1, 3)
 	}
@@ -68,7 +68,7 @@ func TestTheWindowGrowsWithEachAckAndHalvesOncePerRoundTrip(t *testing.T) {
 		q.want(l.window == FirstWindow+1+i, "after %d acks the window is %d", i+1, l.window)
 	}
 	q.flush()
-	q.want(l.flying == FirstWindow+10, "%d are in flight", l.flying)
+	q.want(l.flight == FirstWindow+10, "%d are in flight", l.flight)
 	for range 500 { // it does not grow for ever
 		q.Drop(q.Acknowledged(peerAddr(1), l.sent.head.Seq, nobodyElse))
 		q.flush()
@@ -89,7 +89,7 @@ func TestTheWindowGrowsWithEachAckAndHalvesOncePerRoundTrip(t *testing.T) {
 			n++
 		}
 		q.want(n > 0 && l.window == want, "after silence in round %d, of %d envelopes, the window is %d, not %d", round+1, n, l.window, want)
-		q.want(l.flying <= l.window || n == 0, "%d are in flight with a window of %d", l.flying, l.window)
+		q.want(l.flight <= l.window || n == 0, "%d are in flight with a window of %d", l.flight, l.window)
 		if q.flush() == nil {
 			break
 		}
@@ -104,7 +104,7 @@ func TestWhatWasNotAnsweredIsSentAgainBeforeOtherData(t *testing.T) {
 		q.copyTo(1, 3)
 	}
 	q.flush()
-	for e := first.lane.sent.tail; e != first; e = first.lane.sent.tail { // all but the first arrive
+	for e := first.peer.sent.tail; e != first; e = first.peer.sent.tail { // all but the first arrive
 		q.Drop(e)
 	}
 	q.now += patience
@@ -114,15 +114,15 @@ func TestWhatWasNotAnsweredIsSentAgainBeforeOtherData(t *testing.T) {
 	q.audit()
 }
 
-// A recipient that gets one message only later has room for MostSpan that follow.
+// A recipient that gets one message only later has room for Config.Span that follow.
 func TestNoMoreThanTheSpanBeginsAfterOneThatIsNotAnswered(t *testing.T) {
-	q := newBench(t, Config{Limit: 3 * MostSpan})
+	q := newBench(t, Config{Limit: 3 * span})
 	first := q.copyTo(1, 2)
 	for q.Spare() > 0 {
 		q.copyTo(1, 2)
 	}
-	l := first.lane
-	begun := func(attempts int) (n int) { // how many go out while all but the first are answered
+	l := first.peer
+	outstanding := func(attempts int) (n int) { // how many go out while all but the first are answered
 		for {
 			d := q.flush()
 			for e := l.sent.tail; e != nil && e != first; e = l.sent.tail {
@@ -137,18 +137,18 @@ func TestNoMoreThanTheSpanBeginsAfterOneThatIsNotAnswered(t *testing.T) {
 			q.want(first.Attempt <= attempts, "it went out %d times", first.Attempt)
 		}
 	}
-	n := begun(1)
-	q.want(n == 1+MostSpan, "with the first unanswered %d others have begun, not %d", n-1, MostSpan)
+	n := outstanding(1)
+	q.want(n == 1+span, "with the first unanswered %d others have outstanding, not %d", n-1, span)
 	q.now += patience
 	q.Resend(q.now, q.Overdue(q.now))
-	n = begun(2)
+	n = outstanding(2)
 	q.want(n == 1, "the first is sent again and with it %d others", n-1)
 	q.now += patience
 	q.control(1, 100, 1)
 	q.want(len(q.flush()) == 1, "control should pass by")
-	q.Linger(q.Overdue(q.now))
-	n = begun(2)
-	q.want(n == 2*MostSpan-1 && q.lanes[first.To()] == l, "when the first only lingers %d go out of %d", n, 2*MostSpan-1)
+	q.Grace(q.Overdue(q.now))
+	n = outstanding(2)
+	q.want(n == 2*span-1 && q.peers[first.To()] == l, "when the first only lingers %d go out of %d", n, 2*span-1)
 }
 
 func TestASilentRecipientHoldsUpNobodyElse(t *testing.T) {
@@ -176,18 +176,18 @@ func TestLanesAndEnvelopesAreUsedAgain(t *testing.T) {
 			q.flush()
 			q.Drop(q.Acknowledged(peerAddr(i), e.Seq, nobodyElse))
 			q.Drop(q.Acknowledged(peerAddr(i), f.Seq, nobodyElse))
-			q.want(len(q.lanes) == 0, "the lane of recipient %d stays", i)
+			q.want(len(q.peers) == 0, "the peer of recipient %d stays", i)
 		}
 	}
 	rounds(1000)
 	envelopes := 0
-	for e := q.freeEnvs; e != nil; e = e.links[inLane].next {
+	for e := q.freeEnvs; e != nil; e = e.links[inQueue].next {
 		envelopes++
 	}
-	q.want(len(q.freeLanes) == 1 && envelopes == 2, "%d lanes and %d envelopes are kept for 1 and 2 at a time", len(q.freeLanes), envelopes)
+	q.want(len(q.freePeers) == 1 && envelopes == 2, "%d peers and %d envelopes are kept for 1 and 2 at a time", len(q.freePeers), envelopes)
 	q.audit()
-	l := q.control(5, 100, 3).lane
-	q.want(l.window == FirstWindow && l.shrunkAt == 0 && len(l.acks) == 0 && l.flying == 0, "a lane used again remembers its last recipient: %+v", l)
+	l := q.control(5, 100, 3).peer
+	q.want(l.window == FirstWindow && l.shrunkAt == 0 && len(l.acks) == 0 && l.flight == 0, "a peer used again remembers its last recipient: %+v", l)
 }
 
 func TestClearLeavesNothingAndTheQueueUsable(t *testing.T) {
@@ -207,7 +207,7 @@ func TestClearLeavesNothingAndTheQueueUsable(t *testing.T) {
 	}
 	q.audit()
 	q.Clear()
-	q.want(q.age.len+q.stats.Data+q.stats.Hellos+q.stats.Acks+len(q.lanes)+len(q.bySeq)+len(q.timers)+q.ready.Len() == 0, "something is left: %+v", q.Outbox)
+	q.want(q.age.len+q.stats.Data+q.stats.Hellos+q.stats.Acks+len(q.peers)+len(q.bySeq)+len(q.timers)+q.ready.Len() == 0, "something is left: %+v", q.Outbox)
 	_, any := q.Deadline()
 	q.want(!any && !q.Pending() && q.Overdue(q.now+time.Hour) == nil, "there should be nothing to do")
 	q.audit()
@@ -222,9 +222,9 @@ func TestTheDeadlineIsWhenThereIsSomethingToDo(t *testing.T) {
 	q.Acknowledge(q.now, peerAddr(1), 1) // at +10 ms, if nothing takes it along
 	q.control(1, 100, 2)
 	q.flush() // took it along; an answer is due at +100 ms
-	spent := q.control(2, 100, 1)
+	final := q.control(2, 100, 1)
 	q.flush()
-	q.Linger(spent) // due at +1 s
+	q.Grace(final) // due at +1 s
 	q.Acknowledge(q.now, peerAddr(3), 1)
 	for _, want := range []time.Duration{10 * time.Millisecond, patience, time.Second} {
 		at, any := q.Deadline()
@@ -245,7 +245,7 @@ func TestTheDeadlineIsWhenThereIsSomethingToDo(t *testing.T) {
 }
 
 // What did not fit in the datagram and is not due yet must not lose its time while the
-// lane has a turn.
+// peer queue has a turn.
 func TestAcknowledgementsLeftOverAreSentWhenTheyAreDue(t *testing.T) {
 	q := newBench(t, Config{})
 	room := (512 - wire.AckOverhead) / wire.AckSize
@@ -280,14 +280,14 @@ func TestTheLoadIsWhatWaitsOrIsNotAnswered(t *testing.T) {
 		t.Helper()
 		q.want(q.Load(peerAddr(1)) == want, "%s the load is %d, not %d", when, q.Load(peerAddr(1)), want)
 	}
-	load(0, "with no lane")
+	load(0, "with no peer")
 	q.control(1, 100, 1)
 	load(0, "before control was sent")
 	once, twice := q.copyTo(1, 1), q.copyTo(1, 2)
 	load(2, "before Data were sent")
 	q.flush()
 	load(3, "after the last attempt of two and the first of one")
-	q.Linger(once)
+	q.Grace(once)
 	load(3, "while one lingers")
 	q.Drop(twice)
 	load(2, "when one was answered")

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"example.com/gossip/internal/datalog"
-	"example.com/gossip/internal/view"
+	"example.com/gossip/internal/ring"
 	"example.com/gossip/internal/wire"
 )
 
@@ -18,19 +18,19 @@ func (q *bench) audit() {
 	q.t.Helper()
 	data, acks, hellos, listed, numbered := 0, 0, 0, 0, 0
 	seen := map[*Envelope]bool{}
-	for to, l := range q.lanes {
-		q.want(l.to == to, "the lane of %v is found under %v", l.to, to)
-		q.want(!l.idle(), "the idle lane of %v was not freed", to)
-		q.want(l.listed || !l.sendable() && len(l.acks) < AcksInHand, "the lane of %v has something to send and no turn", to)
+	for to, l := range q.peers {
+		q.want(l.to == to, "the peer of %v is found under %v", l.to, to)
+		q.want(!l.idle(), "the idle peer of %v was not freed", to)
+		q.want(l.listed || !l.sendable() && len(l.acks) < AcksInHand, "the peer of %v has something to send and no turn", to)
 		due, any := l.due()
-		q.want(!any || l.index >= 0 && l.wake <= due, "the lane of %v is due at %v and wakes at %v, index %d", to, due, l.wake, l.index)
-		q.want(l.index < 0 || l.index < len(q.timers) && q.timers[l.index] == l, "the lane of %v is not at its index %d of the timers", to, l.index)
-		flying, begun := 0, 0
+		q.want(!any || l.index >= 0 && l.wake <= due, "the peer of %v is due at %v and wakes at %v, index %d", to, due, l.wake, l.index)
+		q.want(l.index < 0 || l.index < len(q.timers) && q.timers[l.index] == l, "the peer of %v is not at its index %d of the timers", to, l.index)
+		flight, outstanding := 0, 0
 		for _, c := range l.chains() {
 			n := 0
 			var prev *Envelope
-			for e := c.head; e != nil; prev, e = e, e.links[inLane].next {
-				q.want(e.lane == l && e.chain == c && e.links[inLane].prev == prev && !seen[e], "an envelope to %v is in the wrong chain", to)
+			for e := c.head; e != nil; prev, e = e, e.links[inQueue].next {
+				q.want(e.peer == l && e.chain == c && e.links[inQueue].prev == prev && !seen[e], "an envelope to %v is in the wrong chain", to)
 				seen[e] = true
 				n++
 				if e.IsData() {
@@ -39,34 +39,34 @@ func (q *bench) audit() {
 				if e.Kind == wire.TypeHello {
 					hellos++
 				}
-				if e.IsData() && (c == &l.sent || e.Attempts == 1 && (c == &l.spent || c == &l.lingering)) {
-					flying++
+				if e.IsData() && (c == &l.sent || e.Attempts == 1 && (c == &l.final || c == &l.grace)) {
+					flight++
 				}
-				began := e.IsData() && e.Attempt > 0 && c != &l.lingering
-				q.want((e.begin != 0) == began, "an envelope to %v in attempt %d began as number %d", to, e.Attempt, e.begin)
+				began := e.IsData() && e.Attempt > 0 && c != &l.grace
+				q.want((e.begunAt != 0) == began, "an envelope to %v in attempt %d began as number %d", to, e.Attempt, e.begunAt)
 				if began {
-					begun++
+					outstanding++
 				}
 				q.want(e.Size() <= q.config.Room, "an envelope of %d bytes waits for a room of %d", e.Size(), q.config.Room)
 				if e.Seq != 0 {
 					numbered++
 					q.want(q.bySeq[e.Seq] == e, "number %d is not found", e.Seq)
 				}
-				if c == &l.sent || c == &l.spent || c == &l.lingering {
+				if c == &l.sent || c == &l.final || c == &l.grace {
 					q.want(prev == nil || prev.Deadline <= e.Deadline, "the deadlines of a chain to %v are not in order", to)
 					q.want((e.Attempt >= e.Attempts) == (c != &l.sent), "attempt %d of %d waits in the wrong chain", e.Attempt, e.Attempts)
 				}
 			}
 			q.want(c.tail == prev && c.len == n, "a chain to %v holds %d and says %d", to, n, c.len)
 		}
-		q.want(l.begun.len == begun, "%d Data to %v may be sent again, counted %d", begun, to, l.begun.len)
-		for e := l.begun.head; e != nil && e != l.begun.tail; e = e.links[inBegun].next {
-			q.want(e.begin < e.links[inBegun].next.begin, "what was begun to %v is not in order", to)
+		q.want(l.outstanding.len == outstanding, "%d Data to %v may be sent again, counted %d", outstanding, to, l.outstanding.len)
+		for e := l.outstanding.head; e != nil && e != l.outstanding.tail; e = e.links[inOutstanding].next {
+			q.want(e.begunAt < e.links[inOutstanding].next.begunAt, "what was outstanding to %v is not in order", to)
 		}
-		q.want(l.flying == flying, "%d Data are in flight to %v, counted %d", flying, to, l.flying)
+		q.want(l.flight == flight, "%d Data are in flight to %v, counted %d", flight, to, l.flight)
 		controls := 0
 		for _, c := range l.chains() {
-			for e := c.head; e != nil; e = e.links[inLane].next {
+			for e := c.head; e != nil; e = e.links[inQueue].next {
 				if !e.IsData() {
 					controls++
 				}
@@ -80,31 +80,31 @@ func (q *bench) audit() {
 	}
 	aged := 0
 	for e := q.age.head; e != nil; e = e.links[inAge].next {
-		q.want(seen[e] && !e.IsData(), "the age chain holds what no lane has")
+		q.want(seen[e] && !e.IsData(), "the age chain holds what no peer has")
 		if next := e.links[inAge].next; next != nil {
 			q.want(q.emitted[e] <= q.emitted[next], "the age chain is not in order of age")
 		}
 		aged++
 	}
-	q.want(aged == q.age.len && aged+data == len(seen) && data == q.stats.Data, "control %d counted %d, data %d counted %d, in lanes %d", aged, q.age.len, data, q.stats.Data, len(seen))
+	q.want(aged == q.age.len && aged+data == len(seen) && data == q.stats.Data, "control %d counted %d, data %d counted %d, in peers %d", aged, q.age.len, data, q.stats.Data, len(seen))
 	q.want(acks == q.stats.Acks && hellos == q.stats.Hellos, "acks %d counted %d, Hellos %d counted %d", acks, q.stats.Acks, hellos, q.stats.Hellos)
-	for _, l := range q.freeLanes { // whose turn came to nothing
+	for _, l := range q.freePeers { // whose turn came to nothing
 		if l.listed {
 			listed++
 		}
 	}
-	q.want(listed == q.ready.Len(), "%d lanes have a turn and %d turns are given", listed, q.ready.Len())
-	q.want(len(q.lanes)+len(q.freeLanes) <= 4*q.config.Limit, "there are %d lanes, and %d free, with bounds of %d", len(q.lanes), len(q.freeLanes), q.config.Limit)
+	q.want(listed == q.ready.Len(), "%d peers have a turn and %d turns are given", listed, q.ready.Len())
+	q.want(len(q.peers)+len(q.freePeers) <= 4*q.config.Limit, "there are %d peers, and %d free, with bounds of %d", len(q.peers), len(q.freePeers), q.config.Limit)
 	q.want(numbered == len(q.bySeq), "%d envelopes have a number and %d are found by one", numbered, len(q.bySeq))
 	for i, l := range q.timers {
-		q.want(l.index == i && q.lanes[l.to] == l, "timer %d is of a lane that is gone or elsewhere", i)
+		q.want(l.index == i && q.peers[l.to] == l, "timer %d is of a peer that is gone or elsewhere", i)
 		q.want(i == 0 || q.timers[(i-1)/2].wake <= l.wake, "the timers are no heap at %d", i)
 	}
 	q.want(q.age.len <= q.config.Limit && q.stats.Data <= q.config.Limit, "a bound of %d is broken: %d control, %d data", q.config.Limit, q.age.len, q.stats.Data)
-	for _, l := range q.freeLanes {
-		q.want(q.lanes[l.to] != l && l.idle() && l.index < 0, "a lane is both free and in use")
+	for _, l := range q.freePeers {
+		q.want(q.peers[l.to] != l && l.idle() && l.index < 0, "a peer is both free and in use")
 	}
-	for e := q.freeEnvs; e != nil; e = e.links[inLane].next {
+	for e := q.freeEnvs; e != nil; e = e.links[inQueue].next {
 		q.want(!seen[e] && e.Entry == nil && e.chain == nil && e.Seq == 0, "an envelope is both free and in use")
 	}
 }
@@ -146,7 +146,7 @@ func queueByRandomSteps(t *testing.T, seed uint64, steps int) {
 		to := peerAddr(rng.IntN(peers))
 		switch rng.IntN(13) {
 		case 0, 1:
-			l := q.lanes[to]
+			l := q.peers[to]
 			refused := l != nil && l.controls >= q.Share()
 			oldest, full := q.age.head, q.age.len == q.config.Limit && !refused
 			kind := []wire.Type{wire.TypeHello, wire.TypeMemberList}[rng.IntN(2)]
@@ -161,10 +161,10 @@ func queueByRandomSteps(t *testing.T, seed uint64, steps int) {
 				alive[e] = true
 			}
 		case 2, 3, 4:
-			c := Copy{Entry: messages[rng.IntN(len(messages))], Hops: 1, Arc: view.Arc{Lo: 1, Hi: 2 + rng.Uint32()/2}}
+			c := Copy{Entry: messages[rng.IntN(len(messages))], Hops: 1, Arc: ring.Arc{Lo: 1, Hi: 2 + rng.Uint32()/2}}
 			attempts := 1 + rng.IntN(3)
 			if rng.IntN(3) == 0 {
-				c.Flags, c.Arc, attempts = wire.FlagPull, view.Arc{}, NoAnswer
+				c.Flags, c.Arc, attempts = wire.FlagPull, ring.Arc{}, NoAnswer
 			}
 			refused := q.Spare() == 0 || wire.DataSize(wire.FlagArc, len(c.Entry.Payload)) > q.config.Room
 			e := q.EmitData(to, c, attempts)
@@ -177,7 +177,7 @@ func queueByRandomSteps(t *testing.T, seed uint64, steps int) {
 		case 6:
 			if sent := slices.Sorted(maps.Keys(q.bySeq)); len(sent) > 0 {
 				e := q.bySeq[sent[rng.IntN(len(sent))]]
-				q.want(q.Acknowledged(e.lane.to, e.Seq, nobodyElse) == e, "what was sent is not found by its number")
+				q.want(q.Acknowledged(e.peer.to, e.Seq, nobodyElse) == e, "what was sent is not found by its number")
 				delete(alive, e)
 				q.Drop(e)
 			}
@@ -203,11 +203,11 @@ func queueByRandomSteps(t *testing.T, seed uint64, steps int) {
 				switch {
 				case e.Attempt < e.Attempts:
 					if rng.IntN(3) == 0 { // somebody else covers it
-						e.Arc, e.Flags = view.Arc{}, e.Flags&^wire.FlagArc
+						e.Arc, e.Flags = ring.Arc{}, e.Flags&^wire.FlagArc
 					}
 					q.Resend(q.now, e)
-				case e.chain != &e.lane.lingering:
-					q.Linger(e)
+				case e.chain != &e.peer.grace:
+					q.Grace(e)
 				default:
 					delete(alive, e)
 					q.Drop(e)
@@ -224,7 +224,7 @@ func queueByRandomSteps(t *testing.T, seed uint64, steps int) {
 				q.Clear()
 				clear(alive)
 				q.Trim()
-				q.want(q.freeEnvs == nil && q.freeLanes == nil, "an empty queue keeps what is free")
+				q.want(q.freeEnvs == nil && q.freePeers == nil, "an empty queue keeps what is free")
 			}
 		case 12:
 			q.SetRoom([]int{420, 512}[rng.IntN(2)], func(e *Envelope) {
@@ -261,7 +261,7 @@ func BenchmarkQueue(b *testing.B) {
 		b.Run(fmt.Sprint("queued=", n), func(b *testing.B) {
 			q := newBench(b, Config{Limit: 2048})
 			for i := range n - 1 { // they wait for an answer
-				q.EmitData(peerAddr(i%256), Copy{Entry: q.one, Hops: 1, Arc: view.Arc{Lo: 1, Hi: 2}}, 3)
+				q.EmitData(peerAddr(i%256), Copy{Entry: q.one, Hops: 1, Arc: ring.Arc{Lo: 1, Hi: 2}}, 3)
 			}
 			buffer := make([]byte, 0, q.config.Room)
 			for l := q.Next(); l != nil; l = q.Next() {
@@ -271,7 +271,7 @@ func BenchmarkQueue(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				q.now++
-				e := q.EmitData(to, Copy{Entry: q.one, Hops: 1, Arc: view.Arc{Lo: 1, Hi: 2}}, 3)
+				e := q.EmitData(to, Copy{Entry: q.one, Hops: 1, Arc: ring.Arc{Lo: 1, Hi: 2}}, 3)
 				q.Pack(buffer, q.Next(), q.now, patience)
 				if q.Overdue(q.now) != nil {
 					b.Fatal("something is overdue too early")

@@ -1,20 +1,20 @@
 // Package outbox holds the messages of a node until they are sent and answered: for each
-// recipient a lane of messages, and of acknowledgements owed to it.
+// recipient a peer queue of messages, and of acknowledgements owed to it.
 //
-// A message travels in an Envelope, which moves between the chains of its lane, and which
+// A message travels in an Envelope, which moves between the chains of its peer queue, and which
 // Drop removes from any of them:
 //
 //	Emit     → control ─┐      ┌─→ sent ── Overdue, Resend ─→ control or again, before data
 //	                    ├ Pack ┤
-//	EmitData → data ────┘      └─→ spent ── Overdue, Linger ─→ lingering ── Overdue, Drop
+//	EmitData → data ────┘      └─→ final ── Overdue, Grace ─→ grace ── Overdue, Drop
 //
 // An envelope is sent while it waits for the answer to an attempt that is not the last,
-// spent after the last attempt, and lingering when its time is over but an answer is still
+// final after the last attempt, and grace when its time is over but an answer is still
 // accepted. An envelope with NoAnswer is dropped once it is packed.
 //
 // Data to one recipient is limited by its window: FirstWindow envelopes in flight at the
 // start, one more with each acknowledgement, and half as many when one is missing. Also, at
-// most MostSpan envelopes begin after one that may still be sent again. Neither holds up
+// most Config.Span envelopes begin after one that may still be sent again. Neither holds up
 // control.
 //
 // Nothing here reads a clock, starts a goroutine or locks: time is an argument,
@@ -38,6 +38,11 @@ type Config struct {
 	Room     int           // bytes of messages in a datagram
 	Tag      uint16        // of the cluster, in each header
 	AckDelay time.Duration // how long an acknowledgement waits for others
+
+	// Span is how many Data messages to one recipient may begin after one that may still
+	// be sent again. The recipient keeps track of only so many numbers of an origin:
+	// messages further behind are given up.
+	Span int
 }
 
 // Stats counts what an Outbox has done since New, and how much it holds now.
@@ -52,17 +57,17 @@ type Stats struct {
 	Recipients    int // of all these
 }
 
-// Outbox is two bounded queues, of control and of Data, sorted by recipient into lanes.
+// Outbox is two bounded queues, of control and of Data, sorted by recipient into peer queues.
 // When control is full the oldest envelope makes room (not for goodbyes, which go to each
 // member once and end everything else); when Data is full the new one is refused. One
-// recipient gets at most a Share of control; more is refused. Every lane has an envelope or
-// is owed acknowledgements. A new lane for acknowledgements alone is made only while there
-// are fewer lanes than the two bounds together, and a lane holds at most MostAcks; further
+// recipient gets at most a Share of control; more is refused. Every peer queue has an envelope or
+// is owed acknowledgements. A new peer queue for acknowledgements alone is made only while there
+// are fewer peer queues than the two bounds together, and a peer queue holds at most MostAcks; further
 // acknowledgements are not queued, and the other side tries again. The memory of envelopes
-// and lanes is reused until Trim.
+// and peer queues is reused until Trim.
 //
-// Finding an envelope by its sequence number, a lane by its recipient and the next lane to
-// send is O(1); finding the next lane with something due is O(log lanes).
+// Finding an envelope by its sequence number, a peer queue by its recipient and the next peer queue to
+// send is O(1); finding the next peer queue with something due is O(log peer queues).
 type Outbox struct {
 	config Config
 	log    *datalog.Log
@@ -70,13 +75,13 @@ type Outbox struct {
 	stats  Stats // except Control and Recipients, which are counted below
 
 	bySeq  map[uint32]*Envelope
-	lanes  map[netip.AddrPort]*Lane
+	peers  map[netip.AddrPort]*PeerQueue
 	timers timers
-	ready  fifo.Queue[*Lane] // lanes to send from, in turn
-	age    chain             // control, the oldest first
+	ready  fifo.Queue[*PeerQueue] // peer queues to send from, in turn
+	age    chain                  // control, the oldest first
 
 	freeEnvs  *Envelope
-	freeLanes []*Lane
+	freePeers []*PeerQueue
 }
 
 // New returns an empty Outbox. It holds references to entries of the log, and draws
@@ -84,14 +89,14 @@ type Outbox struct {
 func New(c Config, log *datalog.Log, rng *rand.Rand) *Outbox {
 	return &Outbox{
 		config: c, log: log, rng: rng,
-		bySeq: map[uint32]*Envelope{}, lanes: map[netip.AddrPort]*Lane{},
+		bySeq: map[uint32]*Envelope{}, peers: map[netip.AddrPort]*PeerQueue{},
 	}
 }
 
 // Stats returns what was counted so far.
 func (o *Outbox) Stats() Stats {
 	s := o.stats
-	s.Control, s.Recipients = o.age.len, len(o.lanes)
+	s.Control, s.Recipients = o.age.len, len(o.peers)
 	return s
 }
 
@@ -106,7 +111,7 @@ func (o *Outbox) Spare() int { return o.config.Limit - o.stats.Data }
 // must fit in a datagram. The message is sent up to attempts times until it is answered, or
 // once for NoAnswer. Emit returns nil if the recipient has its Share already.
 func (o *Outbox) Emit(to netip.AddrPort, kind wire.Type, body []byte, attempts int) *Envelope {
-	if l := o.lanes[to]; l != nil && l.controls >= o.Share() && kind != wire.TypeLeave {
+	if l := o.peers[to]; l != nil && l.controls >= o.Share() && kind != wire.TypeLeave {
 		o.stats.Dropped++
 		return nil
 	}
@@ -116,11 +121,11 @@ func (o *Outbox) Emit(to netip.AddrPort, kind wire.Type, body []byte, attempts i
 	}
 	e := o.take(to, kind, attempts)
 	e.Body = append(e.Body[:0], body...)
-	e.lane.controls++
+	e.peer.controls++
 	o.age.push(e, inAge)
 	if kind == wire.TypeHello {
 		o.stats.Hellos++
-		e.lane.hellos++
+		e.peer.hellos++
 	}
 	o.enqueue(e)
 	return e
@@ -145,13 +150,13 @@ func (o *Outbox) EmitData(to netip.AddrPort, c Copy, attempts int) *Envelope {
 
 // Acknowledge queues an acknowledgement, to the recipient, of its envelope seq.
 func (o *Outbox) Acknowledge(now time.Duration, to netip.AddrPort, seq uint32) {
-	l := o.lanes[to]
-	if l == nil && len(o.lanes) >= 2*o.config.Limit || l != nil && len(l.acks) >= MostAcks {
+	l := o.peers[to]
+	if l == nil && len(o.peers) >= 2*o.config.Limit || l != nil && len(l.acks) >= MostAcks {
 		o.stats.Dropped++
 		return
 	}
 	if l == nil {
-		l = o.lane(to)
+		l = o.peer(to)
 	}
 	if len(l.acks) == 0 {
 		l.ackDue = now + o.config.AckDelay
@@ -166,15 +171,15 @@ func (o *Outbox) Acknowledge(now time.Duration, to netip.AddrPort, seq uint32) {
 }
 
 // Acknowledged returns the envelope that from acknowledges by seq, or nil if none waits for
-// that; the caller drops it. The window of its lane grows. sameNode reports whether two
+// that; the caller drops it. The window of its peer queue grows. sameNode reports whether two
 // addresses are known to belong to one node.
 func (o *Outbox) Acknowledged(from netip.AddrPort, seq uint32, sameNode func(a, b netip.AddrPort) bool) *Envelope {
 	e := o.bySeq[seq]
-	if e == nil || e.lane.to != from && !sameNode(e.lane.to, from) {
+	if e == nil || e.peer.to != from && !sameNode(e.peer.to, from) {
 		return nil
 	}
-	if e.IsData() && e.lane.window < MostWindow {
-		e.lane.window++
+	if e.IsData() && e.peer.window < MostWindow {
+		e.peer.window++
 	}
 	return e
 }
@@ -185,7 +190,7 @@ func (o *Outbox) Find(seq uint32) *Envelope { return o.bySeq[seq] }
 
 // Drop removes e and frees it: it must not be used any more.
 func (o *Outbox) Drop(e *Envelope) {
-	l := e.lane
+	l := e.peer
 	o.unchain(e)
 	if e.Seq != 0 {
 		delete(o.bySeq, e.Seq)
@@ -203,16 +208,16 @@ func (o *Outbox) Drop(e *Envelope) {
 		}
 	}
 	*e = Envelope{Body: e.Body[:0]}
-	e.links[inLane].next, o.freeEnvs = o.freeEnvs, e
+	e.links[inQueue].next, o.freeEnvs = o.freeEnvs, e
 	if l.sendable() {
 		o.makeReady(l)
 	}
-	o.settle(l)
+	o.release(l)
 }
 
-// Any returns an envelope of the lane to a recipient, or nil if there is none.
+// Any returns an envelope of the peer queue to a recipient, or nil if there is none.
 func (o *Outbox) Any(to netip.AddrPort) *Envelope {
-	if l := o.lanes[to]; l != nil {
+	if l := o.peers[to]; l != nil {
 		for _, c := range l.chains() {
 			if c.head != nil {
 				return c.head
@@ -226,10 +231,10 @@ func (o *Outbox) Any(to netip.AddrPort) *Envelope {
 // be dropped, and none may be emitted.
 func (o *Outbox) All() iter.Seq[*Envelope] {
 	return func(yield func(*Envelope) bool) {
-		for _, l := range o.lanes {
+		for _, l := range o.peers {
 			for _, c := range l.chains() {
 				for e := c.head; e != nil; {
-					next := e.links[inLane].next
+					next := e.links[inQueue].next
 					if !yield(e) {
 						return
 					}
@@ -243,15 +248,15 @@ func (o *Outbox) All() iter.Seq[*Envelope] {
 // Load returns how many messages to a recipient wait to be sent or answered, not counting
 // control that waits to be sent.
 func (o *Outbox) Load(to netip.AddrPort) int {
-	if l := o.lanes[to]; l != nil {
+	if l := o.peers[to]; l != nil {
 		return l.load()
 	}
 	return 0
 }
 
 // Greets reports whether a Hello to a recipient is queued or unanswered.
-func (o *Outbox) Greets(to netip.AddrPort) bool {
-	l := o.lanes[to]
+func (o *Outbox) HasHello(to netip.AddrPort) bool {
+	l := o.peers[to]
 	return l != nil && l.hellos > 0
 }
 
@@ -268,7 +273,7 @@ func (o *Outbox) SetRoom(room int, drop func(*Envelope)) {
 
 // Clear drops everything, including acknowledgements.
 func (o *Outbox) Clear() {
-	for _, l := range o.lanes {
+	for _, l := range o.peers {
 		o.stats.Acks -= len(l.acks)
 		l.acks = l.acks[:0]
 		for _, c := range l.chains() {
@@ -276,21 +281,21 @@ func (o *Outbox) Clear() {
 				o.Drop(c.head)
 			}
 		}
-		o.settle(l)
+		o.release(l)
 	}
 	for l := o.Next(); l != nil; l = o.Next() {
-		o.settle(l)
+		o.release(l)
 	}
 }
 
 // Trim releases the memory that an empty Outbox has kept for reuse.
 func (o *Outbox) Trim() {
-	if len(o.lanes) > 0 || o.Pending() {
+	if len(o.peers) > 0 || o.Pending() {
 		return
 	}
-	o.bySeq, o.lanes = map[uint32]*Envelope{}, map[netip.AddrPort]*Lane{}
-	o.ready, o.timers = fifo.Queue[*Lane]{}, nil
-	o.freeEnvs, o.freeLanes = nil, nil
+	o.bySeq, o.peers = map[uint32]*Envelope{}, map[netip.AddrPort]*PeerQueue{}
+	o.ready, o.timers = fifo.Queue[*PeerQueue]{}, nil
+	o.freeEnvs, o.freePeers = nil, nil
 }
 
 func (o *Outbox) take(to netip.AddrPort, kind wire.Type, attempts int) *Envelope {
@@ -298,37 +303,37 @@ func (o *Outbox) take(to netip.AddrPort, kind wire.Type, attempts int) *Envelope
 	if e == nil {
 		e = new(Envelope)
 	} else {
-		o.freeEnvs, e.links[inLane].next = e.links[inLane].next, nil
+		o.freeEnvs, e.links[inQueue].next = e.links[inQueue].next, nil
 	}
-	e.lane, e.Kind, e.Attempts = o.lane(to), kind, attempts
+	e.peer, e.Kind, e.Attempts = o.peer(to), kind, attempts
 	return e
 }
 
-// enqueue puts e in the chain of its lane where it waits to be sent.
+// enqueue puts e in the chain of its peer queue where it waits to be sent.
 func (o *Outbox) enqueue(e *Envelope) {
-	l := e.lane
+	l := e.peer
 	o.unchain(e)
 	switch {
 	case !e.IsData():
 		e.chain = &l.control
 	case e.Attempt > 0:
-		e.chain = &l.again
+		e.chain = &l.retransmit
 	default:
 		e.chain = &l.data
 	}
-	e.chain.push(e, inLane)
+	e.chain.push(e, inQueue)
 	if l.sendable() {
 		o.makeReady(l)
 	}
 }
 
-// await puts e in c, a chain of its lane, to wait for an answer until its deadline.
+// await puts e in c, a chain of its peer queue, to wait for an answer until its deadline.
 func (o *Outbox) await(c *chain, e *Envelope) {
 	o.unchain(e)
 	e.chain = c
-	c.insert(e, inLane)
-	if e.lane.flies(e) {
-		e.lane.flying++
+	c.insert(e, inQueue)
+	if e.peer.inFlight(e) {
+		e.peer.flight++
 	}
 }
 
@@ -336,9 +341,9 @@ func (o *Outbox) unchain(e *Envelope) {
 	if e.chain == nil {
 		return
 	}
-	if e.lane.flies(e) {
-		e.lane.flying--
+	if e.peer.inFlight(e) {
+		e.peer.flight--
 	}
-	e.chain.remove(e, inLane)
+	e.chain.remove(e, inQueue)
 	e.chain = nil
 }

@@ -21,7 +21,10 @@ type bench struct {
 	emitted map[*Envelope]int // at which step, of control
 }
 
-const patience = 100 * time.Millisecond // until an answer is overdue, in these tests
+const (
+	patience = 100 * time.Millisecond // until an answer is overdue, in these tests
+	span     = 768                    // Config.Span
+)
 
 // newBench fills in the settings that a service has by default.
 func newBench(t testing.TB, c Config) *bench {
@@ -29,7 +32,7 @@ func newBench(t testing.TB, c Config) *bench {
 	if c.Limit == 0 {
 		c.Limit = 1024
 	}
-	c.Room, c.AckDelay = 512, 10*time.Millisecond
+	c.Room, c.AckDelay, c.Span = 512, 10*time.Millisecond, span
 	log := datalog.New(0)
 	q := &bench{t: t, emitted: map[*Envelope]int{}, now: time.Hour, Outbox: New(c, log, rand.New(rand.NewPCG(1, 2)))}
 	q.one = log.Detached(7, 1, make([]byte, 100), 0)
@@ -158,15 +161,15 @@ func TestAnEnvelopeIsTriedAsOftenAsItsTypeAllowsUnderOneNumber(t *testing.T) {
 				q.Resend(q.now, e)
 			}
 		}
-		q.Linger(e)
+		q.Grace(e)
 		q.want(q.Overdue(q.now) == nil, "after the last attempt it lingers")
-		q.now += LingersFor - patience - 1
+		q.now += GraceFor - patience - 1
 		q.want(q.Overdue(q.now) == nil, "it should linger a whole second")
 		q.now++
 		q.want(q.Overdue(q.now) == e, "then it is to be given up")
 		q.Drop(e)
 		q.want(q.stats.Retries == uint64(attempts-1), "%d retries were counted for %d attempts", q.stats.Retries, attempts)
-		q.want(len(q.bySeq)+len(q.lanes)+len(q.timers) == 0, "something is left of it")
+		q.want(len(q.bySeq)+len(q.peers)+len(q.timers) == 0, "something is left of it")
 		q.audit()
 	}
 }
@@ -176,7 +179,7 @@ func TestWithoutAnAnswerExpectedAnEnvelopeIsGoneOnceSent(t *testing.T) {
 	q.Emit(peerAddr(1), wire.TypeWelcome, make([]byte, 92), NoAnswer)
 	q.EmitData(peerAddr(1), Copy{Entry: q.one, Flags: wire.FlagPull}, NoAnswer)
 	q.want(len(q.flush()) == 1, "both fit one datagram")
-	q.want(q.age.len+q.stats.Data+len(q.lanes)+len(q.bySeq) == 0, "nothing should wait for an answer")
+	q.want(q.age.len+q.stats.Data+len(q.peers)+len(q.bySeq) == 0, "nothing should wait for an answer")
 	_, any := q.Deadline()
 	q.want(!any, "there is nothing to wait for")
 	q.audit()
@@ -244,7 +247,7 @@ func TestAcksWaitForTheirDelayOrForCompany(t *testing.T) {
 	q.Overdue(q.now)
 	d := q.flush()
 	q.want(len(d) == 1 && d[0].size == wire.AckOverhead+2*wire.AckSize, "both should go in one Ack")
-	q.want(q.stats.Acks == 0 && len(q.lanes) == 0, "the lane should be freed")
+	q.want(q.stats.Acks == 0 && len(q.peers) == 0, "the peer should be freed")
 
 	for i := range AcksInHand {
 		q.want(!q.Pending(), "%d acks should still wait", i)
@@ -291,9 +294,9 @@ func TestLanesOfAcksAloneAreBounded(t *testing.T) {
 	for i := range 100 {
 		q.Acknowledge(q.now, peerAddr(i), 1)
 	}
-	q.want(len(q.lanes) == 16 && q.stats.Dropped == 84, "%d lanes for a limit of 8, %d dropped", len(q.lanes), q.stats.Dropped)
+	q.want(len(q.peers) == 16 && q.stats.Dropped == 84, "%d peers for a limit of 8, %d dropped", len(q.peers), q.stats.Dropped)
 	q.Acknowledge(q.now, peerAddr(3), 2)
-	q.want(q.stats.Acks == 17, "a lane that is there takes more")
+	q.want(q.stats.Acks == 17, "a peer that is there takes more")
 	q.audit()
 }
 

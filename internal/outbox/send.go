@@ -8,14 +8,14 @@ import (
 
 // LingersFor is the least time a recipient has to answer the last attempt, so that a slow
 // loop on either side does not cost its membership.
-const LingersFor = time.Second
+const GraceFor = time.Second
 
 // Pending reports whether Next has anything to return.
 func (o *Outbox) Pending() bool { return o.ready.Len() > 0 }
 
-// Next returns the lane whose turn it is to send a datagram, or nil. The caller must Pack
+// Next returns the peer queue whose turn it is to send a datagram, or nil. The caller must Pack
 // it.
-func (o *Outbox) Next() *Lane {
+func (o *Outbox) Next() *PeerQueue {
 	l, ok := o.ready.Pop()
 	if ok {
 		l.listed = false
@@ -25,8 +25,8 @@ func (o *Outbox) Next() *Lane {
 
 // Pack appends to b, which is empty, the messages of one datagram: acknowledgements, then
 // control and Data, which take turns in being first. An answer is expected within timeout.
-// It appends nothing if everything that waited in the lane was dropped meanwhile.
-func (o *Outbox) Pack(b []byte, l *Lane, now, timeout time.Duration) []byte {
+// It appends nothing if everything that waited in the peer queue was dropped meanwhile.
+func (o *Outbox) Pack(b []byte, l *PeerQueue, now, timeout time.Duration) []byte {
 	b = o.packAcks(b, l)
 	l.dataFirst = !l.dataFirst
 	if l.dataFirst {
@@ -41,11 +41,11 @@ func (o *Outbox) Pack(b []byte, l *Lane, now, timeout time.Duration) []byte {
 	} else if len(l.acks) > 0 {
 		o.schedule(l, l.ackDue)
 	}
-	o.settle(l)
+	o.release(l)
 	return b
 }
 
-func (o *Outbox) packAcks(b []byte, l *Lane) []byte {
+func (o *Outbox) packAcks(b []byte, l *PeerQueue) []byte {
 	n := min(len(l.acks), (o.config.Room-wire.AckOverhead)/wire.AckSize)
 	if n == 0 {
 		return b
@@ -57,14 +57,14 @@ func (o *Outbox) packAcks(b []byte, l *Lane) []byte {
 	return b
 }
 
-func (o *Outbox) packControl(b []byte, l *Lane, now, timeout time.Duration) []byte {
+func (o *Outbox) packControl(b []byte, l *PeerQueue, now, timeout time.Duration) []byte {
 	for e := l.control.head; e != nil && len(b)+e.Size() <= o.config.Room; e = l.control.head {
 		b = o.put(b, e, now, timeout)
 	}
 	return b
 }
 
-func (o *Outbox) packData(b []byte, l *Lane, now, timeout time.Duration) []byte {
+func (o *Outbox) packData(b []byte, l *PeerQueue, now, timeout time.Duration) []byte {
 	for e := l.nextData(); e != nil && len(b)+e.Size() <= o.config.Room; e = l.nextData() {
 		b = o.put(b, e, now, timeout)
 	}
@@ -90,7 +90,7 @@ func (o *Outbox) put(b []byte, e *Envelope, now, timeout time.Duration) []byte {
 		o.Drop(e)
 		return b
 	}
-	l := e.lane
+	l := e.peer
 	if e.IsData() && e.Attempt == 1 {
 		l.start(e)
 	}
@@ -98,7 +98,7 @@ func (o *Outbox) put(b []byte, e *Envelope, now, timeout time.Duration) []byte {
 	if e.Attempt < e.Attempts {
 		o.await(&l.sent, e)
 	} else {
-		o.await(&l.spent, e)
+		o.await(&l.final, e)
 	}
 	o.schedule(l, e.Deadline)
 	return b
@@ -115,7 +115,7 @@ func (o *Outbox) stamp() uint32 {
 }
 
 // Overdue returns an envelope that was not answered in time, or nil if there is none. The
-// caller must Resend, Linger or Drop it, and call Overdue again until there is none.
+// caller must Resend, Grace or Drop it, and call Overdue again until there is none.
 func (o *Outbox) Overdue(now time.Duration) *Envelope {
 	for len(o.timers) > 0 && o.timers[0].wake <= now {
 		l := o.timers[0]
@@ -145,21 +145,21 @@ func (o *Outbox) Deadline() (at time.Duration, any bool) {
 }
 
 // Resend queues an envelope that was not answered again, Data ahead of other Data. For Data
-// the window of its lane halves, at most once per round trip.
+// the window of its peer queue halves, at most once per round trip.
 func (o *Outbox) Resend(now time.Duration, e *Envelope) {
-	l := e.lane
+	l := e.peer
 	if e.IsData() && now-l.shrunkAt > e.Deadline-e.SentAt {
 		l.window, l.shrunkAt = max(l.window/2, LeastWindow), now
 	}
 	o.enqueue(e)
 }
 
-// Linger lets an envelope that was not answered after its last attempt wait longer, until
+// Grace lets an envelope that was not answered after its last attempt wait longer, until
 // LingersFor has passed since that attempt.
-func (o *Outbox) Linger(e *Envelope) {
-	l := e.lane
-	e.Deadline = max(e.Deadline, e.SentAt+LingersFor)
-	o.await(&l.lingering, e)
+func (o *Outbox) Grace(e *Envelope) {
+	l := e.peer
+	e.Deadline = max(e.Deadline, e.SentAt+GraceFor)
+	o.await(&l.grace, e)
 	l.end(e)
 	if l.sendable() {
 		o.makeReady(l)

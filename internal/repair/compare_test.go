@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"example.com/gossip/internal/versions"
+	"example.com/gossip/internal/wire"
 )
 
 // answer is what a node pushes and asks for when it is sent a page.
@@ -20,8 +21,8 @@ func answer(t *testing.T, n *node, now time.Duration, first, last uint64, page .
 
 func TestWhatThePageCoversIsNotPushed(t *testing.T) {
 	n := roomy().hear(5, run(1, 10))
-	pushed, wanted := answer(t, n, old, 0, lastOrigin, record{5, 3, []versions.Run{run(6, 7), run(9, 9)}})
-	if want := messages([]record{{5, 3, []versions.Run{run(4, 5), run(8, 8), run(10, 10)}}}); !slices.Equal(pushed, want) {
+	pushed, wanted := answer(t, n, old, 0, lastOrigin, record{5, 3, []wire.Run{run(6, 7), run(9, 9)}})
+	if want := messages([]record{{5, 3, []wire.Run{run(4, 5), run(8, 8), run(10, 10)}}}); !slices.Equal(pushed, want) {
 		t.Fatalf("of messages 1 to 10 somebody has all to 3, 6, 7 and 9 and should be pushed the others in order, %v, not %v", want, pushed)
 	}
 	if len(wanted) != 0 {
@@ -164,7 +165,7 @@ func TestPagesGoRoundAllOrigins(t *testing.T) {
 		if r.IntN(2) == 0 {
 			n.hear(lastOrigin, run(1, 1))
 		}
-		room := versions.MinRecord * (1 + r.IntN(3))
+		room := wire.MinRecord * (1 + r.IntN(3))
 		for turn := range 3 { // each round is like the first
 			next, seen := uint64(0), 0
 			for done := false; !done; {
@@ -189,19 +190,19 @@ func TestOriginUnknownIsAskedForInItsLastWindow(t *testing.T) {
 		why  string
 		n    *node
 		page record
-		want []versions.Run
+		want []wire.Run
 	}{
-		{"a short history is wanted whole", roomy(), record{5, 10, []versions.Run{run(12, 13)}}, []versions.Run{run(1, 10), run(12, 13)}},
-		{"so is one that leaves room", roomy(), record{5, w - 1, nil}, []versions.Run{run(1, w-1)}},
-		{"so is one that just fits", roomy(), record{5, w, nil}, []versions.Run{run(1, w)}},
-		{"of a longer one the end is", roomy(), record{5, w + 1, nil}, []versions.Run{run(2, w+1)}},
-		{"what lies above its floor has no room yet", roomy(), record{5, 5000, []versions.Run{run(5002, 5003)}}, []versions.Run{run(5001-w, 5000)}},
-		{"it may be all the numbers there are", roomy(), record{5, lastCounter, nil}, []versions.Run{run(lastCounter-w+1, lastCounter)}},
-		{"an origin that said nothing to everyone is unknown too", roomy().knew(5), record{5, 5000, nil}, []versions.Run{run(5001-w, 5000)}},
-		{"one that is known is asked for where it was left", roomy().hear(5, run(1, 3)), record{5, 5000, nil}, []versions.Run{run(4, w+3)}},
-		{"and where it was given up", roomy().gaveUp(5, 4000), record{5, 5000, nil}, []versions.Run{run(4001, 5000)}},
-		{"what has been seen is not", roomy().hear(5, run(1, 3), run(7, 8)), record{5, 6, []versions.Run{run(8, 9)}}, []versions.Run{run(4, 6), run(9, 9)}},
-		{"nothing is wanted of one who has less", roomy().hear(5, run(1, 9)), record{5, 3, []versions.Run{run(5, 6)}}, nil},
+		{"a short history is wanted whole", roomy(), record{5, 10, []wire.Run{run(12, 13)}}, []wire.Run{run(1, 10), run(12, 13)}},
+		{"so is one that leaves room", roomy(), record{5, w - 1, nil}, []wire.Run{run(1, w-1)}},
+		{"so is one that just fits", roomy(), record{5, w, nil}, []wire.Run{run(1, w)}},
+		{"of a longer one the end is", roomy(), record{5, w + 1, nil}, []wire.Run{run(2, w+1)}},
+		{"what lies above its floor has no room yet", roomy(), record{5, 5000, []wire.Run{run(5002, 5003)}}, []wire.Run{run(5001-w, 5000)}},
+		{"it may be all the numbers there are", roomy(), record{5, lastCounter, nil}, []wire.Run{run(lastCounter-w+1, lastCounter)}},
+		{"an origin that said nothing to everyone is unknown too", roomy().knew(5), record{5, 5000, nil}, []wire.Run{run(5001-w, 5000)}},
+		{"one that is known is asked for where it was left", roomy().hear(5, run(1, 3)), record{5, 5000, nil}, []wire.Run{run(4, w+3)}},
+		{"and where it was given up", roomy().gaveUp(5, 4000), record{5, 5000, nil}, []wire.Run{run(4001, 5000)}},
+		{"what has been seen is not", roomy().hear(5, run(1, 3), run(7, 8)), record{5, 6, []wire.Run{run(8, 9)}}, []wire.Run{run(4, 6), run(9, 9)}},
+		{"nothing is wanted of one who has less", roomy().hear(5, run(1, 9)), record{5, 3, []wire.Run{run(5, 6)}}, nil},
 	} {
 		if _, wanted := answer(t, c.n, old, 0, lastOrigin, c.page); !slices.Equal(messages(wanted), messages([]record{{5, 0, c.want}})) {
 			t.Errorf("%s: asked for should be %v but is %v", c.why, c.want, wanted)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"example.com/gossip/internal/versions"
+	"example.com/gossip/internal/wire"
 )
 
 // link carries Statuses between two nodes without loss, and holds every answer
@@ -76,7 +77,7 @@ func (l *link) checkPushed(when string, b *basket, want []message) {
 
 // checkWanted holds a request against all that is wanted. It may break off where
 // the room ends, but no sooner.
-func (l *link) checkWanted(request versions.Digest, want []message) {
+func (l *link) checkWanted(request wire.Digest, want []message) {
 	l.t.Helper()
 	got := messages(read(request))
 	whole := len(got) == len(want)
@@ -84,7 +85,7 @@ func (l *link) checkWanted(request versions.Digest, want []message) {
 		left := l.room - len(request.Bytes())
 		next := want[len(got)]
 		cut := len(got) > 0 && got[len(got)-1].origin == next.origin
-		whole = left < runSize || !cut && left < versions.MinRecord
+		whole = left < runSize || !cut && left < wire.MinRecord
 	}
 	if !whole || !slices.Equal(got, want[:len(got)]) {
 		l.t.Fatalf("seed %d: with room for %d bytes these are wanted: %v, but these are asked for: %v", l.seed, l.room, want, got)
@@ -246,7 +247,7 @@ func TestTwoNodesComeToHaveSeenTheSame(t *testing.T) {
 		had := holdings(a, b)
 
 		// Two comparisons while everything is on its way still, then all is old.
-		l := &link{t: t, seed: seed, room: versions.MinRecord * (1 + r.IntN(3)), budget: -1}
+		l := &link{t: t, seed: seed, room: wire.MinRecord * (1 + r.IntN(3)), budget: -1}
 		if r.IntN(3) == 0 {
 			l.room = 485
 		}
@@ -308,7 +309,7 @@ func TestTwoNodesThatForgetComeToRest(t *testing.T) {
 		now := 10 * time.Second
 		a := past(r, newNode(r.IntN(20000)), now, origins, bases, true)
 		b := past(r, newNode(r.IntN(20000)), now, origins, bases, true)
-		l := &link{t: t, seed: seed, room: versions.MinRecord * (1 + r.IntN(30)), budget: -1}
+		l := &link{t: t, seed: seed, room: wire.MinRecord * (1 + r.IntN(30)), budget: -1}
 		for moved := -1; l.moved != moved; {
 			moved = l.moved
 			now += time.Second

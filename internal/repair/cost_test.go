@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"example.com/gossip/internal/datalog"
-	"example.com/gossip/internal/versions"
+	"example.com/gossip/internal/wire"
 )
 
 const pageRoom = 485 // what a datagram of 512 bytes has room for
@@ -38,7 +38,7 @@ func works() map[string]func() {
 	var offer News
 	to := &count{}
 	far := roomy() // knows none of it, and where the end of a long past lies
-	long := digestOf(record{5, 5000, nil}, record{6, 9, []versions.Run{run(11, 12)}})
+	long := digestOf(record{5, 5000, nil}, record{6, 9, []wire.Run{run(11, 12)}})
 	wanted := b.desk.Want(0, page, anyRoom)
 	request := digestOf(read(wanted)...)
 	now := old

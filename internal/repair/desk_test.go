@@ -7,6 +7,7 @@ import (
 
 	"example.com/gossip/internal/datalog"
 	"example.com/gossip/internal/versions"
+	"example.com/gossip/internal/wire"
 )
 
 const (
@@ -30,7 +31,7 @@ type message struct {
 type record struct {
 	origin uint64
 	floor  uint32
-	runs   []versions.Run
+	runs   []wire.Run
 }
 
 func (a record) equal(b record) bool {
@@ -39,11 +40,11 @@ func (a record) equal(b record) bool {
 
 // has tells whether c is at most the floor or in a run, the slow way.
 func (a record) has(c uint32) bool {
-	return c <= a.floor || slices.ContainsFunc(a.runs, func(r versions.Run) bool { return r.First <= c && c <= r.Last })
+	return c <= a.floor || slices.ContainsFunc(a.runs, func(r wire.Run) bool { return r.First <= c && c <= r.Last })
 }
 
 // counters lists what the runs stand for.
-func counters(runs ...versions.Run) (all []uint32) {
+func counters(runs ...wire.Run) (all []uint32) {
 	for _, r := range runs {
 		for c := uint64(r.First); c <= uint64(r.Last); c++ {
 			all = append(all, uint32(c))
@@ -63,11 +64,11 @@ func messages(records []record) (all []message) {
 }
 
 // run is what a digest says of the counters from first to last.
-func run(first, last uint32) versions.Run { return versions.Run{First: first, Last: last} }
+func run(first, last uint32) wire.Run { return wire.Run{First: first, Last: last} }
 
 // digestOf returns a digest of the records.
-func digestOf(all ...record) versions.Digest {
-	var d versions.Digest
+func digestOf(all ...record) wire.Digest {
+	var d wire.Digest
 	for _, x := range all {
 		d.Add(x.origin, x.floor, x.runs, anyRoom)
 	}
@@ -75,7 +76,7 @@ func digestOf(all ...record) versions.Digest {
 }
 
 // read takes all records off a digest.
-func read(d versions.Digest) (all []record) {
+func read(d wire.Digest) (all []record) {
 	for {
 		origin, floor, runs, ok := d.Next(nil)
 		if !ok {
@@ -86,12 +87,12 @@ func read(d versions.Digest) (all []record) {
 }
 
 // carry takes a digest over the network: a copy comes out, if it parses.
-func carry(t *testing.T, d versions.Digest, first, last uint64, room int) versions.Digest {
+func carry(t *testing.T, d wire.Digest, first, last uint64, room int) wire.Digest {
 	t.Helper()
 	if len(d.Bytes()) > room {
 		t.Fatalf("a digest of %d bytes was made where there is room for %d", len(d.Bytes()), room)
 	}
-	got, n, ok := versions.ParseDigest(slices.Clone(d.Bytes()), d.Len(), first, last)
+	got, n, ok := wire.ParseDigest(slices.Clone(d.Bytes()), d.Len(), first, last)
 	if !ok || n != len(d.Bytes()) {
 		t.Fatalf("the records %v, of origins from %d to %d, do not parse at the other end", read(d), first, last)
 	}
@@ -100,14 +101,14 @@ func carry(t *testing.T, d versions.Digest, first, last uint64, room int) versio
 
 // node is as much of a gossip node as repair has to do with.
 type node struct {
-	desk    *Desk
+	desk    *Reconciler
 	log     *datalog.Log
 	origins *versions.Table
 }
 
 func newNode(logSize int) *node {
 	n := &node{log: datalog.New(logSize), origins: versions.NewTable(1 << 16)}
-	n.desk = NewDesk(n.log, n.origins)
+	n.desk = NewReconciler(n.log, n.origins)
 	return n
 }
 
@@ -132,7 +133,7 @@ func (n *node) take(now time.Duration, m message, repaired bool) bool {
 }
 
 // hear takes the counters of the runs at time 0.
-func (n *node) hear(origin uint64, runs ...versions.Run) *node {
+func (n *node) hear(origin uint64, runs ...wire.Run) *node {
 	for _, c := range counters(runs...) {
 		n.take(0, message{origin, c}, false)
 	}
@@ -140,7 +141,7 @@ func (n *node) hear(origin uint64, runs ...versions.Run) *node {
 }
 
 // knew makes a node that has seen the counters and retains none of them.
-func (n *node) knew(origin uint64, runs ...versions.Run) *node {
+func (n *node) knew(origin uint64, runs ...wire.Run) *node {
 	o, _, _ := n.origins.Add(origin, 0, 0, 0)
 	for _, c := range counters(runs...) {
 		o.Seen.MakeRoom(c, n.origins.Pool())
@@ -192,11 +193,11 @@ func (b *basket) Push(e *datalog.Entry) bool {
 func bottomless() *basket { return &basket{takes: -1} }
 
 func TestWhoSkipsHistoryWantsOnlyOfOriginsThatItCounts(t *testing.T) {
-	d := NewDesk(datalog.New(1<<10), versions.NewTable(8))
+	d := NewReconciler(datalog.New(1<<10), versions.NewTable(8))
 	d.SkipHistory()
 	d.Joined(0, time.Hour)
 	d.Skip(0, digestOf(record{5, 10, nil}), 0, 5, 0, func(*versions.Origin) {})
-	offer := digestOf(record{5, 10, []versions.Run{run(11, 12)}}, record{6, 0, []versions.Run{run(1, 3)}})
+	offer := digestOf(record{5, 10, []wire.Run{run(11, 12)}}, record{6, 0, []wire.Run{run(1, 3)}})
 	if got := messages(read(d.Want(0, offer, anyRoom))); !slices.Equal(got, []message{{5, 11}, {5, 12}}) {
 		t.Errorf("of an offer it wants %v", got)
 	}
@@ -207,12 +208,12 @@ func TestWhoSkipsHistoryWantsOnlyOfOriginsThatItCounts(t *testing.T) {
 
 // What came since the node is there is no history, whoever says in a page that it saw it.
 func TestWhatFollowsAMessageThatWasTakenIsNoHistory(t *testing.T) {
-	d := NewDesk(datalog.New(1<<10), versions.NewTable(8))
+	d := NewReconciler(datalog.New(1<<10), versions.NewTable(8))
 	d.SkipHistory()
 	o := d.Origin(0, 5, 0)
 	d.SkipTo(o, 9)
 	o.Seen.Add(10, d.origins.Pool())
-	o.Since = 10
+	o.FirstSeen = 10
 	d.Skip(0, digestOf(record{5, 20, nil}, record{6, 20, nil}), 0, lastOrigin, 0, func(*versions.Origin) {})
 	if got := d.origins.Get(5).Seen.Floor(); got != 10 {
 		t.Errorf("of what followed a message that was taken all up to %d is skipped", got)
@@ -223,13 +224,13 @@ func TestWhatFollowsAMessageThatWasTakenIsNoHistory(t *testing.T) {
 }
 
 func TestPagesOfSeveralPeersMayOverlapWhileHistoryIsSkipped(t *testing.T) {
-	d := NewDesk(datalog.New(1<<10), versions.NewTable(8))
+	d := NewReconciler(datalog.New(1<<10), versions.NewTable(8))
 	d.SkipHistory()
 	for i, page := range [][2]uint64{{0, 10}, {5, 20}, {30, lastOrigin}, {15, 25}, {26, lastOrigin}} {
 		if !d.Skipping(0) {
 			t.Fatalf("skipping ended before page %d, with a gap behind the others", i)
 		}
-		d.Skip(0, versions.Digest{}, page[0], page[1], 0, func(*versions.Origin) {})
+		d.Skip(0, wire.Digest{}, page[0], page[1], 0, func(*versions.Origin) {})
 	}
 	if d.Skipping(0) {
 		t.Error("skipping goes on though the pages have gone round")
@@ -238,7 +239,7 @@ func TestPagesOfSeveralPeersMayOverlapWhileHistoryIsSkipped(t *testing.T) {
 
 func TestRepairsFromBeforeTheNodeJoinedAreHistoryForAWhile(t *testing.T) {
 	const joined, most = time.Minute, 30 * time.Second
-	d := NewDesk(datalog.New(1<<10), versions.NewTable(8))
+	d := NewReconciler(datalog.New(1<<10), versions.NewTable(8))
 	d.Joined(joined, most)
 	if d.History(time.Hour, joined) {
 		t.Error("a node that skips no history takes a repair for it")

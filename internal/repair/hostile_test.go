@@ -8,6 +8,7 @@ import (
 
 	"example.com/gossip/internal/datalog"
 	"example.com/gossip/internal/versions"
+	"example.com/gossip/internal/wire"
 )
 
 func TestAPusherThatRefusesIsLeftAlone(t *testing.T) {
@@ -16,8 +17,8 @@ func TestAPusherThatRefusesIsLeftAlone(t *testing.T) {
 		n.hear(origin, run(1, 4), run(6, 8))
 	}
 	// Origins before, at, between and behind those of the page.
-	page := []record{{2, 2, []versions.Run{run(4, 4)}}, {4, 0, nil}, {9, 3, nil}}
-	request := []record{{1, 0, []versions.Run{run(1, 3), run(5, 7)}}, {3, 0, []versions.Run{run(1, 9)}}}
+	page := []record{{2, 2, []wire.Run{run(4, 4)}}, {4, 0, nil}, {9, 3, nil}}
+	request := []record{{1, 0, []wire.Run{run(1, 3), run(5, 7)}}, {3, 0, []wire.Run{run(1, 9)}}}
 	all, _ := answer(t, n, old, 0, lastOrigin, page...)
 	asked := served(t, n, bottomless(), request...)
 	for takes := range len(all) + 1 {
@@ -26,7 +27,7 @@ func TestAPusherThatRefusesIsLeftAlone(t *testing.T) {
 		if !slices.Equal(b.got, all[:takes]) || b.calls != min(takes+1, len(all)) {
 			t.Fatalf("a pusher that takes %d of %d should be shown one more and then none, but was shown %d", takes, len(all), b.calls)
 		}
-		if want := messages([]record{{2, 0, nil}, {4, 0, nil}, {9, 0, []versions.Run{run(1, 3)}}}); !slices.Equal(messages(wanted), want) {
+		if want := messages([]record{{2, 0, nil}, {4, 0, nil}, {9, 0, []wire.Run{run(1, 3)}}}); !slices.Equal(messages(wanted), want) {
 			t.Fatalf("whoever takes only %d is asked for %v all the same, not for %v", takes, want, wanted)
 		}
 		b = &basket{takes: takes}
@@ -56,11 +57,11 @@ func TestGreatNumbersDoNoHarm(t *testing.T) {
 	}{
 		{"all numbers, by the floor", record{5, lastCounter, nil}},
 		{"all but one, by the floor", record{5, lastCounter - 1, nil}},
-		{"the last number, by a run", record{5, lastCounter - 1, []versions.Run{last}}},
-		{"the last number behind a gap", record{5, lastCounter - 0x10000, []versions.Run{last}}},
+		{"the last number, by a run", record{5, lastCounter - 1, []wire.Run{last}}},
+		{"the last number behind a gap", record{5, lastCounter - 0x10000, []wire.Run{last}}},
 		{"the widest runs", wide(5, 0)},
 		{"the widest runs up to the end", wide(5, most)},
-		{"one run up to the end", record{5, lastCounter - 0xffff, []versions.Run{run(lastCounter-0xfffe, lastCounter)}}},
+		{"one run up to the end", record{5, lastCounter - 0xffff, []wire.Run{run(lastCounter-0xfffe, lastCounter)}}},
 		{"nothing", record{5, 0, nil}},
 	} {
 		for what, n := range map[string]*node{
@@ -119,7 +120,7 @@ func TestAnyDigestThatParsesIsAnswered(t *testing.T) {
 			}
 		}
 		first, last := uint64(0), uint64(lastOrigin)
-		d, _, ok := versions.ParseDigest(b, count, first, last)
+		d, _, ok := wire.ParseDigest(b, count, first, last)
 		if !ok {
 			continue // its runs pass the last number
 		}
@@ -148,7 +149,7 @@ func BenchmarkARequestOfHoles(b *testing.B) {
 			log.Release(log.Put(5, c, nil, 0))
 		}
 	}
-	desk := NewDesk(log, versions.NewTable(1))
+	desk := NewReconciler(log, versions.NewTable(1))
 	holes := record{origin: 5, floor: retained / 2}
 	for i := range uint32(mostRuns) {
 		c := retained/2 + 1 + 2*i

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"example.com/gossip/internal/versions"
+	"example.com/gossip/internal/wire"
 )
 
 // mostNews bounds a list of News; beyond it the oldest are forgotten, because pages cover
@@ -42,7 +42,7 @@ const recentFor = 15 * time.Second
 // Recent returns, in room bytes, an offer of the latest messages that are no longer on
 // their way; nothing if the last page covered all origins anyway. Where there are many
 // origins, most of them long silent, pages take too long to reach the active ones.
-func (d *Desk) Recent(now time.Duration, room int) versions.Digest {
+func (d *Reconciler) Recent(now time.Duration, room int) wire.Digest {
 	e, left := d.log.Newest(), mostNews
 	for ; e != nil && left > 0 && !d.whole && now-e.Born < recentFor; e = d.log.Older(e) {
 		if left--; now-e.Born >= 2*Young {
@@ -53,7 +53,7 @@ func (d *Desk) Recent(now time.Duration, room int) versions.Digest {
 }
 
 // Offer returns what is on the list, as far as it fits in room bytes, and empties the list.
-func (d *Desk) Offer(n *News, room int) versions.Digest {
+func (d *Reconciler) Offer(n *News, room int) wire.Digest {
 	slices.SortFunc(n.items, func(a, b item) int {
 		return cmp.Or(cmp.Compare(a.origin, b.origin), cmp.Compare(a.counter, b.counter))
 	})
@@ -66,7 +66,7 @@ func (d *Desk) Offer(n *News, room int) versions.Digest {
 			if last := len(d.runs) - 1; last >= 0 && d.runs[last].Last+1 >= c {
 				d.runs[last].Last = c
 			} else {
-				d.runs = append(d.runs, versions.Run{First: c, Last: c})
+				d.runs = append(d.runs, wire.Run{First: c, Last: c})
 			}
 		}
 		d.digest.Add(origin, d.runs[0].First-1, d.runs, room)

@@ -6,11 +6,11 @@ import (
 	"slices"
 	"testing"
 
-	"example.com/gossip/internal/versions"
+	"example.com/gossip/internal/wire"
 )
 
 // offered is what a desk makes of news.
-func offered(t *testing.T, d *Desk, n *News, room int) []record {
+func offered(t *testing.T, d *Reconciler, n *News, room int) []record {
 	t.Helper()
 	return read(carry(t, d.Offer(n, room), 1, lastOrigin, room))
 }
@@ -27,9 +27,9 @@ func TestOfferPutsNewsInOrder(t *testing.T) {
 	}
 	got := offered(t, roomy().desk, &n, anyRoom)
 	want := []record{
-		{3, 1, []versions.Run{run(2, 3), run(9, 9)}},
-		{7, 3, []versions.Run{run(4, 6), run(8, 8)}},
-		{lastOrigin, lastCounter - 1, []versions.Run{run(lastCounter, lastCounter)}},
+		{3, 1, []wire.Run{run(2, 3), run(9, 9)}},
+		{7, 3, []wire.Run{run(4, 6), run(8, 8)}},
+		{lastOrigin, lastCounter - 1, []wire.Run{run(lastCounter, lastCounter)}},
 	}
 	if !slices.EqualFunc(got, want, record.equal) {
 		t.Fatalf("news of three origins, some of it twice, should be offered in order, %v, not %v", want, got)
@@ -58,7 +58,7 @@ func TestNewsForgetsTheOldest(t *testing.T) {
 		}
 	}
 	got := offered(t, roomy().desk, &n, anyRoom)
-	if want := []record{{5, 0, []versions.Run{run(1, most)}}}; !slices.EqualFunc(got, want, record.equal) {
+	if want := []record{{5, 0, []wire.Run{run(1, most)}}}; !slices.EqualFunc(got, want, record.equal) {
 		t.Fatalf("of messages 1000 to 1, in this order, the last %d should be offered, %v, not %v", most, want, got)
 	}
 	if cap(n.items) > 2*most {
@@ -78,7 +78,7 @@ func TestOfferKeepsToItsRoom(t *testing.T) {
 		got := messages(offered(t, roomy().desk, &n, room))
 		want := []message{{1, 7}, {1, 9}, {2, 7}, {2, 9}, {3, 7}, {3, 9}, {4, 7}, {4, 9}, {5, 7}, {5, 9}}
 		fit := min(room/each, 5) * 2
-		if fit < 10 && room%each >= versions.MinRecord {
+		if fit < 10 && room%each >= wire.MinRecord {
 			fit++
 		}
 		if !slices.Equal(got, want[:fit]) || len(n.items) > 0 {

@@ -5,10 +5,12 @@ package repair
 
 import (
 	"iter"
+	"math"
 	"time"
 
 	"example.com/gossip/internal/datalog"
 	"example.com/gossip/internal/versions"
+	"example.com/gossip/internal/wire"
 )
 
 // Young is the age up to which a message counts as still on its way and is not advertised
@@ -26,9 +28,9 @@ type Pusher interface {
 	Push(e *datalog.Entry) bool
 }
 
-// Desk compares on behalf of one node. The work of a call is bounded by the digest it is
+// Reconciler compares on behalf of one node. The work of a call is bounded by the digest it is
 // given, the table of origins and the log. It is for one goroutine at a time.
-type Desk struct {
+type Reconciler struct {
 	log     *datalog.Log
 	origins *versions.Table
 	cursor  uint64 // the id at which the next page begins
@@ -41,26 +43,26 @@ type Desk struct {
 	skipped   uint64        // the id up to which history was skipped
 
 	// Scratch space. A digest that is returned is valid until the next call.
-	digest  versions.Digest
+	digest  wire.Digest
 	recent  News
-	runs    []versions.Run
-	theirs  []versions.Run
+	runs    []wire.Run
+	theirs  []wire.Run
 	unknown versions.Window // of an origin that is not known
 }
 
-// NewDesk returns a Desk over a node's log and origins.
-func NewDesk(log *datalog.Log, origins *versions.Table) *Desk {
-	return &Desk{log: log, origins: origins}
+// NewDesk returns a Reconciler over a node's log and origins.
+func NewReconciler(log *datalog.Log, origins *versions.Table) *Reconciler {
+	return &Reconciler{log: log, origins: origins}
 }
 
 // OriginIdle is how long an origin must be silent before it may make room for another.
 const OriginIdle = time.Hour
 
 // Origin returns the origin with this id, adding it if it is unknown, or nil if there is no
-// room for it; via stands for the member that tells of it, as in versions.Table.Add. If
+// room for it; introducer stands for the member that tells of it, as in versions.Table.Add. If
 // another origin makes room, its retained messages are dropped.
-func (d *Desk) Origin(now time.Duration, id, via uint64) *versions.Origin {
-	o, evicted, ok := d.origins.Add(id, via, now, OriginIdle)
+func (d *Reconciler) Origin(now time.Duration, id, introducer uint64) *versions.Origin {
+	o, evicted, ok := d.origins.Add(id, introducer, now, OriginIdle)
 	if !ok {
 		return nil
 	}
@@ -71,19 +73,39 @@ func (d *Desk) Origin(now time.Duration, id, via uint64) *versions.Origin {
 }
 
 // Page returns the next page of what has been seen, in room bytes, and the range of origins
-// that it covers. Successive pages cycle through all origins.
-func (d *Desk) Page(now time.Duration, room int) (digest versions.Digest, first, last uint64) {
-	d.digest.Reset()
+// that it covers: up to the highest id possible if it reached the end. Successive pages cycle
+// through all origins. Counters younger than Epoch are left out, because their messages are
+// still on their way to others.
+func (d *Reconciler) Page(now time.Duration, room int) (digest wire.Digest, first, last uint64) {
 	first = d.cursor
-	last = d.digest.AddPage(d.origins, first, room, now, Epoch)
+	last = d.page(first, room, now, Epoch)
 	d.cursor = last + 1 // after the highest id it wraps to 0
 	d.whole = first == 0 && d.cursor == 0
 	return d.digest, first, last
 }
 
+// page makes the digest the page from the id first on, and returns its last id.
+func (d *Reconciler) page(first uint64, room int, now, age time.Duration) (last uint64) {
+	d.digest.Reset()
+	for i := d.origins.Search(first); i < d.origins.Len(); i++ {
+		o := d.origins.At(i)
+		floor, below := o.Seen.Floor(), o.YoungFrom(now, age)
+		if below > 0 && floor >= below {
+			floor = below - 1
+		}
+		d.runs = o.Seen.AppendRuns(d.runs[:0], below, wire.MaxRuns)
+		// A truncated record makes messages seem missing: it begins the next page
+		// instead, unless this one is empty.
+		if d.digest.Len() > 0 && !d.digest.Fits(len(d.runs), room) || !d.digest.Add(o.ID, floor, d.runs, room) {
+			return o.ID - 1
+		}
+	}
+	return math.MaxUint64
+}
+
 // Compare answers a page: it pushes what the page's sender lacks, the oldest of each origin
 // first, and returns, in room bytes, what this node lacks.
-func (d *Desk) Compare(now time.Duration, page versions.Digest, first, last uint64, room int, to Pusher) versions.Digest {
+func (d *Reconciler) Compare(now time.Duration, page wire.Digest, first, last uint64, room int, to Pusher) wire.Digest {
 	d.digest.Reset()
 	i, pushing := d.origins.Search(first), true
 	for {
@@ -110,7 +132,7 @@ func (d *Desk) Compare(now time.Duration, page versions.Digest, first, last uint
 // Want returns, in room bytes, which of the messages offered this node lacks. While it skips
 // history, which an offer may contain, these are only messages of origins for which skipping
 // is over: a page has covered them, or a message of theirs was taken.
-func (d *Desk) Want(now time.Duration, offer versions.Digest, room int) versions.Digest {
+func (d *Reconciler) Want(now time.Duration, offer wire.Digest, room int) wire.Digest {
 	d.digest.Reset()
 	for {
 		origin, _, theirs, more := offer.Next(d.theirs)
@@ -118,7 +140,7 @@ func (d *Desk) Want(now time.Duration, offer versions.Digest, room int) versions
 		if !more {
 			return d.digest
 		}
-		if o := d.origins.Get(origin); d.Skipping(now) && origin > d.skipped && (o == nil || o.Since == 0) {
+		if o := d.origins.Get(origin); d.Skipping(now) && origin > d.skipped && (o == nil || o.FirstSeen == 0) {
 			continue
 		}
 		d.want(origin, 0, theirs, room)
@@ -126,10 +148,10 @@ func (d *Desk) Want(now time.Duration, offer versions.Digest, room int) versions
 }
 
 // Missing returns, in room bytes, the gaps in what was seen that have lasted for patience.
-func (d *Desk) Missing(now, patience time.Duration, room int) versions.Digest {
+func (d *Reconciler) Missing(now, patience time.Duration, room int) wire.Digest {
 	d.digest.Reset()
-	for o := range d.Stuck(now, patience) {
-		d.want(o.ID, o.StuckUpTo(), nil, room)
+	for o := range d.StaleGap(now, patience) {
+		d.want(o.ID, o.GapEnd(), nil, room)
 	}
 	return d.digest
 }
@@ -137,16 +159,16 @@ func (d *Desk) Missing(now, patience time.Duration, room int) versions.Digest {
 // GiveUp moves the floor of an origin to at least floor and returns how many messages that
 // gives up. Messages before the first one ever taken of the origin, or all if none was, are
 // history and not counted.
-func (d *Desk) GiveUp(o *versions.Origin, floor uint32) uint64 {
-	o.Seen.Advance(min(floor, o.Since-1), d.origins.Pool()) // Since 0, none taken: no bound, for it wraps
+func (d *Reconciler) GiveUp(o *versions.Origin, floor uint32) uint64 {
+	o.Seen.Advance(min(floor, o.FirstSeen-1), d.origins.Pool()) // FirstSeen 0, none taken: no bound, for it wraps
 	return uint64(o.Seen.Advance(floor, d.origins.Pool()))
 }
 
-// Stuck yields the origins with a gap that has lasted for patience.
-func (d *Desk) Stuck(now, patience time.Duration) iter.Seq[*versions.Origin] {
+// StaleGap yields the origins with a gap that has lasted for patience.
+func (d *Reconciler) StaleGap(now, patience time.Duration) iter.Seq[*versions.Origin] {
 	return func(yield func(*versions.Origin) bool) {
 		for i := range d.origins.Len() {
-			if o := d.origins.At(i); o.Stuck(now, patience) && !yield(o) {
+			if o := d.origins.At(i); o.StaleGap(now, patience) && !yield(o) {
 				return
 			}
 		}
@@ -154,7 +176,7 @@ func (d *Desk) Stuck(now, patience time.Duration) iter.Seq[*versions.Origin] {
 }
 
 // Serve pushes the requested messages that are retained.
-func (d *Desk) Serve(request versions.Digest, to Pusher) {
+func (d *Reconciler) Serve(request wire.Digest, to Pusher) {
 	for {
 		origin, _, theirs, more := request.Next(d.theirs)
 		d.theirs = theirs
@@ -180,7 +202,7 @@ func (d *Desk) Serve(request versions.Digest, to Pusher) {
 // seek returns the first retained message of e's origin, from e on, with at least this
 // counter. It never goes back: however many runs ask for messages that are not there, the
 // messages of an origin are passed once.
-func (d *Desk) seek(e *datalog.Entry, counter uint32) *datalog.Entry {
+func (d *Reconciler) seek(e *datalog.Entry, counter uint32) *datalog.Entry {
 	if e == nil || e.Counter >= counter {
 		return e
 	}
@@ -195,12 +217,12 @@ func (d *Desk) seek(e *datalog.Entry, counter uint32) *datalog.Entry {
 
 // push gives the Pusher all retained messages of an origin that are not covered by floor and
 // runs. It returns false when the Pusher accepts no more.
-func (d *Desk) push(now time.Duration, origin uint64, floor uint32, runs []versions.Run, to Pusher) bool {
+func (d *Reconciler) push(now time.Duration, origin uint64, floor uint32, runs []wire.Run, to Pusher) bool {
 	if floor == 1<<32-1 {
 		return true
 	}
 	for e := d.log.From(origin, floor+1); e != nil; e = d.log.Next(e) {
-		if now-e.Born >= 2*Young && !versions.Covers(floor, runs, e.Counter) && !to.Push(e) {
+		if now-e.Born >= 2*Young && !wire.Covers(floor, runs, e.Counter) && !to.Push(e) {
 			return false
 		}
 	}
@@ -208,7 +230,7 @@ func (d *Desk) push(now time.Duration, origin uint64, floor uint32, runs []versi
 }
 
 // want adds to the digest what another node has of an origin and this one lacks.
-func (d *Desk) want(origin uint64, floor uint32, runs []versions.Run, room int) {
+func (d *Reconciler) want(origin uint64, floor uint32, runs []wire.Run, room int) {
 	d.unknown.Reset(0, d.origins.Pool())
 	window := &d.unknown
 	if o := d.origins.Get(origin); o != nil {

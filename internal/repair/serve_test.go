@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"example.com/gossip/internal/versions"
+	"example.com/gossip/internal/wire"
 )
 
 // asked is what a node asks for when it is offered the records.
@@ -25,15 +26,15 @@ func served(t *testing.T, n *node, to *basket, request ...record) []message {
 func TestWantAsksForWhatIsOfferedAndLacking(t *testing.T) {
 	n := roomy().hear(5, run(1, 3), run(6, 6)).gaveUp(8, 5000)
 	got := asked(t, n, anyRoom,
-		record{4, 0, []versions.Run{run(1, 2)}},
-		record{5, 1, []versions.Run{run(2, 7), run(9, 9)}},
+		record{4, 0, []wire.Run{run(1, 2)}},
+		record{5, 1, []wire.Run{run(2, 7), run(9, 9)}},
 		record{6, 77, nil}, // an offer of nothing
-		record{8, 4000, []versions.Run{run(4990, 5002), run(9000, 9001)}},
-		record{9, 3000, []versions.Run{run(3001, 3001)}})
+		record{8, 4000, []wire.Run{run(4990, 5002), run(9000, 9001)}},
+		record{9, 3000, []wire.Run{run(3001, 3001)}})
 	want := []record{
-		{4, 0, []versions.Run{run(1, 2)}},
-		{5, 3, []versions.Run{run(4, 5), run(7, 7), run(9, 9)}},
-		{8, 5000, []versions.Run{run(5001, 5002)}},
+		{4, 0, []wire.Run{run(1, 2)}},
+		{5, 3, []wire.Run{run(4, 5), run(7, 7), run(9, 9)}},
+		{8, 5000, []wire.Run{run(5001, 5002)}},
 	}
 	if !slices.EqualFunc(got, want, record.equal) {
 		t.Fatalf("the lacking of what is offered, as far as there is room to record it, is %v, but %v is asked for", want, got)
@@ -42,10 +43,10 @@ func TestWantAsksForWhatIsOfferedAndLacking(t *testing.T) {
 
 func TestWantAsksForNoMoreThanTheRequestHolds(t *testing.T) {
 	const offered = 10
-	for room := range 10 * versions.MinRecord {
+	for room := range 10 * wire.MinRecord {
 		var offer []record
 		for i := range uint64(offered) {
-			offer = append(offer, record{i + 1, 0, []versions.Run{run(1, 1), run(3, 3)}})
+			offer = append(offer, record{i + 1, 0, []wire.Run{run(1, 1), run(3, 3)}})
 		}
 		got := asked(t, roomy(), room, offer...)
 		if all := messages(offer); !slices.Equal(messages(got), all[:len(messages(got))]) {
@@ -63,7 +64,7 @@ func TestWantAsksForAsManyRunsAsARecordHolds(t *testing.T) {
 	for c := uint32(1); c <= versions.Width; c += 2 {
 		n.take(0, message{5, c + 1}, false)
 	}
-	got := asked(t, n, anyRoom, record{5, 0, []versions.Run{run(1, versions.Width)}}, record{6, 0, []versions.Run{run(1, 1)}})
+	got := asked(t, n, anyRoom, record{5, 0, []wire.Run{run(1, versions.Width)}}, record{6, 0, []wire.Run{run(1, 1)}})
 	if all := messages(got); len(got) != 2 || len(got[0].runs) != mostRuns || all[mostRuns-1] != (message{5, 2*mostRuns - 1}) {
 		t.Fatalf("of %d gaps the first %d are asked for, and then of the next origin, but asked for is %v", versions.Width/2, mostRuns, got)
 	}
@@ -104,15 +105,15 @@ func TestServePushesWhatIsAskedForAndRetained(t *testing.T) {
 		request record
 		want    []uint32
 	}{
-		{"a run that is there", record{5, 0, []versions.Run{run(1, 3)}}, []uint32{1, 2, 3}},
-		{"a part of one", record{5, 1, []versions.Run{run(2, 2)}}, []uint32{2}},
-		{"a run with holes", record{5, 1, []versions.Run{run(2, 8)}}, []uint32{2, 3, 8}},
-		{"what was seen and is gone", record{5, 3, []versions.Run{run(4, 6)}}, nil},
-		{"what was never heard of", record{5, 9, []versions.Run{run(10, 12), run(14, 19)}}, nil},
-		{"some of everything", record{5, 0, []versions.Run{run(1, 1), run(3, 4), run(6, 7), run(9, 11), run(19, 30)}}, []uint32{1, 3, 9, 20}},
-		{"what is behind the end", record{5, 20, []versions.Run{run(21, 22), run(30, 90)}}, nil},
+		{"a run that is there", record{5, 0, []wire.Run{run(1, 3)}}, []uint32{1, 2, 3}},
+		{"a part of one", record{5, 1, []wire.Run{run(2, 2)}}, []uint32{2}},
+		{"a run with holes", record{5, 1, []wire.Run{run(2, 8)}}, []uint32{2, 3, 8}},
+		{"what was seen and is gone", record{5, 3, []wire.Run{run(4, 6)}}, nil},
+		{"what was never heard of", record{5, 9, []wire.Run{run(10, 12), run(14, 19)}}, nil},
+		{"some of everything", record{5, 0, []wire.Run{run(1, 1), run(3, 4), run(6, 7), run(9, 11), run(19, 30)}}, []uint32{1, 3, 9, 20}},
+		{"what is behind the end", record{5, 20, []wire.Run{run(21, 22), run(30, 90)}}, nil},
 		{"nothing: the floor of a request says nothing", record{5, 3, nil}, nil},
-		{"an origin that is not known", record{6, 0, []versions.Run{run(1, 100)}}, nil},
+		{"an origin that is not known", record{6, 0, []wire.Run{run(1, 100)}}, nil},
 	} {
 		var want []message
 		for _, x := range c.want {
@@ -122,7 +123,7 @@ func TestServePushesWhatIsAskedForAndRetained(t *testing.T) {
 			t.Errorf("asked for %s, a node should push %v but pushes %v", c.why, want, got)
 		}
 	}
-	request := []record{{5, 7, []versions.Run{run(8, 8)}}, {6, 0, []versions.Run{run(1, 1)}}, {7, 0, []versions.Run{run(1, 1)}}}
+	request := []record{{5, 7, []wire.Run{run(8, 8)}}, {6, 0, []wire.Run{run(1, 1)}}, {7, 0, []wire.Run{run(1, 1)}}}
 	if got, want := served(t, n, bottomless(), request...), []message{{5, 8}, {7, 1}}; !slices.Equal(got, want) {
 		t.Errorf("asked for messages of several origins, a node should push those it retains, %v, not %v", want, got)
 	}

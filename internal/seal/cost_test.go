@@ -17,7 +17,7 @@ func TestNothingIsAllocated(t *testing.T) {
 		}
 		for _, story := range []struct {
 			what   string
-			ring   *Ring
+			ring   *Keyring
 			sealed [2][]byte // by these two, by turns
 			opens  bool
 		}{
@@ -61,7 +61,7 @@ func TestForgedLengthsCostLittleMemory(t *testing.T) {
 		}
 	}
 	if grown > 50 || had > 2*longest {
-		t.Errorf("datagrams of rising length should cost a ring at most 50 allocations and %d bytes, but cost %d and %d", 2*longest, grown, had)
+		t.Errorf("datagrams of rising length should cost a keyring at most 50 allocations and %d bytes, but cost %d and %d", 2*longest, grown, had)
 	}
 }
 

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// FuzzOpen gives a ring what comes from anywhere, and what was sealed but changed
+// FuzzOpen gives a keyring what comes from anywhere, and what was sealed but changed
 // on its way. A datagram opens only if each of its bytes is one that was sealed,
 // and is left alone if it does not.
 func FuzzOpen(f *testing.F) {
@@ -30,7 +30,7 @@ func FuzzOpen(f *testing.F) {
 
 		for _, datagram := range [][]byte{anything, changed, turned, genuine} {
 			// Each ring opens with its second key, and with no other.
-			for _, r := range []*Ring{ringDrawing(t, alice.random, b, a), ringDrawing(t, alice.random, none, a, b)} {
+			for _, r := range []*Keyring{ringDrawing(t, alice.random, b, a), ringDrawing(t, alice.random, none, a, b)} {
 				arrived := bytes.Clone(datagram)
 				got, ok := r.Open(arrived, ad)
 				switch {

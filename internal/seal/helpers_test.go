@@ -19,17 +19,17 @@ var (
 
 func list(keys ...[]byte) [][]byte { return keys }
 
-// ring makes a ring that no other test has a nonce in common with.
-func ring(t testing.TB, keys ...[]byte) *Ring {
+// ring makes a keyring that no other test has a nonce in common with.
+func ring(t testing.TB, keys ...[]byte) *Keyring {
 	t.Helper()
 	return ringDrawing(t, rand.Uint64, keys...)
 }
 
-func ringDrawing(t testing.TB, random func() uint64, keys ...[]byte) *Ring {
+func ringDrawing(t testing.TB, random func() uint64, keys ...[]byte) *Keyring {
 	t.Helper()
 	r, err := New(keys, random)
 	if err != nil {
-		t.Fatalf("a ring of %s should be made, but: %v", names(keys), err)
+		t.Fatalf("a keyring of %s should be made, but: %v", names(keys), err)
 	}
 	return r
 }
@@ -47,12 +47,12 @@ func script(t testing.TB, numbers ...uint64) func() uint64 {
 }
 
 // sealed seals a copy of plain, with nothing in front of it.
-func sealed(r *Ring, plain, ad []byte) []byte {
+func sealed(r *Keyring, plain, ad []byte) []byte {
 	return r.Seal(append(make([]byte, NonceSize), plain...), 0, ad)
 }
 
 // mustOpen opens a copy of datagram, and expects plain.
-func mustOpen(t *testing.T, r *Ring, datagram, ad, plain []byte, story string) {
+func mustOpen(t *testing.T, r *Keyring, datagram, ad, plain []byte, story string) {
 	t.Helper()
 	got, ok := r.Open(bytes.Clone(datagram), ad)
 	if !ok || !bytes.Equal(got, plain) {
@@ -61,7 +61,7 @@ func mustOpen(t *testing.T, r *Ring, datagram, ad, plain []byte, story string) {
 }
 
 // mustNotOpen expects that datagram stays shut, and stays what it is.
-func mustNotOpen(t *testing.T, r *Ring, datagram, ad []byte, story string) {
+func mustNotOpen(t *testing.T, r *Keyring, datagram, ad []byte, story string) {
 	t.Helper()
 	tried := bytes.Clone(datagram)
 	if got, ok := r.Open(tried, ad); ok || got != nil {

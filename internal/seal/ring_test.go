@@ -80,7 +80,7 @@ func TestKeysAreBroughtInAndReplacedStepByStep(t *testing.T) {
 
 // understands sends a datagram from one ring to another, sealed or in clear as
 // the rings say.
-func understands(t *testing.T, to, from *Ring) bool {
+func understands(t *testing.T, to, from *Keyring) bool {
 	t.Helper()
 	if !from.Seals() {
 		return to.TakesClear()
@@ -135,8 +135,8 @@ func TestTheCallersKeysAreItsOwn(t *testing.T) {
 	clear(key)
 	clear(more)
 	clear(keys)
-	mustOpen(t, ring(t, a), sealed(r, text(9), nil), nil, text(9), "what a ring sealed whose keys were overwritten")
-	mustOpen(t, r, sealed(ring(t, b), text(9), nil), nil, text(9), "what came to a ring whose keys were overwritten")
+	mustOpen(t, ring(t, a), sealed(r, text(9), nil), nil, text(9), "what a keyring sealed whose keys were overwritten")
+	mustOpen(t, r, sealed(ring(t, b), text(9), nil), nil, text(9), "what came to a keyring whose keys were overwritten")
 }
 
 func TestBadRingsAreRefused(t *testing.T) {
@@ -163,7 +163,7 @@ func TestBadRingsAreRefused(t *testing.T) {
 		r, err := New(story.keys, func() uint64 { return 1 })
 		switch {
 		case len(story.says) == 0 && (err != nil || r == nil):
-			t.Errorf("%s should make a ring, but: %v", names(story.keys), err)
+			t.Errorf("%s should make a keyring, but: %v", names(story.keys), err)
 		case len(story.says) > 0 && (err == nil || r != nil):
 			t.Errorf("%s should make no ring", names(story.keys))
 		}
@@ -181,7 +181,7 @@ func TestBadRingsAreRefused(t *testing.T) {
 	}
 }
 
-// Errors end up in logs, and so may a ring that somebody prints.
+// Errors end up in logs, and so may a keyring that somebody prints.
 func TestKeysAreNeverPrinted(t *testing.T) {
 	secret := []byte("\x93wk8\xf1ZqPv7\xc4mJx2\xe6TgB5\xa9nRd4\xd8LhC6\xb2y")[:KeySize]
 	long := append(bytes.Clone(secret), secret...)

@@ -1,4 +1,4 @@
-// Package seal encrypts and authenticates datagrams with AES-256-GCM and a ring of keys, so
+// Package seal encrypts and authenticates datagrams with AES-256-GCM and a keyring, so
 // that keys can be introduced and replaced while a cluster runs.
 //
 //	0       12
@@ -11,7 +11,7 @@
 //
 // # Keys
 //
-// The first key of a ring seals, all of them open. An empty key stands for clear text: in
+// The first key of a keyring seals, all of them open. An empty key stands for clear text: in
 // first place, datagrams are sent in clear; in any place, clear ones are accepted. So keys
 // are introduced and replaced in the same three steps:
 //
@@ -39,7 +39,7 @@
 // datagram; when all its values are used another fixed field is drawn. So a nonce repeats
 // only if two of the fixed fields drawn for a key, by all nodes in all their lives, are
 // equal. Let F be the number of these fields: one for each New with that key in first place,
-// and one for each 2^32 datagrams of a ring. The chance is at most F*(F-1)/2^65, and
+// and one for each 2^32 datagrams of a keyring. The chance is at most F*(F-1)/2^65, and
 // so less than the 2^-32 that section 8 of the standard allows as long as F is at most
 // 92,681. Replace a key before it has seen that many starts.
 //
@@ -64,14 +64,14 @@ const (
 	// Overhead is how many bytes longer a sealed datagram is than its plain text: a
 	// nonce in front, a tag behind.
 	Overhead = NonceSize + 16
-	// MaxKeys is how long a ring may be, including clear text. A datagram that no key
+	// MaxKeys is how long a keyring may be, including clear text. A datagram that no key
 	// opens costs an attempt with each.
 	MaxKeys = 8
 )
 
-// Ring seals and opens. It is for one goroutine at a time and must not be copied: the copy
+// Keyring seals and opens. It is for one goroutine at a time and must not be copied: the copy
 // would use the same nonces.
-type Ring struct {
+type Keyring struct {
 	keys  []cipher.AEAD // without clear text
 	last  int           // the index of the key that opened last
 	seals bool          // keys[0] seals; otherwise datagrams are sent in clear
@@ -86,7 +86,7 @@ type Ring struct {
 	room []byte
 }
 
-// New makes a ring. Each key has KeySize bytes, or none to stand for clear text; without
+// New makes a keyring. Each key has KeySize bytes, or none to stand for clear text; without
 // keys the ring is clear text alone. New does not keep the keys. It keeps random, which must
 // return uniform bits from a cryptographic generator whose seed is unique to this life of
 // this node: they are sent in clear.
@@ -95,14 +95,14 @@ type Ring struct {
 // than MaxKeys. The error names indices, counted from 0, and lengths, never a byte of a key.
 // It is also an error to give a key in a process that runs with GODEBUG=fips140=only, which
 // does not let callers choose nonces.
-func New(keys [][]byte, random func() uint64) (*Ring, error) {
+func New(keys [][]byte, random func() uint64) (*Keyring, error) {
 	if len(keys) > MaxKeys {
 		return nil, fmt.Errorf("%d keys are more than %d", len(keys), MaxKeys)
 	}
 	if len(keys) == 0 {
 		keys = [][]byte{nil}
 	}
-	r := &Ring{seals: len(keys[0]) > 0, random: random}
+	r := &Keyring{seals: len(keys[0]) > 0, random: random}
 	for i, key := range keys {
 		for j := range i {
 			if bytes.Equal(keys[j], key) {
@@ -138,10 +138,10 @@ func expand(key []byte) (cipher.AEAD, error) {
 }
 
 // Seals reports whether datagrams are to be sealed. If not, they are sent in clear.
-func (r *Ring) Seals() bool { return r.seals }
+func (r *Keyring) Seals() bool { return r.seals }
 
 // TakesClear reports whether datagrams in clear are to be accepted.
-func (r *Ring) TakesClear() bool { return r.clear }
+func (r *Keyring) TakesClear() bool { return r.clear }
 
 // Seal seals b[from+NonceSize:] and returns b, longer by the tag. The NonceSize bytes before
 // it, which the caller leaves free, become the nonce; b[:from] does not change. ad is
@@ -158,9 +158,9 @@ func (r *Ring) TakesClear() bool { return r.clear }
 //
 // It works in place if b has room for 16 more bytes; otherwise b must not be used any more.
 // Seal panics if Seals is false, or if b ends before from+NonceSize.
-func (r *Ring) Seal(b []byte, from int, ad []byte) []byte {
+func (r *Keyring) Seal(b []byte, from int, ad []byte) []byte {
 	if !r.seals {
-		panic("seal: a ring that sends in clear was told to seal")
+		panic("seal: a keyring that sends in clear was told to seal")
 	}
 	start := from + NonceSize
 	plain, nonce := b[start:], b[from:start]
@@ -179,7 +179,7 @@ func (r *Ring) Seal(b []byte, from int, ad []byte) []byte {
 // The key that opened last is tried first, then those after it and those before it. So one
 // attempt suffices unless two keys are in use at once, and a forged datagram costs one with
 // each key. The ring keeps memory of its own, at most about twice the longest b.
-func (r *Ring) Open(b, ad []byte) (plain []byte, ok bool) {
+func (r *Keyring) Open(b, ad []byte) (plain []byte, ok bool) {
 	if len(b) < Overhead {
 		return nil, false
 	}

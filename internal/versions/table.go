@@ -12,22 +12,22 @@ import (
 //
 // Bound: its size is fixed, apart from the bitmaps of its windows.
 type Origin struct {
-	ID     uint64
-	Seen   Window // messages for everyone: Broadcast and Random
-	Direct Window // Direct messages, which have a counter of their own
-	Since  uint32 // lowest counter taken, 0 if none; what is missing below it is history, not loss
-	Given  uint32 // last counter that was delivered in order, where order is kept
+	ID        uint64
+	Seen      Window // messages for everyone: Broadcast and Random
+	Direct    Window // Direct messages, which have a counter of their own
+	FirstSeen uint32 // lowest counter taken, 0 if none; what is missing below it is history, not loss
+	Delivered uint32 // last counter that was delivered in order, where order is kept
 
-	touched time.Duration
-	via     uint64 // the member that told of it first, 0 for none
+	touched    time.Duration
+	introducer uint64 // the member that told of it first, 0 for none
 
 	epoch int64     // number of the current epoch of young messages
 	young [2]uint32 // lowest counter received in it and in the one before; 0 if none
 
-	gapSeen    bool          // the last call of Stuck found a gap
+	gapSeen    bool          // the last call of StaleGap found a gap
 	gapFloor   uint32        // the floor then
 	gapHighest uint32        // Highest when the floor was first found there
-	gapSince   time.Duration // when that was
+	gapAt      time.Duration // when that was
 }
 
 // Touch notes that something was learned of the origin.
@@ -74,25 +74,25 @@ func (o *Origin) turn(now, age time.Duration) {
 	}
 }
 
-// Stuck reports whether Seen has a gap and its floor has not moved for patience.
+// StaleGap reports whether Seen has a gap and its floor has not moved for patience.
 //
 // Time counts from the first call that found a gap with the floor where it is now. So a
 // caller that calls it at regular intervals learns of a gap late by at most one interval.
-func (o *Origin) Stuck(now, patience time.Duration) bool {
+func (o *Origin) StaleGap(now, patience time.Duration) bool {
 	floor := o.Seen.Floor()
 	switch {
 	case !o.Seen.Gap():
 		o.gapSeen = false
 		return false
 	case !o.gapSeen || o.gapFloor != floor:
-		o.gapSeen, o.gapFloor, o.gapHighest, o.gapSince = true, floor, o.Seen.Highest(), now
+		o.gapSeen, o.gapFloor, o.gapHighest, o.gapAt = true, floor, o.Seen.Highest(), now
 	}
-	return now-o.gapSince >= patience
+	return now-o.gapAt >= patience
 }
 
-// StuckUpTo returns, when Seen is stuck, the highest counter seen when time began to count:
+// GapEnd returns, when Seen is stuck, the highest counter seen when time began to count:
 // whatever is missing up to it has been missing since then.
-func (o *Origin) StuckUpTo() uint32 { return o.gapHighest }
+func (o *Origin) GapEnd() uint32 { return o.gapHighest }
 
 // Table holds the origins a node knows, ascending by ID. An ID is never 0.
 //
@@ -110,18 +110,18 @@ type Table struct {
 	kept   uint64
 	pool   Pool
 
-	retired map[uint64]retiree
-	order   fifo.Queue[retiree] // in the order of leaving, including those that came back
-	turn    uint64              // of the last that left
+	tombstones map[uint64]tombstone
+	order      fifo.Queue[tombstone] // in the order of leaving, including those that came back
+	turn       uint64                // of the last that left
 
 	// No origin that may be evicted was touched before this. It saves the search
 	// for a victim as long as there can be none.
 	quiet time.Duration
 }
 
-// retiree is what is remembered of an evicted origin, so that none of its messages counts as
+// tombstone is what is remembered of an evicted origin, so that none of its messages counts as
 // new if another node still has it. The latest 8*limit are remembered.
-type retiree struct {
+type tombstone struct {
 	id           uint64
 	turn         uint64 // of leaving, because an origin may come back and leave again
 	seen, direct uint32
@@ -130,7 +130,7 @@ type retiree struct {
 // NewTable returns an empty table for at most limit origins.
 func NewTable(limit int) *Table {
 	return &Table{
-		limit: limit, byID: make(map[uint64]*Origin), shares: make(map[uint64]int), retired: make(map[uint64]retiree),
+		limit: limit, byID: make(map[uint64]*Origin), shares: make(map[uint64]int), tombstones: make(map[uint64]tombstone),
 	}
 }
 
@@ -162,23 +162,23 @@ func (t *Table) Keep(id uint64) {
 	t.quiet = 0 // the one named before may be evicted now, and may have been idle for long
 }
 
-// Add returns the origin with this ID, adding it, touched now, if it is unknown; via stands
+// Add returns the origin with this ID, adding it, touched now, if it is unknown; introducer stands
 // for the member that told of it, 0 for none. If the table is full the idlest origin makes
 // room, provided it has been idle for at least idle; or else, if another member told of more
-// origins than via, the idlest of that member's. evicted is its ID, 0 if there was room. If
+// origins than introducer, the idlest of that member's. evicted is its ID, 0 if there was room. If
 // none can make room ok is false.
-func (t *Table) Add(id, via uint64, now, idle time.Duration) (o *Origin, evicted uint64, ok bool) {
+func (t *Table) Add(id, introducer uint64, now, idle time.Duration) (o *Origin, evicted uint64, ok bool) {
 	if o := t.byID[id]; o != nil {
 		return o, 0, true
 	}
-	past, again := t.retired[id]
+	past, again := t.tombstones[id]
 	if id == t.kept {
 		idle = 0
 	}
 	if len(t.sorted) >= t.limit {
 		victim := t.idlest(now, idle)
-		if victim == nil && via != 0 {
-			victim = t.surplus(via)
+		if victim == nil && introducer != 0 {
+			victim = t.surplus(introducer)
 		}
 		if victim == nil {
 			return nil, 0, false
@@ -186,15 +186,15 @@ func (t *Table) Add(id, via uint64, now, idle time.Duration) (o *Origin, evicted
 		evicted = victim.ID
 		t.retire(victim)
 	}
-	o = &Origin{ID: id, via: via, touched: now}
-	if via != 0 {
-		t.shares[via]++
+	o = &Origin{ID: id, introducer: introducer, touched: now}
+	if introducer != 0 {
+		t.shares[introducer]++
 	}
 	t.byID[id] = o
 	t.sorted = slices.Insert(t.sorted, t.Search(id), o)
 	if again {
-		delete(t.retired, id)
-		o.Since, o.Given = 1, past.seen
+		delete(t.tombstones, id)
+		o.FirstSeen, o.Delivered = 1, past.seen
 		o.Seen.Reset(past.seen, &t.pool)
 		o.Direct.Reset(past.direct, &t.pool)
 	}
@@ -204,15 +204,15 @@ func (t *Table) Add(id, via uint64, now, idle time.Duration) (o *Origin, evicted
 // retire evicts an origin.
 func (t *Table) retire(o *Origin) {
 	t.turn++
-	past := retiree{o.ID, t.turn, o.Seen.Highest(), o.Direct.Highest()}
+	past := tombstone{o.ID, t.turn, o.Seen.Highest(), o.Direct.Highest()}
 	t.Remove(o.ID)
 	if t.order.Len() == 8*t.limit {
-		if first, _ := t.order.Pop(); t.retired[first.id] == first {
-			delete(t.retired, first.id)
+		if first, _ := t.order.Pop(); t.tombstones[first.id] == first {
+			delete(t.tombstones, first.id)
 		}
 	}
 	t.order.Push(past)
-	t.retired[o.ID] = past
+	t.tombstones[o.ID] = past
 }
 
 // Remove forgets the origin with this ID, the node's own too.
@@ -223,8 +223,8 @@ func (t *Table) Remove(id uint64) {
 	}
 	o.Seen.Release(&t.pool)
 	o.Direct.Release(&t.pool)
-	if t.shares[o.via]--; t.shares[o.via] <= 0 {
-		delete(t.shares, o.via)
+	if t.shares[o.introducer]--; t.shares[o.introducer] <= 0 {
+		delete(t.shares, o.introducer)
 	}
 	delete(t.byID, id)
 	i := t.Search(id)
@@ -232,11 +232,11 @@ func (t *Table) Remove(id uint64) {
 }
 
 // surplus returns the idlest origin of the member that told of the most, if those are at
-// least two more than via told of, or else nil. It looks at all members and, if one
+// least two more than introducer told of, or else nil. It looks at all members and, if one
 // qualifies, at all origins.
-func (t *Table) surplus(via uint64) (victim *Origin) {
+func (t *Table) surplus(introducer uint64) (victim *Origin) {
 	var from uint64
-	most := t.shares[via] + 1
+	most := t.shares[introducer] + 1
 	for member, n := range t.shares {
 		if n > most || n == most && from != 0 && member < from {
 			from, most = member, n
@@ -246,7 +246,7 @@ func (t *Table) surplus(via uint64) (victim *Origin) {
 		return nil
 	}
 	for _, o := range t.sorted {
-		if o.via == from && o.ID != t.kept && (victim == nil || o.touched < victim.touched) {
+		if o.introducer == from && o.ID != t.kept && (victim == nil || o.touched < victim.touched) {
 			victim = o
 		}
 	}

@@ -210,8 +210,8 @@ func TestOriginIsStuckOnceItsFloorStaysAtAGap(t *testing.T) {
 	var p Pool
 	ask := func(at int, want bool, why string) {
 		t.Helper()
-		if got := o.Stuck(time.Duration(at)*time.Second, patience); got != want {
-			t.Fatalf("at %ds Stuck should be %v: %s", at, want, why)
+		if got := o.StaleGap(time.Duration(at)*time.Second, patience); got != want {
+			t.Fatalf("at %ds StaleGap should be %v: %s", at, want, why)
 		}
 	}
 	o.Seen.Add(1, &p)
@@ -250,7 +250,7 @@ func TestOriginsAllocateNothingOnceWarm(t *testing.T) {
 		o.Touch(now)
 		o.MarkYoung(f+2, now, time.Minute)
 		o.YoungFrom(now, time.Minute)
-		o.Stuck(now, time.Minute)
+		o.StaleGap(now, time.Minute)
 		o.Seen.Add(f+1, table.Pool())
 		table.At(table.Search(o.ID))
 		table.Add(1000, 0, now, 100*anHour)
@@ -300,8 +300,8 @@ func TestTheEvictedAreNotNewAgain(t *testing.T) {
 	for id := uint64(20); id < 60; id++ {
 		table.Add(id, 0, time.Duration(id)*time.Hour, time.Hour)
 	}
-	if n := len(table.retired); n > 16 {
-		t.Errorf("a table of 2 remembers %d retired origins, and should 16", n)
+	if n := len(table.tombstones); n > 16 {
+		t.Errorf("a table of 2 remembers %d tombstones origins, and should 16", n)
 	}
 }
 
@@ -332,9 +332,9 @@ func TestWhoIsEvictedAgainIsRememberedAsLongAsAnybody(t *testing.T) {
 func TestAFullTableIsSharedByWhoTells(t *testing.T) {
 	const limit = 60
 	table, id := NewTable(limit), uint64(0)
-	tell := func(via uint64) (evicted uint64, ok bool) {
+	tell := func(introducer uint64) (evicted uint64, ok bool) {
 		id++
-		_, evicted, ok = table.Add(id, via, time.Duration(id), time.Hour)
+		_, evicted, ok = table.Add(id, introducer, time.Duration(id), time.Hour)
 		return evicted, ok
 	}
 	for range limit {
@@ -347,17 +347,17 @@ func TestAFullTableIsSharedByWhoTells(t *testing.T) {
 		t.Fatal("nobody's origin took the place of a member's")
 	}
 	for _, c := range []struct {
-		via  uint64
-		room int // of limit, when it has told of that many
+		introducer uint64
+		room       int // of limit, when it has told of that many
 	}{{2, limit / 2}, {3, limit / 3}} {
 		for i := range c.room {
-			if evicted, ok := tell(c.via); !ok || evicted == 0 {
-				t.Fatalf("origin %d of member %d found no room among %d", i+1, c.via, limit)
+			if evicted, ok := tell(c.introducer); !ok || evicted == 0 {
+				t.Fatalf("origin %d of member %d found no room among %d", i+1, c.introducer, limit)
 			}
 		}
 		for range 5 {
-			if _, ok := tell(c.via); ok {
-				t.Fatalf("member %d got more than %d of %d", c.via, c.room, limit)
+			if _, ok := tell(c.introducer); ok {
+				t.Fatalf("member %d got more than %d of %d", c.introducer, c.room, limit)
 			}
 		}
 	}

@@ -7,15 +7,16 @@
 // and the caller lets one goroutine in at a time.
 package versions
 
-import "math/bits"
+import (
+	"math/bits"
+
+	"example.com/gossip/internal/wire"
+)
 
 // Width is how far above its floor a Window can record a counter.
 const Width = 1024
 
 const wordBits = 64
-
-// Run is a range of counters, both ends included, First <= Last.
-type Run struct{ First, Last uint32 }
 
 // Verdict is what a Window says of a counter.
 type Verdict int
@@ -126,7 +127,7 @@ func (w *Window) Release(p *Pool) { w.Reset(w.floor, p) }
 
 // AppendRuns appends, ascending, at most limit runs of what was seen above the floor, and
 // below the counter below unless that is 0.
-func (w *Window) AppendRuns(dst []Run, below uint32, limit int) []Run {
+func (w *Window) AppendRuns(dst []wire.Run, below uint32, limit int) []wire.Run {
 	end := uint64(w.highest)
 	if below != 0 {
 		end = min(end, uint64(below)-1)
@@ -137,7 +138,7 @@ func (w *Window) AppendRuns(dst []Run, below uint32, limit int) []Run {
 			break
 		}
 		c = w.find(first, end, false)
-		dst = append(dst, Run{uint32(first), uint32(c - 1)})
+		dst = append(dst, wire.Run{First: uint32(first), Last: uint32(c - 1)})
 	}
 	return dst
 }
@@ -145,9 +146,9 @@ func (w *Window) AppendRuns(dst []Run, below uint32, limit int) []Run {
 // AppendMissing appends, ascending, at most limit runs of counters that another node has
 // seen (up to its floor, and its runs above) and that this window has not seen but could
 // record. Their runs should ascend; parts that do not are ignored.
-func (w *Window) AppendMissing(dst []Run, theirFloor uint32, theirRuns []Run, limit int) []Run {
+func (w *Window) AppendMissing(dst []wire.Run, theirFloor uint32, theirRuns []wire.Run, limit int) []wire.Run {
 	m := missing{w: w, dst: dst, from: uint64(w.floor) + 1, limit: limit}
-	more := m.add(Run{0, theirFloor})
+	more := m.add(wire.Run{First: 0, Last: theirFloor})
 	for i := 0; more && i < len(theirRuns); i++ {
 		more = m.add(theirRuns[i])
 	}
@@ -158,14 +159,14 @@ func (w *Window) AppendMissing(dst []Run, theirFloor uint32, theirRuns []Run, li
 // rises: whatever the runs, each counter of the window is visited once.
 type missing struct {
 	w     *Window
-	dst   []Run
+	dst   []wire.Run
 	from  uint64
 	limit int
 	last  uint64 // last counter appended, 0 if none
 }
 
 // add appends the unseen counters of r, and returns false once nothing can follow.
-func (m *missing) add(r Run) bool {
+func (m *missing) add(r wire.Run) bool {
 	top := uint64(m.w.floor) + Width
 	m.from = max(m.from, uint64(r.First))
 	for end := min(uint64(r.Last), top); m.from <= end; {
@@ -179,7 +180,7 @@ func (m *missing) add(r Run) bool {
 		case m.limit <= 0:
 			return false
 		default:
-			m.dst = append(m.dst, Run{uint32(first), uint32(m.from - 1)})
+			m.dst = append(m.dst, wire.Run{First: uint32(first), Last: uint32(m.from - 1)})
 			m.limit--
 		}
 		m.last = m.from - 1

@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"example.com/gossip/internal/wire"
 )
 
 const lastCounter = math.MaxUint32
@@ -59,7 +61,7 @@ func (m *plainWindow) reset(f uint64) {
 }
 
 // runsOf returns the counters in (floor, floor+Width] for which in holds, as runs.
-func (m *plainWindow) runsOf(in func(c uint64) bool, limit int) (runs []Run) {
+func (m *plainWindow) runsOf(in func(c uint64) bool, limit int) (runs []wire.Run) {
 	for c := m.floor + 1; c <= min(m.floor+Width, lastCounter); c++ {
 		switch n := len(runs); {
 		case !in(c):
@@ -68,14 +70,14 @@ func (m *plainWindow) runsOf(in func(c uint64) bool, limit int) (runs []Run) {
 		case n == limit:
 			return runs
 		default:
-			runs = append(runs, Run{uint32(c), uint32(c)})
+			runs = append(runs, wire.Run{First: uint32(c), Last: uint32(c)})
 		}
 	}
 	return runs
 }
 
 // randomTheirs makes up what another node, whose floor is near, says it has seen.
-func randomTheirs(r *rand.Rand, floor uint64) (theirFloor uint32, runs []Run) {
+func randomTheirs(r *rand.Rand, floor uint64) (theirFloor uint32, runs []wire.Run) {
 	c := uint64(max(0, int64(floor)+r.Int64N(600)-500))
 	theirFloor = uint32(min(c, lastCounter))
 	for range r.IntN(12) {
@@ -84,7 +86,7 @@ func randomTheirs(r *rand.Rand, floor uint64) (theirFloor uint32, runs []Run) {
 		if c > lastCounter {
 			break
 		}
-		runs = append(runs, Run{uint32(first), uint32(c)})
+		runs = append(runs, wire.Run{First: uint32(first), Last: uint32(c)})
 	}
 	return theirFloor, runs
 }
@@ -168,8 +170,8 @@ func compareWindows(t *testing.T, r *rand.Rand, seed uint64, step int, w *Window
 	}
 }
 
-func holds(floor uint32, runs []Run, c uint32) bool {
-	return c <= floor || slices.ContainsFunc(runs, func(r Run) bool { return r.First <= c && c <= r.Last })
+func holds(floor uint32, runs []wire.Run, c uint32) bool {
+	return c <= floor || slices.ContainsFunc(runs, func(r wire.Run) bool { return r.First <= c && c <= r.Last })
 }
 
 func TestWindowIgnoresMalformedRuns(t *testing.T) {
@@ -182,14 +184,14 @@ func TestWindowIgnoresMalformedRuns(t *testing.T) {
 		for range 10 {
 			w.Add(w.Floor()+r.Uint32N(Width), &p)
 		}
-		theirs := make([]Run, r.IntN(8))
+		theirs := make([]wire.Run, r.IntN(8))
 		for i := range theirs {
-			theirs[i] = Run{odd[r.IntN(len(odd))] + r.Uint32N(30), odd[r.IntN(len(odd))]}
+			theirs[i] = wire.Run{First: odd[r.IntN(len(odd))] + r.Uint32N(30), Last: odd[r.IntN(len(odd))]}
 		}
 		theirFloor, limit := odd[r.IntN(len(odd))], r.IntN(20)
 
-		got := w.AppendMissing([]Run{{7, 7}}, theirFloor, theirs, limit)
-		if got[0] != (Run{7, 7}) || len(got)-1 > limit {
+		got := w.AppendMissing([]wire.Run{{First: 7, Last: 7}}, theirFloor, theirs, limit)
+		if got[0] != (wire.Run{First: 7, Last: 7}) || len(got)-1 > limit {
 			t.Fatalf("seed %d: AppendMissing should append at most %d runs, but made %v of the one there was", seed, limit, got)
 		}
 		before := w.Floor()
@@ -284,8 +286,8 @@ func TestPoolKeepsFewBitmapsAndCleanOnes(t *testing.T) {
 func TestWindowAllocatesNothingOnceWarm(t *testing.T) {
 	var w Window
 	var p Pool
-	var runs []Run
-	theirs := []Run{{40, 50}, {60, 90}}
+	var runs []wire.Run
+	theirs := []wire.Run{{First: 40, Last: 50}, {First: 60, Last: 90}}
 	round := func() {
 		f := w.Floor()
 		w.Add(f+2, &p)
@@ -325,7 +327,7 @@ func BenchmarkWindowAppendMissing(b *testing.B) {
 	for c := uint32(2); c <= Width; c += 20 {
 		w.Add(c, &p)
 	}
-	var runs []Run
+	var runs []wire.Run
 	for b.Loop() {
 		runs = w.AppendMissing(runs[:0], Width, nil, 100)
 	}

@@ -7,7 +7,7 @@ import (
 )
 
 func TestNewsOfTheLeastToldFirst(t *testing.T) {
-	r := NewRoster(1, 100, 3)
+	r := NewMembers(1, 100, 3)
 	know(r, 2, 3, 4, 5)
 	r.Learn(6, host(6), now)
 	if r.HasNews() {
@@ -34,14 +34,14 @@ func TestNewsOfTheLeastToldFirst(t *testing.T) {
 func TestNewsIsPassedOnSoManyTimes(t *testing.T) {
 	for seed := range uint64(500) {
 		rng := rand.New(rand.NewPCG(seed, 32))
-		passes := 1 + rng.IntN(5)
-		r := NewRoster(1, 100, passes)
+		transmitsLeft := 1 + rng.IntN(5)
+		r := NewMembers(1, 100, transmitsLeft)
 		left, next := map[uint64]int{}, uint64(2)
 		for step := 0; step < 100 || len(left) > 0; step++ {
 			if op := rng.IntN(8); step < 100 && op < 3 {
 				know(r, next)
 				announce(r, next)
-				left[next] = passes
+				left[next] = transmitsLeft
 				next++
 				continue
 			} else if step < 100 && op == 3 && r.Len() > 0 {
@@ -70,14 +70,14 @@ func TestNewsIsPassedOnSoManyTimes(t *testing.T) {
 			}
 		}
 		if r.HasNews() {
-			t.Fatalf("seed %d: everybody was told of %d times, but there is more: %v", seed, passes, r.news)
+			t.Fatalf("seed %d: everybody was told of %d times, but there is more: %v", seed, transmitsLeft, r.news)
 		}
 	}
 }
 
 func TestRandomPassesOverSuspectsAndTheSender(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 33))
-	r := NewRoster(1, 100, 2)
+	r := NewMembers(1, 100, 2)
 	know(r, 2, 3, 4, 5, 6)
 	r.Get(3).SuspectUntil = now + 1
 	for range 100 {

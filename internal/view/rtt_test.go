@@ -83,14 +83,14 @@ func TestRTTStaysWithinItsSamples(t *testing.T) {
 			rtt.Sample(low + time.Duration(r.Int64N(int64(spread))))
 			s, timeout := rtt.Smoothed(), rtt.Timeout(0, 0)
 			if s < low || s > low+spread || timeout < s || timeout > s+4*max(spread, (low+spread)/2) {
-				t.Fatalf("seed %d sample %d: samples lie from %v on over %v, but it says %v with a timeout of %v", seed, i, low, spread, s, timeout)
+				t.Fatalf("seed %d sample %d: samples lie from %v on over %v, but it advertised %v with a timeout of %v", seed, i, low, spread, s, timeout)
 			}
 		}
 		for range 400 {
 			rtt.Sample(low)
 		}
 		if s, timeout := rtt.Smoothed(), rtt.Timeout(0, 0); s > low+8 || timeout > low+100 {
-			t.Fatalf("seed %d: after long at %v it should have come to rest there, but says %v with a timeout of %v", seed, low, s, timeout)
+			t.Fatalf("seed %d: after long at %v it should have come to rest there, but advertised %v with a timeout of %v", seed, low, s, timeout)
 		}
 	}
 }

@@ -3,28 +3,15 @@ package view
 import (
 	"math/rand/v2"
 	"time"
+
+	"example.com/gossip/internal/ring"
 )
-
-// Arc is a part of the ring, see the package comment.
-type Arc struct{ Lo, Hi uint32 }
-
-// All returns the whole ring but the position of id.
-func All(id uint64) Arc { return Arc{Pos(id) + 1, Pos(id)} }
-
-// Empty reports whether no position lies in a.
-func (a Arc) Empty() bool { return a.Lo == a.Hi }
-
-// Len returns the number of positions in a.
-func (a Arc) Len() uint32 { return a.Hi - a.Lo }
-
-// Has reports whether pos lies in a.
-func (a Arc) Has(pos uint32) bool { return pos-a.Lo < a.Hi-a.Lo }
 
 // Delegate is a member and the arc that it is to cover. A suspect is only tried: it gets an
 // empty arc.
 type Delegate struct {
 	*Member
-	Arc   Arc
+	Arc   ring.Arc
 	Tried bool
 }
 
@@ -36,12 +23,12 @@ type Delegate struct {
 // This is the broadcast of El-Ansary, Alima, Brand and Haridi, "Efficient
 // Broadcast in Structured P2P Networks" (IPTPS 2003), on arcs of equal length
 // instead of fingers.
-func (v *View) Split(dst []Delegate, arc Arc, k int, now time.Duration) []Delegate {
-	self := Pos(v.self)
+func (v *View) Split(dst []Delegate, arc ring.Arc, k int, now time.Duration) []Delegate {
+	self := ring.Pos(v.self)
 	if !arc.Has(self) {
 		return v.split(dst, arc, k, now)
 	}
-	before, after := Arc{arc.Lo, self}, Arc{self + 1, arc.Hi}
+	before, after := ring.Arc{Lo: arc.Lo, Hi: self}, ring.Arc{Lo: self + 1, Hi: arc.Hi}
 	if before.Empty() || after.Empty() {
 		if before.Empty() {
 			before = after
@@ -55,7 +42,7 @@ func (v *View) Split(dst []Delegate, arc Arc, k int, now time.Duration) []Delega
 }
 
 // split is Split for an arc that does not hold the node.
-func (v *View) split(dst []Delegate, arc Arc, k int, now time.Duration) []Delegate {
+func (v *View) split(dst []Delegate, arc ring.Arc, k int, now time.Duration) []Delegate {
 	if arc.Empty() {
 		return dst
 	}
@@ -77,14 +64,14 @@ func (v *View) split(dst []Delegate, arc Arc, k int, now time.Duration) []Delega
 
 // cut divides the arc into k equal parts and appends a delegate for each: of the members
 // that may be one, the first proven one, or else the first. Unproven ones might not exist.
-func (v *View) cut(dst []Delegate, arc Arc, k int, may func(*Member) bool) []Delegate {
+func (v *View) cut(dst []Delegate, arc ring.Arc, k int, may func(*Member) bool) []Delegate {
 	length := uint64(arc.Len())
 	for i := range uint64(k) {
-		part := Arc{arc.Lo + uint32(i*length/uint64(k)), arc.Lo + uint32((i+1)*length/uint64(k))}
+		part := ring.Arc{Lo: arc.Lo + uint32(i*length/uint64(k)), Hi: arc.Lo + uint32((i+1)*length/uint64(k))}
 		first, n := v.within(part)
 		var delegate *Member
-		for j := 0; j < n && (delegate == nil || !delegate.Proven); j++ {
-			if m := v.clockwise(first + j); may(m) && (delegate == nil || m.Proven) {
+		for j := 0; j < n && (delegate == nil || !delegate.Validated); j++ {
+			if m := v.clockwise(first + j); may(m) && (delegate == nil || m.Validated) {
 				delegate = m
 			}
 		}
@@ -97,7 +84,7 @@ func (v *View) cut(dst []Delegate, arc Arc, k int, may func(*Member) bool) []Del
 
 // own gives each delegate from start on the arc from itself to the next one, and the first
 // also what precedes it. Suspects are only tried, unless there are no others.
-func own(dst []Delegate, start int, arc Arc) []Delegate {
+func own(dst []Delegate, start int, arc ring.Arc) []Delegate {
 	owners := 0
 	for _, d := range dst[start:] {
 		if !d.Tried {
@@ -116,7 +103,7 @@ func own(dst []Delegate, start int, arc Arc) []Delegate {
 		if d.Tried {
 			continue
 		}
-		d.Arc = Arc{d.Pos(), hi}
+		d.Arc = ring.Arc{Lo: d.Pos(), Hi: hi}
 		hi, last = d.Pos(), d
 	}
 	if last != nil {
@@ -130,7 +117,7 @@ func (v *View) clockwise(i int) *Member { return v.ring[i%len(v.ring)] }
 
 // within returns the ring index of the first member clockwise in arc and how
 // many members lie in it.
-func (v *View) within(arc Arc) (first, n int) {
+func (v *View) within(arc ring.Arc) (first, n int) {
 	lo := v.Search(uint64(arc.Lo) << 32)
 	hi := v.Search(uint64(arc.Hi) << 32)
 	if n = hi - lo; arc.Hi < arc.Lo {
@@ -141,7 +128,7 @@ func (v *View) within(arc Arc) (first, n int) {
 
 // Inside returns a random member in arc that is not suspect and not except, or
 // nil.
-func (v *View) Inside(arc Arc, except *Member, rng *rand.Rand, now time.Duration) *Member {
+func (v *View) Inside(arc ring.Arc, except *Member, rng *rand.Rand, now time.Duration) *Member {
 	if arc.Empty() {
 		return nil
 	}
@@ -160,7 +147,7 @@ func (v *View) Inside(arc Arc, except *Member, rng *rand.Rand, now time.Duration
 
 // Outside returns the nearest member outside arc, after it or before it, that is not suspect
 // and not except, looking at Near on each side; or nil.
-func (v *View) Outside(arc Arc, except *Member, now time.Duration) *Member {
+func (v *View) Outside(arc ring.Arc, except *Member, now time.Duration) *Member {
 	first, n := v.within(arc)
 	size := len(v.ring)
 	for i := range min(Near, size-n) {

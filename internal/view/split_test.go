@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"example.com/gossip/internal/ring"
 )
 
 const now = time.Minute
@@ -36,7 +38,7 @@ func crowd(r *rand.Rand, n int) *View {
 func somewhere(r *rand.Rand, v *View) uint32 {
 	switch k := r.IntN(5); {
 	case k == 0:
-		return Pos(v.self) + r.Uint32N(20) - 10
+		return ring.Pos(v.self) + r.Uint32N(20) - 10
 	case k == 1:
 		return r.Uint32N(20) - 10
 	case k == 2 && v.Len() > 0:
@@ -45,36 +47,36 @@ func somewhere(r *rand.Rand, v *View) uint32 {
 	return r.Uint32()
 }
 
-func someArc(r *rand.Rand, v *View) Arc {
-	a := Arc{somewhere(r, v), somewhere(r, v)}
+func someArc(r *rand.Rand, v *View) ring.Arc {
+	a := ring.Arc{Lo: somewhere(r, v), Hi: somewhere(r, v)}
 	switch r.IntN(8) {
 	case 0:
-		return All(v.self)
+		return ring.AllBut(v.self)
 	case 1:
 		a.Hi = a.Lo + 1
 	case 2:
-		a.Lo = Pos(v.self)
+		a.Lo = ring.Pos(v.self)
 	case 3:
-		a.Hi = Pos(v.self)
+		a.Hi = ring.Pos(v.self)
 	case 4: // across the top
-		a = Arc{max(a.Lo, a.Hi), min(a.Lo, a.Hi)}
+		a = ring.Arc{Lo: max(a.Lo, a.Hi), Hi: min(a.Lo, a.Hi)}
 	case 5: // over the node, where it ends or further
-		a = Arc{Pos(v.self) - r.Uint32()>>r.IntN(32), Pos(v.self) + 1 + r.Uint32()>>r.IntN(32)}
+		a = ring.Arc{Lo: ring.Pos(v.self) - r.Uint32()>>r.IntN(32), Hi: ring.Pos(v.self) + 1 + r.Uint32()>>r.IntN(32)}
 	}
 	return a
 }
 
 // sides returns what is left of the arc, in one part or two, without the position.
-func sides(a Arc, pos uint32) (parts []Arc) {
+func sides(a ring.Arc, pos uint32) (parts []ring.Arc) {
 	if !a.Has(pos) {
-		parts = []Arc{a}
+		parts = []ring.Arc{a}
 	} else {
-		parts = []Arc{{a.Lo, pos}, {pos + 1, a.Hi}}
+		parts = []ring.Arc{{Lo: a.Lo, Hi: pos}, {Lo: pos + 1, Hi: a.Hi}}
 	}
-	return slices.DeleteFunc(parts, Arc.Empty)
+	return slices.DeleteFunc(parts, ring.Arc.Empty)
 }
 
-func (a Arc) holds(b Arc) bool { return uint64(b.Lo-a.Lo)+uint64(b.Len()) <= uint64(a.Len()) }
+func holds(a, b ring.Arc) bool { return uint64(b.Lo-a.Lo)+uint64(b.Len()) <= uint64(a.Len()) }
 
 // disjoint reports whether the delegates' arcs have no position in common.
 func disjoint(dels []Delegate) bool {
@@ -91,20 +93,20 @@ func disjoint(dels []Delegate) bool {
 func TestArcOnTheRing(t *testing.T) {
 	const top = ^uint32(0)
 	for _, c := range []struct {
-		arc     Arc
+		arc     ring.Arc
 		len     uint32
 		in, out []uint32
 	}{
-		{Arc{10, 20}, 10, []uint32{10, 15, 19}, []uint32{9, 20, 0, top}},
-		{Arc{10, 10}, 0, nil, []uint32{9, 10, 11}},
-		{Arc{0, 0}, 0, nil, []uint32{0, top}},
-		{Arc{10, 11}, 1, []uint32{10}, []uint32{9, 11}},
-		{Arc{top, 2}, 3, []uint32{top, 0, 1}, []uint32{2, top - 1, 1 << 31}},
-		{Arc{top, 0}, 1, []uint32{top}, []uint32{0, top - 1}},
-		{Arc{20, 10}, top - 9, []uint32{20, top, 0, 9}, []uint32{10, 19}},
-		{All(place(5)), top, []uint32{6, top, 0, 4}, []uint32{5}},
-		{All(place(top)), top, []uint32{0, top - 1}, []uint32{top}},
-		{All(place(0)), top, []uint32{1, top}, []uint32{0}},
+		{ring.Arc{Lo: 10, Hi: 20}, 10, []uint32{10, 15, 19}, []uint32{9, 20, 0, top}},
+		{ring.Arc{Lo: 10, Hi: 10}, 0, nil, []uint32{9, 10, 11}},
+		{ring.Arc{Lo: 0, Hi: 0}, 0, nil, []uint32{0, top}},
+		{ring.Arc{Lo: 10, Hi: 11}, 1, []uint32{10}, []uint32{9, 11}},
+		{ring.Arc{Lo: top, Hi: 2}, 3, []uint32{top, 0, 1}, []uint32{2, top - 1, 1 << 31}},
+		{ring.Arc{Lo: top, Hi: 0}, 1, []uint32{top}, []uint32{0, top - 1}},
+		{ring.Arc{Lo: 20, Hi: 10}, top - 9, []uint32{20, top, 0, 9}, []uint32{10, 19}},
+		{ring.AllBut(place(5)), top, []uint32{6, top, 0, 4}, []uint32{5}},
+		{ring.AllBut(place(top)), top, []uint32{0, top - 1}, []uint32{top}},
+		{ring.AllBut(place(0)), top, []uint32{1, top}, []uint32{0}},
 	} {
 		if c.arc.Len() != c.len || c.arc.Empty() != (c.len == 0) {
 			t.Errorf("arc %v should have %d positions, but has %d", c.arc, c.len, c.arc.Len())
@@ -137,20 +139,20 @@ func TestSplitCoversTheArcOnce(t *testing.T) {
 }
 
 // checkSplit holds the delegates of each side of the node against the members there.
-func checkSplit(t *testing.T, seed uint64, v *View, arc Arc, k int) {
+func checkSplit(t *testing.T, seed uint64, v *View, arc ring.Arc, k int) {
 	t.Helper()
-	kept := Delegate{Arc: Arc{1, 2}}
+	kept := Delegate{Arc: ring.Arc{Lo: 1, Hi: 2}}
 	dels := v.Split([]Delegate{kept}, arc, k, now)
 	fail := func(why string, args ...any) {
 		t.Helper()
 		t.Fatalf("seed %d: of %d members at %v, node at %d, %d were to cover %v: "+why,
-			append([]any{seed, v.Len(), positions(v.ring), Pos(v.self), k, arc}, args...)...)
+			append([]any{seed, v.Len(), positions(v.ring), ring.Pos(v.self), k, arc}, args...)...)
 	}
 	if dels[0] != kept {
 		fail("what was in dst before is gone")
 	}
 	dels = dels[1:]
-	parts := sides(arc, Pos(v.self))
+	parts := sides(arc, ring.Pos(v.self))
 	most := k
 	if len(parts) == 2 {
 		most = max(k, 2)
@@ -163,11 +165,11 @@ func checkSplit(t *testing.T, seed uint64, v *View, arc Arc, k int) {
 	}
 	seen := map[*Member]bool{}
 	for _, d := range dels {
-		if seen[d.Member] || !arc.Has(d.Pos()) || d.Pos() == Pos(v.self) {
+		if seen[d.Member] || !arc.Has(d.Pos()) || d.Pos() == ring.Pos(v.self) {
 			fail("%d is a delegate twice or out of place", d.Pos())
 		}
 		seen[d.Member] = true
-		if d.Arc.Has(Pos(v.self)) {
+		if d.Arc.Has(ring.Pos(v.self)) {
 			fail("the arc %v of a delegate holds the node itself", d.Arc)
 		}
 		if d.Tried && (!d.Arc.Empty() || !d.Suspect(now)) {
@@ -197,7 +199,7 @@ func checkSplit(t *testing.T, seed uint64, v *View, arc Arc, k int) {
 			if !part.Has(d.Pos()) {
 				continue
 			}
-			if covered += uint64(d.Arc.Len()); !d.Tried && !part.holds(d.Arc) {
+			if covered += uint64(d.Arc.Len()); !d.Tried && !holds(part, d.Arc) {
 				fail("the arc %v of %d leaves its side %v", d.Arc, d.Pos(), part)
 			}
 			if !d.Tried && d.Suspect(now) && trusted > 0 {
@@ -211,7 +213,7 @@ func checkSplit(t *testing.T, seed uint64, v *View, arc Arc, k int) {
 }
 
 // count is how many members lie in arc, counted one by one.
-func (v *View) count(arc Arc) (n int) {
+func (v *View) count(arc ring.Arc) (n int) {
 	for _, m := range v.ring {
 		if arc.Has(m.Pos()) {
 			n++
@@ -234,17 +236,17 @@ func TestSplitTakesMembersAtOnePosition(t *testing.T) {
 				}
 			}
 		}
-		arc := Arc{base + r.Uint32N(8) - 1, base + r.Uint32N(8) - 1}
+		arc := ring.Arc{Lo: base + r.Uint32N(8) - 1, Hi: base + r.Uint32N(8) - 1}
 		dels := v.Split(nil, arc, 1+r.IntN(16), now)
 		seen, covered, want := map[*Member]bool{}, uint64(0), uint64(0)
 		for _, d := range dels {
-			if seen[d.Member] || d.Arc.Has(Pos(v.self)) || !arc.holds(d.Arc) && !d.Arc.Empty() {
+			if seen[d.Member] || d.Arc.Has(ring.Pos(v.self)) || !holds(arc, d.Arc) && !d.Arc.Empty() {
 				t.Fatalf("seed %d: %x is a delegate for %v of %v, or twice", seed, d.ID, d.Arc, arc)
 			}
 			seen[d.Member] = true
 			covered += uint64(d.Arc.Len())
 		}
-		for _, part := range sides(arc, Pos(v.self)) {
+		for _, part := range sides(arc, ring.Pos(v.self)) {
 			if v.count(part) > 0 {
 				want += uint64(part.Len())
 			}
@@ -259,8 +261,8 @@ func TestSplitTakesMembersAtOnePosition(t *testing.T) {
 func fullViews(r *rand.Rand, n int) (ids []uint64, views map[uint64]*View) {
 	views = map[uint64]*View{}
 	for taken := map[uint32]bool{}; len(ids) < n; {
-		if id := r.Uint64(); !taken[Pos(id)] {
-			taken[Pos(id)], views[id] = true, New(id, n)
+		if id := r.Uint64(); !taken[ring.Pos(id)] {
+			taken[ring.Pos(id)], views[id] = true, New(id, n)
 			ids = append(ids, id)
 		}
 	}
@@ -279,11 +281,11 @@ func fullViews(r *rand.Rand, n int) (ids []uint64, views map[uint64]*View) {
 func broadcast(views map[uint64]*View, from uint64, dead map[uint64]bool) map[uint64]int {
 	type told struct {
 		id  uint64
-		arc Arc
+		arc ring.Arc
 		k   int
 	}
 	times := map[uint64]int{}
-	for queue := []told{{from, All(from), 16}}; len(queue) > 0; queue = queue[1:] {
+	for queue := []told{{from, ring.AllBut(from), 16}}; len(queue) > 0; queue = queue[1:] {
 		x := queue[0]
 		for _, d := range views[x.id].Split(nil, x.arc, x.k, now) {
 			if times[d.ID]++; !dead[d.ID] {
@@ -374,7 +376,7 @@ func BenchmarkSplit(b *testing.B) {
 			dels := make([]Delegate, 0, 16)
 			b.ReportAllocs()
 			for b.Loop() {
-				dels = v.Split(dels[:0], All(v.self), 16, now)
+				dels = v.Split(dels[:0], ring.AllBut(v.self), 16, now)
 			}
 		})
 	}

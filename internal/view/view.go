@@ -1,15 +1,5 @@
 // Package view holds what a node knows of the other members, as a ring ordered by their ids,
 // and decides which of them to send to.
-//
-// A member's position on the ring is the upper 32 bits of its id. An Arc is
-// half open and runs clockwise, that is, upwards:
-//
-//	      self
-//	  .----*----.
-//	 /           \   [Lo, Hi): from Lo up to but without Hi,
-//	*             *  across the top if Hi < Lo;
-//	 \           /   Lo == Hi is empty
-//	  '----*----'
 package view
 
 import (
@@ -20,6 +10,8 @@ import (
 	"slices"
 	"sort"
 	"time"
+
+	"example.com/gossip/internal/ring"
 )
 
 // Near is how many members on each side of a node always stay in its view.
@@ -30,93 +22,90 @@ type Member struct {
 	ID   uint64
 	Addr netip.AddrPort
 
-	RTT          RTT
-	Heard        time.Duration // when something last came from Addr, since the service's start
-	SuspectUntil time.Duration // until then it is presumed absent
-	Proven       bool          // it has shown that it can be reached at Addr
-	Asked        uint8         // how many times it was probed since it was last heard
-	passes       uint8         // how many times its arrival is still to be passed on
+	RTT           RTT
+	LastSeen      time.Duration // when something last came from Addr, since the service's start
+	SuspectUntil  time.Duration // until then it is presumed absent
+	Validated     bool          // it has shown that it can be reached at Addr
+	Probed        uint8         // how many times it was probed since it was last heard
+	transmitsLeft uint8         // how many times its arrival is still to be passed on
 
-	elsewhere *elsewhere // nil for most members, to save memory
+	altAddrs *altAddrs // nil for most members, to save memory
 }
 
 // elsewhere holds other addresses of a member.
-type elsewhere struct {
-	says   netip.AddrPort // where it says that it can be reached
-	source netip.AddrPort // where its datagrams come from
-	proven bool           // it has answered a probe at its source
-	also   netip.AddrPort // where else it last answered a probe
+type altAddrs struct {
+	advertised netip.AddrPort // where it says that it can be reached
+	observed   netip.AddrPort // where its datagrams come from
+	proven     bool           // it has answered a probe at its source
+	also       netip.AddrPort // where else it last answered a probe
 }
 
-// ProvenAt reports whether m has shown that it receives what is sent to addr, its address or
+// ValidatedAt reports whether m has shown that it receives what is sent to addr, its address or
 // its source. Datagrams from there do not show that, because a source can be forged.
-func (m *Member) ProvenAt(addr netip.AddrPort) bool {
-	return m.Proven && (addr == m.Addr || m.isAt(addr) && m.elsewhere.proven)
+func (m *Member) ValidatedAt(addr netip.AddrPort) bool {
+	return m.Validated && (addr == m.Addr || m.isAt(addr) && m.altAddrs.proven)
 }
 
 // Answers notes that m answered a probe at addr, which is not its address.
 func (m *Member) Answers(addr netip.AddrPort) {
-	if source, ok := m.source(); ok && source == addr {
-		m.elsewhere.proven = true
+	if observed, ok := m.observed(); ok && observed == addr {
+		m.altAddrs.proven = true
 		return
 	}
-	if m.elsewhere == nil {
-		m.elsewhere = new(elsewhere)
+	if m.altAddrs == nil {
+		m.altAddrs = new(altAddrs)
 	}
-	m.elsewhere.also = addr
+	m.altAddrs.also = addr
 }
 
 // answersAt reports whether addr is where m last answered a probe, other than its address
 // and its source. It means only that there is no need to probe there again while m is alive:
 // another node there may have answered in its name.
 func (m *Member) answersAt(addr netip.AddrPort) bool {
-	return m.elsewhere != nil && m.elsewhere.also == addr
+	return m.altAddrs != nil && m.altAddrs.also == addr
 }
 
 // Says reports whether addr, which is not its known address, is where m last said that it
 // can be reached.
 func (m *Member) Says(addr netip.AddrPort) bool {
-	return m.elsewhere != nil && m.elsewhere.says == addr
+	return m.altAddrs != nil && m.altAddrs.advertised == addr
 }
 
 // Said notes where m said that it can be reached.
 func (m *Member) Said(addr netip.AddrPort) {
 	switch {
-	case m.elsewhere != nil:
-		m.elsewhere.says = addr
+	case m.altAddrs != nil:
+		m.altAddrs.advertised = addr
 	case addr != m.Addr:
-		m.elsewhere = &elsewhere{says: addr}
+		m.altAddrs = &altAddrs{advertised: addr}
 	}
 }
 
 // source returns where the datagrams of m come from, if not from its address.
-func (m *Member) source() (addr netip.AddrPort, ok bool) {
-	if m.elsewhere == nil {
+func (m *Member) observed() (addr netip.AddrPort, ok bool) {
+	if m.altAddrs == nil {
 		return netip.AddrPort{}, false
 	}
-	return m.elsewhere.source, m.elsewhere.source.IsValid()
+	return m.altAddrs.observed, m.altAddrs.observed.IsValid()
 }
 
 // isAt reports whether m is at addr or sends from there.
 func (m *Member) isAt(addr netip.AddrPort) bool {
-	source, ok := m.source()
-	return m.Addr == addr || ok && source == addr
+	observed, ok := m.observed()
+	return m.Addr == addr || ok && observed == addr
 }
 
 // Pos returns the member's position on the ring.
-func (m *Member) Pos() uint32 { return Pos(m.ID) }
+func (m *Member) Pos() uint32 { return ring.Pos(m.ID) }
 
 // Suspect reports whether m is presumed absent at now.
 func (m *Member) Suspect(now time.Duration) bool { return m.SuspectUntil > now }
 
-// Fold returns a hash of an address, never 0.
-func Fold(a netip.AddrPort) uint64 {
+// HashAddr returns a hash of an address, never 0.
+func HashAddr(a netip.AddrPort) uint64 {
 	b := a.Addr().As16()
 	return (binary.BigEndian.Uint64(b[:8])*31^binary.BigEndian.Uint64(b[8:]))*31 ^ uint64(a.Port()) | 1<<63
 }
-
-// Pos returns the position of an id on the ring.
-func Pos(id uint64) uint32 { return uint32(id >> 32) }
 
 // View is the ring of known members without the node itself. It holds at most limit of them:
 // at the limit the most crowded octave of distance from the node, per side, gives one up,
@@ -127,7 +116,7 @@ type View struct {
 	self   uint64
 	limit  int
 	ring   []*Member // ascending by ID
-	byAddr directory
+	byAddr addrIndex
 }
 
 // New returns an empty view of at most limit members for the node self. A limit
@@ -162,6 +151,13 @@ func (v *View) Get(id uint64) *Member {
 // ByAddr returns the member with that address or source, or nil.
 func (v *View) ByAddr(a netip.AddrPort) *Member { return v.byAddr.find(a) }
 
+// SameNode reports whether two addresses are those of one member, which is reached at one and
+// sends from the other.
+func (v *View) SameNode(a, b netip.AddrPort) bool {
+	m := v.ByAddr(a)
+	return m != nil && m == v.ByAddr(b)
+}
+
 // Insert adds a member of which neither id nor address is in the view. If the view is full
 // another member is evicted, and returned as gone. Unless keep is set the new one itself may
 // be the one to go: then both results are nil.
@@ -194,8 +190,8 @@ func (v *View) Remove(m *Member) {
 	}
 	v.ring = slices.Delete(v.ring, i, i+1)
 	v.byAddr.remove(m.Addr)
-	if source, ok := m.source(); ok {
-		v.byAddr.remove(source)
+	if observed, ok := m.observed(); ok {
+		v.byAddr.remove(observed)
 	}
 }
 
@@ -205,16 +201,16 @@ func (v *View) Wants(id uint64) bool {
 	if id == v.self || len(v.ring) < v.limit {
 		return id != v.self
 	}
-	pos, self := Pos(id), Pos(v.self)
+	pos, self := ring.Pos(id), ring.Pos(v.self)
 	return pos-self < v.Clockwise(Near-1).Pos()-self || self-pos < self-v.Counterclockwise(Near-1).Pos()
 }
 
 // Move records that m is now at addr, where no other member may be.
 func (v *View) Move(m *Member, addr netip.AddrPort) {
 	v.byAddr.remove(m.Addr)
-	if source, ok := m.source(); ok && source == addr {
-		v.byAddr.remove(source)
-		m.elsewhere.source, m.elsewhere.proven = netip.AddrPort{}, false
+	if observed, ok := m.observed(); ok && observed == addr {
+		v.byAddr.remove(observed)
+		m.altAddrs.observed, m.altAddrs.proven = netip.AddrPort{}, false
 	}
 	m.Addr = addr
 	v.byAddr.add(addr, m)
@@ -222,18 +218,18 @@ func (v *View) Move(m *Member, addr netip.AddrPort) {
 
 // SendsFrom records that datagrams of m come from an address other than its own, unless a
 // member is known there.
-func (v *View) SendsFrom(m *Member, source netip.AddrPort) {
-	if v.ByAddr(source) != nil || source == m.Addr {
+func (v *View) SendsFrom(m *Member, observed netip.AddrPort) {
+	if v.ByAddr(observed) != nil || observed == m.Addr {
 		return
 	}
-	if old, ok := m.source(); ok {
+	if old, ok := m.observed(); ok {
 		v.byAddr.remove(old)
 	}
-	if m.elsewhere == nil {
-		m.elsewhere = new(elsewhere)
+	if m.altAddrs == nil {
+		m.altAddrs = new(altAddrs)
 	}
-	m.elsewhere.source, m.elsewhere.proven = source, false
-	v.byAddr.add(source, m)
+	m.altAddrs.observed, m.altAddrs.proven = observed, false
+	v.byAddr.add(observed, m)
 }
 
 // Remeasure forgets the round trips of members for which they are estimated to be shorter.
@@ -323,11 +319,11 @@ func (v *View) Nearest(dst []*Member, id uint64, n int) []*Member {
 func (v *View) crowded(kept *Member) *Member {
 	hearsay := 0
 	for _, m := range v.ring {
-		if !m.Proven && m != kept {
+		if !m.Validated && m != kept {
 			hearsay++
 		}
 	}
-	may := func(m *Member) bool { return m != kept && (4*hearsay <= v.limit || !m.Proven) }
+	may := func(m *Member) bool { return m != kept && (4*hearsay <= v.limit || !m.Validated) }
 	if gone := v.mostCrowded(may); gone != nil {
 		return gone
 	}
@@ -341,7 +337,7 @@ func (v *View) mostCrowded(may func(*Member) bool) *Member {
 	first := v.Search(v.self)
 	octave := func(i int) (side, oct int) { // i: clockwise index from the node
 		pos := v.ring[(first+i)%n].Pos()
-		cw := pos - Pos(v.self)
+		cw := pos - ring.Pos(v.self)
 		if cw <= 1<<31 {
 			return 0, bits.Len32(cw)
 		}

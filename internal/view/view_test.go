@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+
+	"example.com/gossip/internal/ring"
 )
 
 // host returns an address of its own for each i.
@@ -41,13 +43,13 @@ func positions(members []*Member) (p []uint32) {
 }
 
 func TestViewAgreesWithAPlainMap(t *testing.T) {
-	type entry struct{ addr, source netip.AddrPort }
+	type entry struct{ addr, observed netip.AddrPort }
 	for seed := range uint64(40) {
 		r := rand.New(rand.NewPCG(seed, 10))
 		v, plain := New(100, 1000), map[uint64]entry{}
 		at := func(a netip.AddrPort) (id uint64) {
 			for i, e := range plain {
-				if e.addr == a || e.source == a {
+				if e.addr == a || e.observed == a {
 					return i
 				}
 			}
@@ -63,10 +65,10 @@ func TestViewAgreesWithAPlainMap(t *testing.T) {
 				delete(plain, id)
 			case op <= 2 && known && (there == 0 || there == id):
 				v.Move(v.Get(id), addr)
-				if e.source == addr {
-					e.source = netip.AddrPort{}
+				if e.observed == addr {
+					e.observed = netip.AddrPort{}
 				}
-				plain[id] = entry{addr, e.source}
+				plain[id] = entry{addr, e.observed}
 			case op <= 4 && known:
 				v.SendsFrom(v.Get(id), addr)
 				if there == 0 {
@@ -90,7 +92,7 @@ func TestViewAgreesWithAPlainMap(t *testing.T) {
 			for i := range 30 {
 				m, id := v.ByAddr(host(i)), at(host(i))
 				if m == nil && id != 0 || m != nil && m.ID != id {
-					t.Fatalf("seed %d step %d: at %v should be %d (0 is nobody), but ByAddr says %v", seed, step, host(i), id, m)
+					t.Fatalf("seed %d step %d: at %v should be %d (0 is nobody), but ByAddr advertised %v", seed, step, host(i), id, m)
 				}
 			}
 		}
@@ -163,10 +165,10 @@ func TestFullViewKeepsTheNearestAndThinsTheMostCrowdedOctave(t *testing.T) {
 			}
 			count := map[int]int{} // by octave: upwards of the node positive, below it negative
 			octave := func(m uint64) int {
-				if d := Pos(m) - Pos(self); d <= 1<<31 {
+				if d := ring.Pos(m) - ring.Pos(self); d <= 1<<31 {
 					return bits.Len32(d)
 				}
-				return -bits.Len32(Pos(self) - Pos(m))
+				return -bits.Len32(ring.Pos(self) - ring.Pos(m))
 			}
 			for _, m := range far {
 				count[octave(m.ID)]++
@@ -291,27 +293,27 @@ func TestInsideAndOutsideOfAnArc(t *testing.T) {
 	// are listed, 0 for none.
 	const top = ^uint32(0)
 	for _, c := range []struct {
-		arc      Arc
+		arc      ring.Arc
 		suspects []uint32
 		except   uint32
 		inside   []uint32
 		outside  uint32
 	}{
-		{arc: Arc{20, 41}, inside: []uint32{20, 30, 40}, outside: 50},
-		{arc: Arc{20, 40}, inside: []uint32{20, 30}, outside: 40},
-		{arc: Arc{20, 40}, except: 20, inside: []uint32{30}, outside: 40},
-		{arc: Arc{20, 40}, suspects: []uint32{20}, inside: []uint32{30}, outside: 40},
-		{arc: Arc{20, 40}, suspects: []uint32{20}, except: 30, inside: []uint32{0}, outside: 40},
-		{arc: Arc{20, 40}, suspects: []uint32{40}, inside: []uint32{20, 30}, outside: 10},
-		{arc: Arc{20, 40}, suspects: []uint32{40}, except: 10, inside: []uint32{20, 30}, outside: 50},
-		{arc: Arc{20, 40}, suspects: []uint32{10, 40, 50}, except: 60, inside: []uint32{20, 30}},
-		{arc: Arc{50, 15}, inside: []uint32{50, 60, 10}, outside: 20},
-		{arc: Arc{top, 15}, inside: []uint32{10}, outside: 20},
-		{arc: Arc{60, 0}, inside: []uint32{60}, outside: 10},
-		{arc: Arc{61, 10}, inside: []uint32{0}, outside: 10},
-		{arc: Arc{25, 25}, inside: []uint32{0}, outside: 30},
-		{arc: All(place(35)), inside: []uint32{10, 20, 30, 40, 50, 60}},
-		{arc: All(place(20)), inside: []uint32{10, 30, 40, 50, 60}, outside: 20},
+		{arc: ring.Arc{Lo: 20, Hi: 41}, inside: []uint32{20, 30, 40}, outside: 50},
+		{arc: ring.Arc{Lo: 20, Hi: 40}, inside: []uint32{20, 30}, outside: 40},
+		{arc: ring.Arc{Lo: 20, Hi: 40}, except: 20, inside: []uint32{30}, outside: 40},
+		{arc: ring.Arc{Lo: 20, Hi: 40}, suspects: []uint32{20}, inside: []uint32{30}, outside: 40},
+		{arc: ring.Arc{Lo: 20, Hi: 40}, suspects: []uint32{20}, except: 30, inside: []uint32{0}, outside: 40},
+		{arc: ring.Arc{Lo: 20, Hi: 40}, suspects: []uint32{40}, inside: []uint32{20, 30}, outside: 10},
+		{arc: ring.Arc{Lo: 20, Hi: 40}, suspects: []uint32{40}, except: 10, inside: []uint32{20, 30}, outside: 50},
+		{arc: ring.Arc{Lo: 20, Hi: 40}, suspects: []uint32{10, 40, 50}, except: 60, inside: []uint32{20, 30}},
+		{arc: ring.Arc{Lo: 50, Hi: 15}, inside: []uint32{50, 60, 10}, outside: 20},
+		{arc: ring.Arc{Lo: top, Hi: 15}, inside: []uint32{10}, outside: 20},
+		{arc: ring.Arc{Lo: 60, Hi: 0}, inside: []uint32{60}, outside: 10},
+		{arc: ring.Arc{Lo: 61, Hi: 10}, inside: []uint32{0}, outside: 10},
+		{arc: ring.Arc{Lo: 25, Hi: 25}, inside: []uint32{0}, outside: 30},
+		{arc: ring.AllBut(place(35)), inside: []uint32{10, 20, 30, 40, 50, 60}},
+		{arc: ring.AllBut(place(20)), inside: []uint32{10, 30, 40, 50, 60}, outside: 20},
 	} {
 		v := ringOf(35, 10, 20, 30, 40, 50, 60)
 		for _, p := range c.suspects {
@@ -338,14 +340,14 @@ func TestInsideAndOutsideOfAnArc(t *testing.T) {
 		}
 	}
 	r := rand.New(rand.NewPCG(1, 6))
-	if v := ringOf(35); v.Inside(All(v.self), nil, r, now) != nil || v.Outside(Arc{1, 2}, nil, now) != nil {
+	if v := ringOf(35); v.Inside(ring.AllBut(v.self), nil, r, now) != nil || v.Outside(ring.Arc{Lo: 1, Hi: 2}, nil, now) != nil {
 		t.Error("there is somebody in an empty view")
 	}
 	far := ringOf(35, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
 	for i := range 8 { // 1 2 3 4 behind the arc, 10 9 8 7 before it
 		far.Get(place([]uint32{1, 10, 2, 9, 3, 8, 4, 7}[i])).SuspectUntil = now + 1
 	}
-	if m := far.Outside(Arc{20, 30}, nil, now); m != nil {
+	if m := far.Outside(ring.Arc{Lo: 20, Hi: 30}, nil, now); m != nil {
 		t.Errorf("Outside should look at %d on each side and no further, but found %d", Near, m.Pos())
 	}
 }
@@ -379,7 +381,7 @@ func TestLocalGapIsThatOfTheNearest(t *testing.T) {
 func TestViewAllocatesNothingOnceWarm(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 7))
 	v := crowd(r, 300)
-	arc := Arc{Pos(v.self) - 1<<30, Pos(v.self) + 1<<30}
+	arc := ring.Arc{Lo: ring.Pos(v.self) - 1<<30, Hi: ring.Pos(v.self) + 1<<30}
 	dels, members := make([]Delegate, 0, 16), make([]*Member, 0, 16)
 	if n := testing.AllocsPerRun(1000, func() {
 		dels = v.Split(dels[:0], arc, 16, now)

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"testing"
-
-	"example.com/gossip/internal/versions"
 )
 
 // A long-lived node appends into warm buffers and parses in place.
@@ -14,11 +12,11 @@ func TestNothingIsAllocated(t *testing.T) {
 	welcome := Welcome{1, 2, longest, netip.AddrPort{}}
 	data := Data{1, 2, FlagArc, 3, 4, 5, make([]byte, 1000)}
 	seqs := make([]uint32, 100)
-	records := plainStatus{First: 1, Last: 9, Records: []plainRecord{{3, 5, []versions.Run{{First: 9, Last: 9}}}, {7, 1, nil}}}
+	records := plainStatus{First: 1, Last: 9, Records: []plainRecord{{3, 5, []Run{{First: 9, Last: 9}}}, {7, 1, nil}}}
 	status, _, _ := ParseStatus(records.appendTo(nil))
-	var digest versions.Digest
+	var digest Digest
 	room := make([]byte, 0, 4096)
-	runs := make([]versions.Run, 0, 255)
+	runs := make([]Run, 0, 255)
 
 	for _, c := range []struct {
 		what   string
@@ -55,7 +53,7 @@ func TestNothingIsAllocated(t *testing.T) {
 		}},
 		{"Status with a digest of its own", func() []byte {
 			digest.Reset()
-			digest.Add(3, 5, []versions.Run{{First: 9, Last: 9}}, 1000)
+			digest.Add(3, 5, []Run{{First: 9, Last: 9}}, 1000)
 			return Status{Offer, 1, 9, digest}.AppendTo(room)
 		}, func(b []byte) bool { _, _, ok := ParseStatus(b); return ok }},
 		{"Leave", func() []byte { return AppendLeave(room, 1) },

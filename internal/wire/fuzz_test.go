@@ -8,8 +8,6 @@ import (
 	"reflect"
 	"testing"
 	"unicode/utf8"
-
-	"example.com/gossip/internal/versions"
 )
 
 // FuzzDatagram reads any bytes as a node reads a datagram. What it accepts it
@@ -159,7 +157,7 @@ func build(kind uint8, id, other uint64, n uint32, flags, hops uint8, addr netip
 			if end = first + uint64(binary.LittleEndian.Uint16(more[2:])&0x7fff); end > math.MaxUint32 {
 				break
 			}
-			p.Records[1].Runs = append(p.Records[1].Runs, versions.Run{First: uint32(first), Last: uint32(end)})
+			p.Records[1].Runs = append(p.Records[1].Runs, Run{First: uint32(first), Last: uint32(end)})
 		}
 		return p
 	default:

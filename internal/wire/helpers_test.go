@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-
-	"example.com/gossip/internal/versions"
 )
 
 // A plain message says what a message says in a form that can be compared and
@@ -47,7 +45,7 @@ type (
 	plainRecord struct {
 		Origin uint64
 		Floor  uint32
-		Runs   []versions.Run
+		Runs   []Run
 	}
 	plainLeave uint64
 )
@@ -198,7 +196,7 @@ func randomStatus(r *rand.Rand) plainStatus {
 			if end = first + r.Uint64N(1<<r.IntN(16)); end > math.MaxUint32 {
 				break
 			}
-			record.Runs = append(record.Runs, versions.Run{First: uint32(first), Last: uint32(end)})
+			record.Runs = append(record.Runs, Run{First: uint32(first), Last: uint32(end)})
 		}
 		p.Records = append(p.Records, record)
 	}

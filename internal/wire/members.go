@@ -83,6 +83,15 @@ type Hello struct {
 // AsksForToken reports whether the Hello with this body asks for a token.
 func AsksForToken(body []byte) bool { return be.Uint64(body[2:]) == 0 }
 
+// HelloFrom returns the id of the node that the Hello with this body claims to come from, 0 if
+// the body is too short.
+func HelloFrom(body []byte) uint64 {
+	if len(body) < helloFixed+MinMemberSize {
+		return 0
+	}
+	return be.Uint64(body[10:])
+}
+
 // AppendTo appends the body to b.
 func (m Hello) AppendTo(b []byte) []byte {
 	b = be.AppendUint16(b, m.Version)

@@ -3,8 +3,6 @@ package wire
 import (
 	"math/bits"
 	"time"
-
-	"example.com/gossip/internal/versions"
 )
 
 // Ack acknowledges messages of its recipient, by their sequence numbers.
@@ -165,7 +163,7 @@ const LastOrigin = 1<<64 - 1
 type Status struct {
 	Mode        Mode
 	First, Last uint64
-	Digest      versions.Digest
+	Digest      Digest
 }
 
 // AppendTo appends the body to b.
@@ -183,6 +181,6 @@ func ParseStatus(b []byte) (m Status, n int, ok bool) {
 		return Status{}, 0, false
 	}
 	m.Mode, m.First, m.Last = Mode(b[0]), be.Uint64(b[1:]), be.Uint64(b[9:])
-	m.Digest, n, ok = versions.ParseDigest(b[statusFixed:], int(be.Uint16(b[17:])), m.First, m.Last)
+	m.Digest, n, ok = ParseDigest(b[statusFixed:], int(be.Uint16(b[17:])), m.First, m.Last)
 	return m, statusFixed + n, ok && m.Mode < modes
 }

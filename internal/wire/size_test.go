@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"example.com/gossip/internal/versions"
 )
 
 // The longest and the shortest that there is of each.
@@ -37,8 +35,8 @@ func TestSizesAreWhatIsSent(t *testing.T) {
 		{"ListOverhead", ListOverhead, plainList{}},
 		{"ListOverhead and MaxMemberSize", ListOverhead + MaxMemberSize, plainList{Members: []Member{longest}}},
 		{"StatusOverhead", StatusOverhead, plainStatus{}},
-		{"StatusOverhead and MinRecord", StatusOverhead + versions.MinRecord,
-			plainStatus{Records: []plainRecord{{1, 0, []versions.Run{{First: 2, Last: 2}}}}}},
+		{"StatusOverhead and MinRecord", StatusOverhead + MinRecord,
+			plainStatus{Records: []plainRecord{{1, 0, []Run{{First: 2, Last: 2}}}}}},
 		{"DataSize without an arc", DataSize(^FlagArc, 0), plainData{Flags: ^FlagArc}},
 		{"DataSize with an arc", DataSize(FlagArc, 1), plainData{Flags: FlagArc, Payload: "y"}},
 		{"DataSize of the longest payload", DataSize(math.MaxUint8, math.MaxUint16), plainData{Flags: math.MaxUint8, Payload: payload}},
@@ -99,11 +97,11 @@ func TestAMemberListStartsAnew(t *testing.T) {
 }
 
 func TestADigestFillsItsRoomToTheByte(t *testing.T) {
-	runs := []versions.Run{{First: 10, Last: 11}, {First: 13, Last: 13}}
+	runs := []Run{{First: 10, Last: 11}, {First: 13, Last: 13}}
 	const record, run = 8 + 4 + 1, 2 + 2
 	for _, c := range []struct {
 		story string
-		runs  []versions.Run
+		runs  []Run
 		need  int
 		fit   int // runs that fit into need bytes
 		less  int // runs that fit into one byte less, -1 if not even the record does
@@ -114,7 +112,7 @@ func TestADigestFillsItsRoomToTheByte(t *testing.T) {
 		{"two runs", runs, record + 2*run, 2, 1},
 	} {
 		for i := range 4 { // as record i of its digest
-			var d versions.Digest
+			var d Digest
 			for k := range i {
 				d.Add(uint64(k+1), 5, runs, math.MaxInt)
 			}
@@ -141,24 +139,24 @@ func TestADigestFillsItsRoomToTheByte(t *testing.T) {
 // A run too far away or too long to be said ends its record: less is said, but
 // nothing wrong.
 func TestADigestSaysNothingThatDoesNotFitItsFields(t *testing.T) {
-	near := versions.Run{First: 10, Last: 10}
+	near := Run{First: 10, Last: 10}
 	for _, c := range []struct {
 		story string
-		run   versions.Run
+		run   Run
 		said  bool
 	}{
-		{"the farthest gap", versions.Run{First: 11 + 0xffff, Last: 11 + 0xffff}, true},
-		{"one counter farther", versions.Run{First: 12 + 0xffff, Last: 12 + 0xffff}, false},
-		{"the longest run", versions.Run{First: 12, Last: 11 + 0xffff}, true},
-		{"one counter longer", versions.Run{First: 12, Last: 12 + 0xffff}, false},
+		{"the farthest gap", Run{First: 11 + 0xffff, Last: 11 + 0xffff}, true},
+		{"one counter farther", Run{First: 12 + 0xffff, Last: 12 + 0xffff}, false},
+		{"the longest run", Run{First: 12, Last: 11 + 0xffff}, true},
+		{"one counter longer", Run{First: 12, Last: 12 + 0xffff}, false},
 	} {
-		p := plainStatus{First: 1, Last: 1, Records: []plainRecord{{1, 5, []versions.Run{near, c.run}}}}
+		p := plainStatus{First: 1, Last: 1, Records: []plainRecord{{1, 5, []Run{near, c.run}}}}
 		got, _, ok := parse(TypeStatus, p.appendTo(nil))
 		if !ok {
 			t.Errorf("%s: the Status was refused", c.story)
 			continue
 		}
-		want := []versions.Run{near}
+		want := []Run{near}
 		if c.said {
 			want = append(want, c.run)
 		}
@@ -169,9 +167,9 @@ func TestADigestSaysNothingThatDoesNotFitItsFields(t *testing.T) {
 }
 
 func TestADigestCountsNoFurtherThanItsFields(t *testing.T) {
-	runs := make([]versions.Run, 256)
+	runs := make([]Run, 256)
 	for i := range runs {
-		runs[i] = versions.Run{First: uint32(10 + 2*i), Last: uint32(10 + 2*i)}
+		runs[i] = Run{First: uint32(10 + 2*i), Last: uint32(10 + 2*i)}
 	}
 	many := plainStatus{First: 1, Last: 1, Records: []plainRecord{{1, 5, runs}}}
 	got, _, ok := parse(TypeStatus, many.appendTo(nil))

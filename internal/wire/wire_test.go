@@ -7,8 +7,6 @@ import (
 	"net/netip"
 	"reflect"
 	"testing"
-
-	"example.com/gossip/internal/versions"
 )
 
 var (
@@ -73,14 +71,14 @@ var golden = []struct {
 	}, {
 		"Status, full, of two origins: one lacks 101, 102 and 105 to 109, the other nothing",
 		plainStatus{Full, 0, math.MaxUint64, []plainRecord{
-			{0x1112131415161718, 100, []versions.Run{{First: 103, Last: 104}, {First: 110, Last: 110}}},
+			{0x1112131415161718, 100, []Run{{First: 103, Last: 104}, {First: 110, Last: 110}}},
 			{0x2122232425262728, 0xffffffff, nil},
 		}},
 		`0006 beef 01020304 | 00 | 0000000000000000 | ffffffffffffffff | 0002
 			| 1112131415161718 00000064 02 0002 0002 0005 0001 | 2122232425262728 ffffffff 00`,
 	}, {
 		"Status that offers a run which touches the floor",
-		plainStatus{Offer, 5, 7, []plainRecord{{6, 8, []versions.Run{{First: 9, Last: 9}}}}},
+		plainStatus{Offer, 5, 7, []plainRecord{{6, 8, []Run{{First: 9, Last: 9}}}}},
 		`0006 beef 01020304 | 01 | 0000000000000005 | 0000000000000007 | 0001 | 0000000000000006 00000008 01 0000 0001`,
 	}, {
 		"Status that requests nothing",

@@ -1,0 +1,58 @@
+package cluster
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"example.com/gossip/internal/node"
+)
+
+// deliveries returns the texts that will be delivered to a node, in this order.
+func (n *simNode) deliveries() *[]string {
+	var got []string
+	n.onDeliver = func(_ uint64, payload []byte) { got = append(got, string(payload)) }
+	return &got
+}
+
+func TestOrderOfEachOriginIsKeptOverARoughNetwork(t *testing.T) {
+	for seed := range uint64(5) {
+		c := newCluster(t, 16, rough(seed), node.Config{Ordered: true})
+		c.form()
+		got := c.nodes[9].deliveries()
+		for i := range 300 {
+			for k := range 2 {
+				c.nodes[k].publishText(fmt.Sprintf("%c %03d", 'a'+k, i))
+			}
+			c.net.Run(4 * time.Millisecond)
+		}
+		c.await(time.Minute, "all messages are delivered to the node", func() bool { return len(*got) == 600 })
+		for k := range 2 {
+			mine := slices.DeleteFunc(slices.Clone(*got), func(s string) bool { return !strings.HasPrefix(s, string(rune('a'+k))) })
+			if !slices.IsSorted(mine) || len(mine) != 300 {
+				t.Fatalf("seed %d: the messages of origin %d were delivered as %v", seed, k, mine)
+			}
+		}
+		c.noDuplicates()
+	}
+}
+
+// A message that arrives in its turn need not wait, and so need not fit in the log, whose size
+// says only how much is retained for others.
+func TestOrderIsKeptByANodeThatRetainsNothing(t *testing.T) {
+	c := newCluster(t, 3, lan(23), node.Config{MaxMessageSize: 1400})
+	n := c.add(otherAddr, node.Config{MaxMessageSize: 1400, Ordered: true, DataLogSize: 1})
+	c.form()
+	got := n.deliveries()
+	var want []string
+	for i := range 10 {
+		want = append(want, fmt.Sprintf("%0*d", 1000-10*i, i))
+		c.nodes[0].publishText(want[i])
+		c.net.Run(time.Second)
+	}
+	if s := n.Stats(); !slices.Equal(*got, want) || s.GaveUpUnseen != 0 {
+		t.Fatalf("seed 23: a node that retains nothing got %d of 10 messages and gave up %d", len(*got), s.GaveUpUnseen)
+	}
+}

@@ -1,0 +1,127 @@
+package cluster
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"example.com/gossip/internal/node"
+)
+
+func tellRepair(t *testing.T) *transcript {
+	x := newTranscript(t, `
+Repair: a message that was lost on one path arrives by another.
+
+Status has three modes. It offers new messages, tells what was seen of each origin (except
+what came less than 30 to 60 ms ago, which may still be on its way to others), or requests
+what is missing. The answer is Data by repair, which is not acknowledged: if it is lost, it
+is still missing and requested again.`)
+	x.scene(`
+Nothing that a sends to c arrives, but d offers c the message. Each node offers a new message
+to a random member, once, a little more than a round trip after it came. What came by repair
+may be missing at other nodes nearby too, so c offers it to its neighbours at once. The last
+offer of a goes to a member that does not acknowledge: it may be alive, and only the copies
+lost.`, 83, 4, node.Config{})
+	x.settled()
+	a, c := x.nodes[0], x.nodes[2]
+	x.begin()
+	x.filters("loses from now on what a sends to c", func(from, to netip.AddrPort) bool { return from != a.addr || to != c.addr })
+	x.publishes(a, "hello")
+	x.net.Run(140 * time.Millisecond)
+	x.end()
+	x.deliveredOnce("hello", a)
+
+	x.scene(`
+c is cut off while a sends a message. Afterwards b tells it what it has seen: while there is
+news each node does that three times (RumorFactor) in a TickInterval, to a random member, and
+later once.`, 40, 3, node.Config{})
+	x.settled()
+	a, c = x.nodes[0], x.nodes[2]
+	x.begin()
+	x.filters("loses from now on what is from or to c", func(from, to netip.AddrPort) bool { return from != c.addr && to != c.addr })
+	x.publishes(a, "hello")
+	x.net.Run(200 * time.Millisecond)
+	x.filters("loses nothing any more", nil)
+	x.net.Run(80 * time.Millisecond)
+	x.end()
+	x.deliveredOnce("hello", a)
+	return x
+}
+
+func tellLeave(t *testing.T) *transcript {
+	x := newTranscript(t, `
+Leaving, and coming back.`)
+	x.scene(`
+c says goodbye to each member, once. From then on nobody sends to it any more, and c sends
+nothing: what is still on its way to it is dropped. A node that misses the goodbye finds out
+as if c had crashed. At 96 a does not yet list its own message as seen: for 30 to 60 ms it
+may still be on its way.`, 1, 3, node.Config{})
+	x.settled()
+	x.begin()
+	a, c := x.nodes[0], x.nodes[2]
+	x.leaves(c)
+	x.net.Run(50 * time.Millisecond)
+	x.publishes(a, "hello")
+	x.net.Run(250 * time.Millisecond)
+	x.end()
+
+	x.scene(`
+When c joins again it is a new node, c', with a new place on the ring. As such it gets what
+its peers retain, including messages sent in its absence (unless SkipHistory is set).`, 2, 3, node.Config{})
+	x.settled()
+	a, c = x.nodes[0], x.nodes[2]
+	x.leaves(c)
+	x.net.Run(50 * time.Millisecond)
+	x.publishes(a, "hello")
+	x.net.Run(20 * time.Second)
+	x.begin()
+	x.joins(c, a)
+	x.net.Run(460 * time.Millisecond)
+	x.end()
+	x.deliveredOnce("hello", a)
+	return x
+}
+
+func tellKeys(t *testing.T) *transcript {
+	x := newTranscript(t, `
+A change of keys while messages are sent: nothing is lost.
+
+The first key of a node seals what it sends, all of them open what comes in. So the new key
+B replaces A in three steps, each done at all nodes before the next begins.`)
+	x.scene(`
+Before: both have A.`, 1, 2, node.Config{Keys: [][]byte{testKey('A')}})
+	x.keys = []namedKey{{"A", keyring(t, 'A')}, {"B", keyring(t, 'B')}}
+	x.settled()
+	x.begin()
+	x.publishes(x.nodes[0], "one")
+	x.net.Run(100 * time.Millisecond)
+	for i, step := range []struct{ keys, title, first, second string }{
+		{"AB", "Both can open B.", "two", "three"},
+		{"BA", "Both seal with B. Until b does so too, a still opens what is sealed with A.", "four", "five"},
+		{"B", "Both drop A.", "six", "seven"},
+	} {
+		x.end()
+		x.next(fmt.Sprintf("Step %d. %s", i+1, step.title))
+		for j, text := range []string{step.first, step.second} {
+			x.setsKeys(x.nodes[j], step.keys)
+			x.publishes(x.nodes[j], text)
+			x.net.Run(100 * time.Millisecond)
+			x.deliveredOnce(text, x.nodes[j])
+		}
+	}
+	x.end()
+	return x
+}
+
+// setsKeys gives a node keys whose names are letters.
+func (x *transcript) setsKeys(n *simNode, names string) {
+	x.t.Helper()
+	var keys [][]byte
+	for i := range len(names) {
+		keys = append(keys, testKey(names[i]))
+	}
+	x.note(n.addr, "SetKeys(%s)", strings.Join(strings.Split(names, ""), ", "))
+	n.setKeys(keys...)
+}

@@ -1,0 +1,180 @@
+package node
+
+import (
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"example.com/gossip/internal/wire"
+	"example.com/gossip/internal/wiretest"
+)
+
+// statuses returns the Statuses of a mode.
+func statuses(all []wiretest.Message, mode wire.Mode) []wiretest.Message {
+	return slices.DeleteFunc(wiretest.Only(all, wire.TypeStatus, anyAddr), func(m wiretest.Message) bool { return m.Status.Mode != mode })
+}
+
+// requestOf is a request for messages of an origin from the first to the last.
+func (s *solo) requestOf(origin uint64, first, last uint32) []byte {
+	m := wire.Status{Mode: wire.Request, Last: wire.LastOrigin}
+	m.Digest.Add(origin, first-1, []wire.Run{{First: first, Last: last}}, 1000)
+	return s.status(m)
+}
+
+// A new message is offered to one member, a moment later. However many follow, at least 50 ms
+// pass between two offers.
+func TestOfferGoesToOneMemberNowAndThen(t *testing.T) {
+	s := newSolo(t, Config{})
+	s.withMembers(around(8)...)
+	from := peerAddr(around(8)[0])
+	start := s.at
+	s.receive(from, s.data(wire.Data{Origin: 77, Counter: 1}))
+	one := statuses(s.run(200*time.Millisecond), wire.Offer)
+	s.want(len(one) == 1 && one[0].At-start >= 27*time.Millisecond && one[0].At-start <= 33*time.Millisecond, "the offers of one new message, which came at %v, are %v", start, one)
+
+	var many []wiretest.Message
+	for i := range uint32(1000) { // one in a millisecond
+		s.receive(from, s.data(wire.Data{Origin: 77, Counter: 2 + i}))
+		for _, m := range statuses(s.run(time.Millisecond), wire.Offer) {
+			if origin, _, _, ok := m.Status.Digest.Next(nil); ok && origin == 77 {
+				many = append(many, m)
+			}
+		}
+	}
+	for i := range many[1:] {
+		s.want(many[i+1].At-many[i].At >= 50*time.Millisecond, "two offers are %v apart", many[i+1].At-many[i].At)
+	}
+	s.want(len(many) >= 10, "new messages are offered %d times in a second", len(many))
+}
+
+// A stream of repairs is offered on in few messages.
+func TestHealOffersRepairsToNeighboursNowAndThen(t *testing.T) {
+	s := newSolo(t, Config{})
+	s.withMembers(around(8)...)
+	offers := 0
+	for i := range uint32(60) { // one in a millisecond
+		s.receive(peerAddr(around(8)[0]), s.data(wire.Data{Origin: 77, Counter: i + 1, Flags: wire.FlagPull}))
+		offers += len(statuses(s.run(time.Millisecond), wire.Offer))
+	}
+	s.want(offers > 0 && offers <= 2*4+1, "60 repairs in 60 ms were offered in %d messages", offers)
+}
+
+// A message that no node offers may still be retained by some.
+func TestMissingMessagesAreRequestedAfterAWhile(t *testing.T) {
+	s := newSolo(t, Config{})
+	s.withMembers(10, 20)
+	for _, counter := range []uint32{1, 3} {
+		s.receive(peerAddr(10), s.data(wire.Data{Origin: 77, Counter: counter}))
+	}
+	requests := 0
+	for _, m := range statuses(s.run(10*time.Second), wire.Request) {
+		if origin, _, runs, ok := m.Status.Digest.Next(nil); ok {
+			requests++
+			s.want(origin == 77 && len(runs) == 1 && runs[0].First == 2 && runs[0].Last == 2, "of origin %d it requests %v", origin, runs)
+			s.want(m.At > askAfter, "it requests after %v already", m.At)
+		}
+	}
+	s.want(requests > 0, "in 10 s it did not request the missing message")
+}
+
+// A page that names no origin makes a node look at all the origins that it knows.
+func TestStatusIsComparedOnceInADatagram(t *testing.T) {
+	for _, from := range []netip.AddrPort{peerAddr(10), victim} {
+		s := newSolo(t, Config{})
+		s.withMembers(10)
+		for i := range uint64(100) { // there is nothing to push: Direct messages are not retained
+			s.receive(peerAddr(10), s.data(wire.Data{Origin: 1000 + i, Counter: 1, Flags: wire.FlagDirect}))
+		}
+		page := func(int) []byte { return s.status(everything(nil)) }
+		for range 3 {
+			before := s.Stats().DropPush
+			s.receive(from, repeat(18, page)...)
+			dropped := s.Stats().DropPush - before
+			s.want(dropped == 17, "of 18 pages in a datagram from %v %d were not compared", from, dropped)
+		}
+	}
+}
+
+func TestRepairSendsAMessageLongerThanItsBudget(t *testing.T) {
+	s := newSolo(t, Config{MaxMessageSize: wire.MaxDatagram})
+	s.withMembers(10, 20)
+	for c := range uint32(3) {
+		s.receive(peerAddr(10), s.data(wire.Data{Origin: 5, Counter: c + 1, Flags: wire.FlagPull, Payload: make([]byte, 60000)}))
+	}
+	s.run(5 * time.Second)
+	s.receive(peerAddr(20), s.requestOf(5, 1, 3))
+	repairs := len(s.sent(wire.TypeData, peerAddr(20)))
+	s.want(repairs == 1, "of 3 messages of 60,000 bytes a request should bring one, not %d", repairs)
+}
+
+func TestRepairsLeaveHalfOfTheQueueFree(t *testing.T) {
+	s := newSolo(t, Config{})
+	s.withMembers(10, 20, 30, 40)
+	for c := range uint32(900) {
+		s.receive(peerAddr(10), s.data(wire.Data{Origin: 5, Counter: c + 1, Flags: wire.FlagPull}))
+	}
+	s.run(5 * time.Second)
+	most := s.config.MaxOutputMessages / 2
+	for _, i := range []int{10, 20, 30, 40} {
+		for range 3 {
+			s.receive(peerAddr(i), s.requestOf(5, 1, 900))
+		}
+		s.want(s.out.queue.Stats().Data <= most, "there are %d repairs in a queue for %d", s.out.queue.Stats().Data, 2*most)
+	}
+	s.want(s.out.queue.Stats().Data == most, "the requests brought only %d repairs", s.out.queue.Stats().Data)
+}
+
+func TestGapIsGivenUpAfter30Seconds(t *testing.T) {
+	s := newSolo(t, Config{})
+	s.withMembers(10, 20)
+	for _, counter := range []uint32{5, 7, 8, 10} { // what is below 5 is history
+		s.receive(peerAddr(10), s.data(wire.Data{Origin: 77, Counter: counter}))
+	}
+	s.run(29 * time.Second)
+	o := s.history.origins.Get(77)
+	s.want(s.Stats().GaveUpUnseen == 0 && o.Seen.Floor() == 0, "within 29 s nothing should be given up: %d, floor %d", s.Stats().GaveUpUnseen, o.Seen.Floor())
+	s.receive(peerAddr(10), s.data(wire.Data{Origin: 77, Counter: 12}))
+	s.run(4 * time.Second)
+	s.want(o.Seen.Floor() == 10 && s.Stats().GaveUpUnseen == 2, "6 and 9 should be given up, and what is below 5 without a count: %d, floor %d", s.Stats().GaveUpUnseen, o.Seen.Floor())
+	s.receive(peerAddr(10), s.data(wire.Data{Origin: 77, Counter: 6}))
+	s.want(len(s.got) == 5 && s.Stats().Duplicate == 1, "a message that was given up is delivered when it comes")
+	s.run(20 * time.Second)
+	s.receive(peerAddr(10), s.data(wire.Data{Origin: 77, Counter: 11}))
+	s.run(time.Minute)
+	s.want(o.Seen.Floor() == 12 && s.Stats().GaveUpUnseen == 2 && len(s.got) == 6, "a gap that opened later and was filled is given up")
+}
+
+func TestDisconnectedNodeGivesNothingUp(t *testing.T) {
+	s := newSolo(t, Config{})
+	s.join(peerAddr(99))
+	s.addMember(s.peerID(10), peerAddr(10))
+	for _, counter := range []uint32{1, 3} {
+		s.receive(peerAddr(10), s.data(wire.Data{Origin: 77, Counter: counter}))
+	}
+	delete(s.responsive, peerAddr(10))
+	s.receive(peerAddr(10), s.goodbye(s.peerID(10)))
+	s.run(5 * time.Minute)
+	s.want(s.State() == Disconnected && s.Stats().GaveUpUnseen == 0, "after 5 minutes on its own it is %v and gave up %d", s.State(), s.Stats().GaveUpUnseen)
+	s.addMember(s.peerID(20), peerAddr(20))
+	s.run(2 * time.Second)
+	s.receive(peerAddr(20), s.data(wire.Data{Origin: 77, Counter: 2}))
+	s.want(len(s.got) == 3, "the missing message should be taken when there is a member: %d delivered", len(s.got))
+}
+
+// The message waits in the socket while the process is stopped.
+func TestStoppedProcessDoesNotGiveUpWhatWaits(t *testing.T) {
+	t.Parallel()
+	for _, config := range []Config{{}, {Ordered: true}} {
+		s := newSolo(t, config)
+		s.withMembers(10, 20)
+		s.receive(peerAddr(10), s.data(dataOf(77, 1)), s.data(dataOf(77, 3)))
+		s.run(2 * time.Second) // the gap is noted
+		waiting := s.data(dataOf(77, 2))
+		s.at += 40 * time.Second // nothing runs
+		s.run(0)                 // Tick and Next come before Handle
+		s.receive(peerAddr(20), waiting)
+		s.run(time.Second)
+		s.want(len(s.got) == 3, "with Ordered %v the message that waited is refused: delivered %v, %d given up", config.Ordered, s.got, s.Stats().GaveUpUnseen)
+	}
+}

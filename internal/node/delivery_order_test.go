@@ -1,0 +1,49 @@
+package node
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+func TestOrderGivesUpAGapInTime(t *testing.T) {
+	s := newSolo(t, Config{Ordered: true, OrderedWait: 2 * time.Second})
+	s.withMembers(10, 20)
+	for _, counter := range []uint32{1, 2, 4, 5} {
+		s.receive(peerAddr(10), s.data(dataOf(77, counter)))
+	}
+	s.want(fmt.Sprint(s.got) == "[1 2]", "4 and 5 should wait for 3, but %v were delivered", s.got)
+	s.run(1500 * time.Millisecond)
+	s.want(fmt.Sprint(s.got) == "[1 2]", "they should wait longer, but %v were delivered", s.got)
+	s.run(4 * time.Second)
+	s.want(fmt.Sprint(s.got) == "[1 2 4 5]" && s.Stats().GaveUpUnseen == 1, "after the wait they should be delivered, but %v were, and %d given up", s.got, s.Stats().GaveUpUnseen)
+	s.receive(peerAddr(10), s.data(dataOf(77, 3)), s.data(dataOf(77, 6)))
+	s.want(fmt.Sprint(s.got) == "[1 2 4 5 6]", "3 comes too late and 6 is next, but %v were delivered", s.got)
+}
+
+// However long the node lived before it left, a gap of that time is given up as soon as any
+// other.
+func TestOrderGivesUpAGapFromBeforeLeave(t *testing.T) {
+	s := newSolo(t, Config{Ordered: true, OrderedWait: 2 * time.Second})
+	s.withMembers(10, 20)
+	s.run(time.Hour)
+	s.receive(peerAddr(10), s.data(dataOf(77, 1)), s.data(dataOf(77, 3)))
+	s.run(1500 * time.Millisecond)
+	s.want(fmt.Sprint(s.got) == "[1]", "3 should wait for 2, but %v were delivered", s.got)
+	s.leave()
+	s.join()
+	s.addMember(s.peerID(10), peerAddr(10))
+	s.run(5 * time.Second)
+	s.want(fmt.Sprint(s.got) == "[1 3]" && s.Stats().GaveUpUnseen == 1, "after the wait 3 should be delivered, but %v were, and %d given up", s.got, s.Stats().GaveUpUnseen)
+}
+
+func TestOrderCountsWhatTheLogEvicted(t *testing.T) {
+	s := newSolo(t, Config{Ordered: true, DataLogSize: 3 * 300})
+	s.withMembers(10, 20)
+	for counter := uint32(2); counter <= 11; counter++ { // 1 is missing: all wait
+		s.receive(peerAddr(10), s.data(dataOf(77, counter)))
+	}
+	s.receive(peerAddr(10), s.data(dataOf(77, 1)))
+	delivered, lost := len(s.got), s.Stats().GaveUpUnseen
+	s.want(delivered < 11 && uint64(delivered)+lost >= 10, "of 11 messages %d were delivered and %d counted as given up", delivered, lost)
+}

@@ -1,0 +1,138 @@
+package node
+
+import (
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"example.com/gossip/internal/wire"
+)
+
+// handleHello answers a Hello without a valid token with a token, for which it keeps no
+// state. A valid token validates the source, and the node becomes a member.
+func (n *Node) handleHello(now time.Duration, in *datagram, seq uint32, m wire.Hello) {
+	if string(m.Cluster) != n.config.Cluster {
+		n.stats.DropCluster++
+		n.warnOfCluster(now, in.from, m.Cluster)
+		return
+	}
+	if m.From.ID == n.self.id {
+		n.handleOwnHello(now, seq)
+		return
+	}
+	members := n.peers.members
+	known := members.Get(m.From.ID)
+	if !n.tokens.Valid(m.Token, in.from, now) {
+		if known != nil && in.member != nil && in.member != known {
+			n.probe(in, in.from) // it replaced that member: its host may have two addresses
+		}
+		w := wire.Welcome{Hello: seq, Token: n.tokens.Make(in.from, now), From: n.me(), Observed: in.from}
+		n.out.body = w.AppendTo(n.out.body[:0])
+		n.emit(in, in.from, Welcome)
+		return
+	}
+	in.token = true
+	n.acknowledge(now, in, seq)
+	if at := m.From.Addr; Reachable(at) && at != in.from {
+		n.claim(in, m.From.ID, at)
+	} else if known != nil && known.Validated && known.Addr != in.from {
+		if now-known.LastSeen > n.config.TickInterval/2 {
+			n.probe(in, known.Addr) // it moved, or this is a lie: find out which node is there
+		}
+	} else {
+		n.admit(now, in, m.From.ID)
+	}
+}
+
+// claim handles a node that gives an address other than the one its datagrams come from. It
+// is probed at that address, where it will answer and so validate it.
+func (n *Node) claim(in *datagram, id uint64, at netip.AddrPort) {
+	if m := n.peers.members.Get(id); at == n.self.address || m != nil && m.Validated {
+		return
+	}
+	if e := n.probe(in, at); e != nil {
+		e.Newcomer = true
+	}
+}
+
+// handleOwnHello handles a Hello of the node itself: one of its seeds is the node, or
+// another node reflects its datagrams, which takes no key.
+func (n *Node) handleOwnHello(now time.Duration, seq uint32) {
+	e := n.out.queue.Find(seq)
+	if e == nil || e.Kind != wire.TypeHello {
+		n.stats.DropMember++
+		return
+	}
+	at := e.To()
+	n.out.queue.Drop(e)
+	n.observe(at)
+	if m := n.peers.members.ByAddr(at); m != nil { // others told the node of itself
+		n.peers.members.Depart(m, now)
+		n.clearQueue(now, at)
+	}
+	n.peers.members.Echo(at, now)
+	if n.isSeed() {
+		n.connect(now)
+	}
+	n.disconnectIfAlone(now)
+}
+
+// handleWelcome makes a member of a node that answered a Hello. If the Hello asked for a
+// token, another one with the token follows.
+func (n *Node) handleWelcome(now time.Duration, in *datagram, w wire.Welcome) {
+	e := n.out.queue.Find(w.Hello)
+	if e == nil || e.Kind != wire.TypeHello || w.From.ID == n.self.id {
+		n.stats.DropWelcome++
+		return
+	}
+	members := n.peers.members
+	at, asked, newcomer := e.To(), wire.AsksForToken(e.Body), e.Newcomer
+	in.token = in.from == at // it names a Hello that was sent there; another source is not validated by that
+	if m := members.Get(w.From.ID); m != nil && m.Validated && m.Addr != at && !m.Says(at) {
+		// A node with two addresses, one that moved, or a liar: the member stays where
+		// it is until it is lost there, or has itself given this address.
+		n.out.queue.Drop(e)
+		if old := members.ByAddr(at); old != nil && old.Addr == at { // it is no longer there
+			n.depart(now, old)
+		}
+		members.Answered(at, m.ID, now)
+		m.Answers(at)
+		n.probe(in, m.Addr)
+		return
+	}
+	m, added := members.Admit(w.From.ID, at, now)
+	if in.member = m; m != nil {
+		m.Validated = true
+		m.Said(w.From.Addr)
+		members.SendsFrom(m, in.from)
+		if other := members.ByAddr(in.from); other != nil && other != m {
+			n.probe(in, in.from) // a former life of m may be listed there
+		}
+		if e.Attempts > 1 { // a probe may have been held up until the path was open again
+			n.peers.measure(now, m, e)
+		}
+	}
+	if Reachable(w.Observed) {
+		n.observe(w.Observed)
+	}
+	n.out.queue.Drop(e)
+	n.connect(now)
+	if added {
+		n.record(slog.LevelInfo, "gossip: member found", "member", idText(w.From.ID), "address", at)
+	}
+	if added && newcomer {
+		n.introduce(now, in, m)
+	}
+	if asked {
+		n.sendHello(in, at, w.Token, Hello)
+	}
+}
+
+// warnOfCluster records a Hello of another cluster, at most once a minute: anybody may send
+// one.
+func (n *Node) warnOfCluster(now time.Duration, from netip.AddrPort, name []byte) {
+	if now >= n.timers.warnAt {
+		n.timers.warnAt = now + time.Minute
+		n.record(slog.LevelWarn, "gossip: Hello of another cluster", "cluster", string(name), "address", from)
+	}
+}

@@ -1,0 +1,235 @@
+package node
+
+import (
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"time"
+
+	"example.com/gossip/internal/view"
+	"example.com/gossip/internal/wire"
+)
+
+const (
+	// exchanged is how many members there are in one exchange.
+	exchanged = 16
+
+	// mostNewMembers bounds the new members that one list brings to a full view.
+	mostNewMembers = 32
+
+	announcePause = 100 * time.Millisecond // between two announcements of new members
+	skipsFor      = 30 * time.Second       // after CONNECTED, skipping history ends, whatever pages came
+)
+
+// setState changes the state. DISCONNECTED by silence and after Leave are one to the owner.
+func (n *Node) setState(now time.Duration, s State) {
+	old := n.self.state
+	if s == old {
+		return
+	}
+	n.self.state = s
+	if old.String() != s.String() {
+		n.record(slog.LevelInfo, "gossip: state", "old", old.String(), "new", s.String())
+		n.events.Push(Event{Change: &Change{old, s}})
+	}
+	if s == Connected { // until then no member could tell what is history
+		n.history.repair.Joined(now, skipsFor)
+	}
+}
+
+// connect makes a node that found a member CONNECTED.
+func (n *Node) connect(now time.Duration) {
+	if n.self.state == Joining || n.self.state == Disconnected {
+		n.setState(now, Connected)
+	}
+}
+
+func (n *Node) disconnect(now time.Duration) {
+	n.timers.round = 0
+	n.timers.Probe.By(now + min(n.config.TickInterval, time.Second))
+	n.setState(now, Disconnected)
+}
+
+// disconnectIfAlone makes a node without members DISCONNECTED, unless it is a seed itself.
+func (n *Node) disconnectIfAlone(now time.Duration) {
+	if n.peers.members.Len() == 0 && n.self.state == Connected && !n.isSeed() {
+		n.disconnect(now)
+	}
+}
+
+// handleMemberList takes hearsay from a validated source. A list from any other source is not
+// acknowledged, so that it comes again once the source is validated. But a full view may
+// never admit the source: then the list is acknowledged, and those members on it that would
+// have a place in the view are probed. A full view takes at most mostNewMembers from one
+// list, because each costs a search for a member to evict.
+func (n *Node) handleMemberList(now time.Duration, in *datagram, seq uint32, list wire.MemberList) {
+	members := n.peers.members
+	shutOut := in.member == nil && members.Len() >= n.config.MaxMembers
+	if !in.validated() {
+		n.stats.DropStranger++
+		n.challenge(in)
+		if !shutOut {
+			return
+		}
+	}
+	if e := n.out.queue.Find(seq); e != nil && e.To() == in.from {
+		n.probe(in, in.from) // the node sent the list to itself, at another of its addresses, as the Hello will show
+		return
+	}
+	n.acknowledge(now, in, seq)
+	left := mostNewMembers
+	for x, ok := list.Next(); ok; x, ok = list.Next() {
+		if in.member != nil && x.ID == in.member.ID {
+			continue
+		}
+		if members.Len() >= n.config.MaxMembers && members.Get(x.ID) == nil {
+			if left == 0 {
+				n.stats.DropMember++
+				continue
+			}
+			left--
+		}
+		if !x.Addr.IsValid() {
+			x.Addr = in.from // its own entry
+		}
+		if shutOut {
+			if members.Wants(x.ID) && members.ByAddr(x.Addr) == nil && n.usable(x) && n.affordProbe(in, x.Addr) {
+				n.probe(in, x.Addr)
+			}
+		} else if learned, added := n.learn(now, in, x); added && list.News {
+			n.disseminate(now, learned)
+		}
+	}
+}
+
+// learn takes one piece of hearsay. If it contradicts what is known, its address is probed.
+func (n *Node) learn(now time.Duration, in *datagram, x wire.Member) (m *view.Member, added bool) {
+	if !n.usable(x) {
+		n.stats.DropMember++
+		return nil, false
+	}
+	m, verdict := n.peers.members.Learn(x.ID, x.Addr, now)
+	switch verdict {
+	case view.Doubted:
+		n.probe(in, x.Addr)
+	case view.Refused:
+		n.stats.DropMember++
+	case view.Added:
+		if n.peers.members.Len() < n.config.MaxMembers { // a full view keeps changing: that is not growth
+			n.timers.grewAt = now
+		}
+	}
+	return m, verdict == view.Added
+}
+
+// usable reports whether x could be another node.
+func (n *Node) usable(x wire.Member) bool {
+	return Reachable(x.Addr) && x.Addr != n.self.address && x.ID != n.self.id
+}
+
+// admit makes a member of a node that has shown that it receives what is sent to where its
+// datagrams come from.
+func (n *Node) admit(now time.Duration, in *datagram, id uint64) {
+	var added bool
+	if in.member, added = n.peers.members.Admit(id, in.from, now); in.member != nil {
+		in.member.Validated = true
+	}
+	if added {
+		n.record(slog.LevelInfo, "gossip: member joined", "member", idText(id), "address", in.from)
+		n.connect(now)
+		n.introduce(now, in, in.member)
+	}
+}
+
+// introduce tells a newcomer of the members, and others of it. If the view is full the
+// newcomer is told only of the members near it, and finds the rest itself.
+func (n *Node) introduce(now time.Duration, in *datagram, m *view.Member) {
+	if n.peers.members.Len() < n.config.MaxMembers {
+		n.disseminate(now, m)
+		n.sendPage(in, m.Addr, m.ID, n.peers.members.Len())
+	} else {
+		n.sendPage(in, m.Addr, m.ID, exchanged)
+	}
+}
+
+// Acquaint makes a validated member, as an exchange of Hellos does. It is for simulations that
+// begin with nodes that have known one another for long.
+func (n *Node) Acquaint(now time.Duration, id uint64, addr netip.AddrPort) {
+	if id == n.self.id || n.peers.members.Get(id) != nil {
+		return
+	}
+	if m, _ := n.peers.members.Admit(id, addr, now); m != nil {
+		m.Validated = true
+	}
+}
+
+// handleLeave removes a member from the view at its own request.
+func (n *Node) handleLeave(now time.Duration, in *datagram, id uint64) {
+	m := in.member
+	if m == nil || m.ID != id {
+		n.stats.DropLeave++
+		return
+	}
+	n.record(slog.LevelInfo, "gossip: member left", "member", idText(id), "address", m.Addr)
+	in.member = nil
+	n.depart(now, m)
+	n.disconnectIfAlone(now)
+}
+
+// depart removes a member that is no longer at its address.
+func (n *Node) depart(now time.Duration, m *view.Member) {
+	n.peers.members.Depart(m, now)
+	n.clearQueue(now, m.Addr)
+}
+
+// exchange tells m of members, at most that many: the node itself, some near m on the ring,
+// and random ones.
+func (n *Node) exchange(m *view.Member, most int) {
+	p := &n.peers
+	p.picked = p.members.Nearest(p.picked[:0], m.ID, exchanged/2)
+	near := len(p.picked)
+	p.picked = p.members.Sample(p.picked, n.rng, most-near, func(x *view.Member) bool {
+		return x != m && !slices.Contains(p.picked[:near], x)
+	})
+	list := wire.WriteList(n.out.body, false)
+	list.Add(n.me(), n.out.room)
+	n.sendMembers(nil, m.Addr, list, p.picked)
+}
+
+// announce passes on the arrival of new members.
+func (n *Node) announce(now time.Duration) {
+	p := &n.peers
+	if m := p.random(now, n.rng); m != nil {
+		p.picked = p.members.News(p.picked[:0], exchanged)
+		n.sendMembers(nil, m.Addr, wire.WriteList(n.out.body, true), p.picked)
+	}
+	if !p.members.HasNews() {
+		n.timers.Announce.Stop()
+	}
+}
+
+// disseminate schedules the arrival of m to be announced soon.
+func (n *Node) disseminate(now time.Duration, m *view.Member) {
+	n.peers.members.Disseminate(m)
+	n.timers.Announce.By(now + announcePause/2)
+}
+
+// Member is what a node knows of another one.
+type Member struct {
+	ID   uint64
+	Addr netip.AddrPort
+	RTT  time.Duration // smoothed, 0 while unknown
+}
+
+// Members returns how many members there are in the view.
+func (n *Node) Members() int { return n.peers.members.Len() }
+
+// Member returns the i-th member of the view, in the order of ids.
+func (n *Node) Member(i int) Member {
+	m := n.peers.members.At(i)
+	return Member{m.ID, m.Addr, m.RTT.Smoothed()}
+}
+
+// idText is an id as log records show it.
+func idText(id uint64) string { return fmt.Sprintf("%016x", id) }

@@ -1,0 +1,168 @@
+package node
+
+import (
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"example.com/gossip/internal/wire"
+)
+
+// Handle handles a datagram. Whatever it holds is handled or counted; it is not used after
+// the return.
+func (n *Node) Handle(now time.Duration, from netip.AddrPort, b []byte) {
+	n.stats.DatagramsIn++
+	n.stats.BytesIn += uint64(len(b))
+	switch {
+	case len(b) > n.config.MaxMessageSize:
+		n.stats.DropOversize++
+		return
+	case n.self.state == Left:
+		n.stats.DropLeft++
+		return
+	}
+	in := &n.in
+	*in = datagram{from: from, credit: amplification * len(b), repairs: repairBudget}
+	h, b, ok := n.open(now, from, b)
+	if !ok {
+		return
+	}
+	n.markAlive(now, in, h, b)
+	for {
+		length, ok := n.dispatch(now, in, h, b)
+		if !ok || length == len(b) {
+			return
+		}
+		if h, b, ok = n.next(b[length:]); !ok {
+			return
+		}
+	}
+}
+
+// open returns the header and what follows it of the first message of a datagram, which is
+// sealed or in clear. A datagram that cannot be opened, or is in clear and should not be, or
+// of another cluster, is counted and dropped. Sealed messages have headers of their own.
+func (n *Node) open(now time.Duration, from netip.AddrPort, b []byte) (h wire.Header, rest []byte, ok bool) {
+	h, ok = wire.ParseHeader(b)
+	switch {
+	case !ok:
+		n.stats.DropMalformed++
+	case h.Tag != n.out.tag:
+		n.stats.DropTag++
+		n.foreign(now, from, h, b[wire.HeaderSize:])
+	case h.Type == wire.TypeSealed:
+		messages, ok := n.seals.open(b)
+		if !ok {
+			n.stats.DropSealed++
+			return h, nil, false
+		}
+		return n.next(messages)
+	case n.seals.keys.TakesClear():
+		return h, b[wire.HeaderSize:], true
+	default:
+		n.stats.DropClear++
+	}
+	return h, nil, false
+}
+
+// next returns the header and what follows it of a message; an empty one is malformed.
+func (n *Node) next(b []byte) (h wire.Header, rest []byte, ok bool) {
+	h, ok = wire.ParseHeader(b)
+	switch {
+	case !ok:
+		n.stats.DropMalformed++
+		return h, nil, false
+	case h.Tag != n.out.tag:
+		n.stats.DropTag++
+		return h, nil, false
+	}
+	return h, b[wire.HeaderSize:], true
+}
+
+// foreign handles a datagram of another cluster. A Hello in clear names that cluster: it is
+// recorded, for one of the two has a wrong address.
+func (n *Node) foreign(now time.Duration, from netip.AddrPort, h wire.Header, body []byte) {
+	if h.Type == wire.TypeHello && n.seals.keys.TakesClear() {
+		if m, _, ok := wire.ParseHello(body); ok && string(m.Cluster) != n.config.Cluster {
+			n.warnOfCluster(now, from, m.Cluster)
+		}
+	}
+}
+
+// markAlive notes that a member is alive, because of a datagram that begins with this message.
+// A lost member is back, unless the message is a Hello of another node at its address.
+func (n *Node) markAlive(now time.Duration, in *datagram, h wire.Header, body []byte) {
+	var claimed uint64
+	if h.Type == wire.TypeHello {
+		claimed = wire.HelloFrom(body)
+	}
+	m, again := n.peers.members.MarkAlive(in.from, claimed, now)
+	if in.member = m; again {
+		n.stats.MembersAgain++
+		n.record(slog.LevelInfo, "gossip: member is back", "member", idText(m.ID), "address", m.Addr)
+		n.timers.backAt = now // a partition may have healed: look for the others
+		n.timers.Probe.By(now)
+		n.timers.compareOften(now, n.rng) // and for their messages
+		n.disseminate(now, m)
+	}
+	if m != nil { // it may have been known only by hearsay
+		n.connect(now)
+	}
+}
+
+// dispatch parses one message, whose body is at the front of b, and hands it to its handler
+// if the state allows. It returns the length of the body, and false if the rest of the
+// datagram cannot be read.
+func (n *Node) dispatch(now time.Duration, in *datagram, h wire.Header, b []byte) (length int, ok bool) {
+	in.member = n.peers.members.ByAddr(in.from) // the message before may have changed that
+	legal := h.Type < wire.Types && messageLegal[h.Type]&(1<<n.self.state) != 0
+	switch h.Type {
+	case wire.TypeHello:
+		var m wire.Hello
+		if m, length, ok = wire.ParseHello(b); ok && legal {
+			n.handleHello(now, in, h.Seq, m)
+		}
+	case wire.TypeWelcome:
+		var m wire.Welcome
+		if m, length, ok = wire.ParseWelcome(b); ok && legal {
+			n.handleWelcome(now, in, m)
+		}
+	case wire.TypeMemberList:
+		var m wire.MemberList
+		if m, length, ok = wire.ParseMemberList(b); ok && legal {
+			n.handleMemberList(now, in, h.Seq, m)
+		}
+	case wire.TypeAck:
+		var m wire.Ack
+		if m, length, ok = wire.ParseAck(b); ok && legal {
+			n.handleAck(now, in, m)
+		}
+	case wire.TypeData:
+		var m wire.Data
+		if m, length, ok = wire.ParseData(b); ok && legal {
+			n.handleData(now, in, h.Seq, m)
+		}
+	case wire.TypeStatus:
+		var m wire.Status
+		if m, length, ok = wire.ParseStatus(b); ok && legal {
+			n.handleStatus(now, in, h.Seq, m)
+		}
+	case wire.TypeLeave:
+		var id uint64
+		if id, length, ok = wire.ParseLeave(b); ok && legal {
+			n.handleLeave(now, in, id)
+		}
+	default:
+		n.stats.DropUnknownType++
+		return 0, false
+	}
+	switch {
+	case !ok:
+		n.stats.DropMalformed++
+	case !legal:
+		n.stats.DropIllegal++
+	default:
+		n.stats.MessagesIn++
+	}
+	return length, ok
+}

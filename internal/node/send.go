@@ -1,0 +1,211 @@
+package node
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"time"
+
+	"example.com/gossip/internal/outbox"
+	"example.com/gossip/internal/view"
+	"example.com/gossip/internal/wire"
+)
+
+const (
+	// amplification bounds the answer to a datagram of an unvalidated source, as a multiple
+	// of the datagram's bytes, as for a QUIC server (RFC 9000, section 8.1).
+	amplification = 3
+
+	// repairBudget bounds the bytes of Data in answer to one datagram. The message that
+	// exceeds it still goes out, so that messages of any size get through.
+	repairBudget = 16 << 10
+)
+
+// datagram is the datagram being handled: where it came from, and what may still be sent in
+// answer. Where a datagram is an argument, nil means that the clock is the cause.
+type datagram struct {
+	from     netip.AddrPort
+	member   *view.Member // at from; nil: none is known there
+	token    bool         // it came with a valid token
+	credit   int          // bytes of answer left to an unvalidated source
+	repairs  int          // bytes of repairs left
+	compared bool         // a full Status was compared
+}
+
+// validated reports whether the source has shown that it receives what is sent to it.
+func (d *datagram) validated() bool {
+	return d.token || d.member != nil && d.member.ValidatedAt(d.from)
+}
+
+// unvalidatedAt reports whether what is sent to an address is an answer to an unvalidated
+// source.
+func (d *datagram) unvalidatedAt(to netip.AddrPort) bool {
+	return d != nil && d.from == to && !d.validated()
+}
+
+// out is what a node sends with.
+type out struct {
+	queue *outbox.Outbox
+	tag   uint16 // of the cluster, in each header
+	room  int    // bytes for messages in a datagram, sealed or not
+	body  []byte // scratch space: the body of the next control message
+}
+
+// afford reports whether size bytes may be sent to an address in answer to in, and charges
+// them if that is an unvalidated source.
+func (n *Node) afford(in *datagram, to netip.AddrPort, size int) bool {
+	if !in.unvalidatedAt(to) {
+		return true
+	}
+	if n.seals.keys.Seals() { // it may need a datagram of its own
+		size += sealedSize
+	}
+	if in.credit < size {
+		n.stats.DropAmplify++
+		return false
+	}
+	in.credit -= size
+	return true
+}
+
+// emit queues a control message whose body is in out.body. To an unvalidated source it is
+// sent once at most.
+func (n *Node) emit(in *datagram, to netip.AddrPort, kind Kind) *outbox.Envelope {
+	if !n.afford(in, to, wire.HeaderSize+len(n.out.body)) {
+		return nil
+	}
+	attempts := n.config.Attempts[kind]
+	if in.unvalidatedAt(to) {
+		attempts = min(attempts, 1)
+	}
+	return n.out.queue.Emit(to, types[kind], n.out.body, attempts)
+}
+
+// emitData queues a copy of a message.
+func (n *Node) emitData(to netip.AddrPort, kind Kind, c outbox.Copy) *outbox.Envelope {
+	return n.out.queue.EmitData(to, c, n.config.Attempts[kind])
+}
+
+// acknowledge queues an Ack to the source of in.
+func (n *Node) acknowledge(now time.Duration, in *datagram, seq uint32) {
+	if n.afford(in, in.from, wire.AckOverhead+wire.AckSize) {
+		n.out.queue.Acknowledge(now, in.from, seq)
+	}
+}
+
+// sendHello sends a Hello; with token 0 it asks for one.
+func (n *Node) sendHello(in *datagram, to netip.AddrPort, token uint64, kind Kind) *outbox.Envelope {
+	h := wire.Hello{Version: wire.Version, Token: token, From: n.me(), Cluster: n.seals.cluster}
+	n.out.body = h.AppendTo(n.out.body[:0])
+	return n.emit(in, to, kind)
+}
+
+// sendDigest sends an offer or a request.
+func (n *Node) sendDigest(in *datagram, to netip.AddrPort, mode wire.Mode, digest wire.Digest) {
+	n.sendStatus(in, to, Offer, wire.Status{Mode: mode, Last: wire.LastOrigin, Digest: digest})
+}
+
+func (n *Node) sendStatus(in *datagram, to netip.AddrPort, kind Kind, s wire.Status) {
+	n.out.body = s.AppendTo(n.out.body[:0])
+	n.emit(in, to, kind)
+}
+
+// digestRoom returns how many bytes of a Status its digest may take.
+func (o *out) digestRoom() int { return o.room - wire.StatusOverhead }
+
+// sendMembers sends the list, which is written in out.body, with as many of the members as
+// fit added to it, and returns how many it took.
+func (n *Node) sendMembers(in *datagram, to netip.AddrPort, list wire.ListWriter, members []*view.Member) (taken int, e *outbox.Envelope) {
+	for _, m := range members {
+		if m.Addr != to && !list.Add(wire.Member{ID: m.ID, Addr: m.Addr}, n.out.room) {
+			break
+		}
+		taken++
+	}
+	n.out.body = list.Body()
+	if taken == 0 || list.Len() == 0 {
+		return taken, nil
+	}
+	return taken, n.emit(in, to, MemberList)
+}
+
+// sendPage sends a newcomer as many of the next left members as fit in one list, clockwise
+// from an id on. The list's Ack causes the next page.
+func (n *Node) sendPage(in *datagram, to netip.AddrPort, from uint64, left int) {
+	p := &n.peers
+	size := p.members.Len()
+	first := p.members.Search(from)
+	p.picked = p.picked[:0]
+	for i := range min(left, size, n.out.room/wire.MinMemberSize) {
+		p.picked = append(p.picked, p.members.At((first+i)%size))
+	}
+	taken, e := n.sendMembers(in, to, wire.WriteList(n.out.body, false), p.picked)
+	if e != nil && taken < left {
+		e.Page, e.Left = p.members.At((first+taken)%size).ID, left-taken
+	}
+}
+
+// drop removes an envelope that was answered or given up.
+func (n *Node) drop(e *outbox.Envelope) {
+	if e.IsData() && e.Flags&wire.FlagDirect != 0 {
+		n.self.directDone.Add(e.Entry.Counter, n.history.origins.Pool())
+	}
+	n.out.queue.Drop(e)
+}
+
+// Pending reports whether Next has a datagram to return, or might have.
+func (n *Node) Pending() bool { return n.out.queue.Pending() }
+
+// BufferSize returns how many bytes Next needs for datagrams of that many.
+func BufferSize(maxMessageSize int) int { return sealedFront + maxMessageSize }
+
+// Next writes the next datagram that is due in buf, which has BufferSize bytes, and returns
+// it and its recipient; it is empty if none is due.
+func (n *Node) Next(now time.Duration, buf []byte) (datagram []byte, to netip.AddrPort) {
+	for q := n.out.queue.Next(); q != nil; q = n.out.queue.Next() {
+		to := q.To()
+		messages := n.out.queue.Pack(buf[sealedFront:sealedFront], q, now, n.timeout(to))
+		if len(messages) == 0 {
+			continue
+		}
+		datagram := messages
+		if n.seals.keys.Seals() {
+			datagram = n.seals.close(buf[:sealedFront+len(messages)], n.out.tag)
+		}
+		n.stats.DatagramsOut++
+		n.stats.BytesOut += uint64(len(datagram))
+		return datagram, to
+	}
+	return nil, netip.AddrPort{}
+}
+
+// peers is what a node knows of others.
+type peers struct {
+	members *view.Members
+	rtt     view.RTT // of all members together, for one whose own is not known yet
+	probes  int      // left of mostProbes until the next exchange
+
+	// Scratch space.
+	picked    []*view.Member
+	delegates []view.Delegate
+	due       []netip.AddrPort
+}
+
+// random returns a random member that is not suspect, or nil.
+func (p *peers) random(now time.Duration, rng *rand.Rand) *view.Member {
+	p.picked = p.members.Random(p.picked[:0], rng, 1, netip.AddrPort{}, now)
+	if len(p.picked) == 0 {
+		return nil
+	}
+	return p.picked[0]
+}
+
+// leastTimeout is the shortest wait for an acknowledgement, not counting Config.AckDelay.
+const leastTimeout = 5 * time.Millisecond
+
+// timeout returns how long to wait for an answer from an address.
+func (n *Node) timeout(to netip.AddrPort) time.Duration {
+	if m := n.peers.members.ByAddr(to); m != nil {
+		return m.RTT.Timeout(leastTimeout+n.config.AckDelay, n.peers.rtt.Timeout(0, n.config.RetryInterval))
+	}
+	return n.config.RetryInterval
+}
