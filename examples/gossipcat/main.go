@@ -41,7 +41,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	signal.Ignore(syscall.SIGPIPE) // a write fails instead, and the node can say goodbye
+	survivePipe()
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
@@ -56,7 +56,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		err = live(ctx, o, stdin, stdout, stderr)
 	}
 	switch {
-	case errors.Is(err, syscall.EPIPE):
+	case isUnread(err):
 		return codeUnread
 	case errors.Is(err, errRefused): // each was reported
 		return 1

@@ -1,9 +1,7 @@
 package transport
 
 import (
-	"errors"
 	"net/netip"
-	"syscall"
 	"time"
 )
 
@@ -11,10 +9,6 @@ import (
 // non-blocking one. A deadline in the past would not do: the read fails even when a
 // datagram is waiting.
 const pollTime = time.Millisecond
-
-// wsaEMsgSize is what Windows returns with the first len(buf) bytes of a longer
-// datagram. No other system has an error of this number.
-const wsaEMsgSize = syscall.Errno(10040)
 
 // readPacket reads one datagram through the methods of the connection.
 func (c *Conn) readPacket(buf []byte) (n int, from netip.AddrPort, err error) {
@@ -29,7 +23,7 @@ func (c *Conn) readPacket(buf []byte) (n int, from netip.AddrPort, err error) {
 	} else {
 		n, from, err = c.readFrom(buf)
 	}
-	if errors.Is(err, wsaEMsgSize) {
+	if isCut(err) {
 		return len(buf), from, nil
 	}
 	return n, from, err
