@@ -48,8 +48,7 @@ func longAgo() time.Time {
 // maxWait and 10 ms, unless Wake ends it.
 func (c *Conn) Receive(buf []byte, maxWait time.Duration) (n int, from netip.AddrPort, err error) {
 	c.maxWait, c.until, c.wasWoken = max(maxWait, 0), time.Time{}, false
-	n, from, err = c.read(buf)
-	c.leaveWait()
+	n, from, err = c.attempt(buf)
 	if err == nil {
 		return n, from, nil
 	}
@@ -74,9 +73,18 @@ func (c *Conn) Receive(buf []byte, maxWait time.Duration) (n int, from netip.Add
 // nothing waits.
 func (c *Conn) Wake() {
 	if c.state.Swap(woken) == waiting {
+		// It never blocks: one ring for each wait, which takes it. It is deferred because
+		// the wait takes it even if the PacketConn panics here.
+		defer func() { c.bell <- struct{}{} }()
 		_ = c.pc.SetReadDeadline(longAgo()) // fails only if closed, which ends the wait too
-		c.bell <- struct{}{}                // never blocks: one ring for each wait, taken by it
 	}
+}
+
+// attempt reads one datagram and leaves the state idle, or woken for the next wait, even if
+// the PacketConn panics or ends the goroutine.
+func (c *Conn) attempt(buf []byte) (n int, from netip.AddrPort, err error) {
+	defer c.leaveWait()
+	return c.read(buf)
 }
 
 // isClosed reports whether the Conn, or the connection below it, is closed.
