@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"fmt"
 	"net/netip"
 	"time"
 )
@@ -32,5 +33,8 @@ func (c *Conn) readPacket(buf []byte) (n int, from netip.AddrPort, err error) {
 // readFrom is ReadFrom with a netip address.
 func (c *Conn) readFrom(buf []byte) (int, netip.AddrPort, error) {
 	n, from, err := c.pc.ReadFrom(buf)
+	if err == nil && (n < 0 || n > len(buf)) {
+		err = fmt.Errorf("ReadFrom of %T returned %d bytes for a buffer of %d", c.pc, n, len(buf))
+	}
 	return n, addrPortOf(from), err
 }
