@@ -78,12 +78,16 @@ func TestRefusedDatagramIsAPassingError(t *testing.T) {
 	peer := udp4(t)
 	dead := peer.LocalAddr().(*net.UDPAddr)
 	peer.Close()
-	// Only a connected socket hears of refusals; it reads like any other.
+	// Only a connected socket gets refusals. It reads like any other, but Wrap would not take it.
 	udp, err := net.DialUDP("udp4", nil, dead)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := wrap(t, udp)
+	c := wrap(t, foreign{udp})
+	c.pc, c.udp = udp, udp
+	if err := c.useSocket(); err != nil {
+		t.Fatal(err)
+	}
 	for range 2 {
 		if _, err := udp.Write([]byte("x")); err != nil {
 			t.Fatalf("a datagram to %v could not be sent: %v", dead, err)
@@ -151,6 +155,37 @@ func TestImpossibleConnIsAnError(t *testing.T) {
 	udp.Close()
 	if _, err := Wrap(udp, 0); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("Wrap of a closed socket returned the error %v", err)
+	}
+}
+
+// peered is a PacketConn that says to whom it is connected.
+type peered struct {
+	net.PacketConn
+	remote net.Addr
+}
+
+func (p peered) RemoteAddr() net.Addr { return p.remote }
+
+func TestConnectedSocketIsAnError(t *testing.T) {
+	to := udp4(t).LocalAddr()
+	dialed, err := net.DialUDP("udp4", nil, to.(*net.UDPAddr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dialed.Close()
+	type embedded struct{ *net.UDPConn } // a wrapper that inherits RemoteAddr
+	for _, pc := range []net.PacketConn{dialed, embedded{dialed}, peered{udp4(t), to}, peered{udp4(t), address("a peer")}} {
+		if _, err := Wrap(pc, 0); !errors.Is(err, ErrConnected) {
+			t.Errorf("Wrap of a connected %T returned the error %v", pc, err)
+		}
+	}
+	if _, err := dialed.Write([]byte("x")); err != nil {
+		t.Errorf("a socket that Wrap refused is no longer the caller's: %v", err)
+	}
+	for _, pc := range []net.PacketConn{udp4(t), embedded{udp4(t)}, peered{udp4(t), nil}, peered{udp4(t), (*net.UDPAddr)(nil)}} {
+		if _, err := Wrap(pc, 0); err != nil {
+			t.Errorf("Wrap of an unconnected %T returned the error %v", pc, err)
+		}
 	}
 }
 

@@ -35,6 +35,11 @@ import (
 // arrived in time, or Wake ended the wait. It does not indicate a failure.
 var ErrNothing = errors.New("transport: nothing to receive")
 
+// ErrConnected is wrapped by Wrap's error for a socket that is connected to one peer. Such a
+// socket sends to nobody else, and receives from nobody else. Use net.ListenUDP instead of
+// net.DialUDP.
+var ErrConnected = errors.New("transport: the socket is connected to one peer")
+
 // Conn is a datagram socket for one receiving loop. It is made by Listen or
 // Wrap; the zero Conn is not usable.
 //
@@ -89,9 +94,10 @@ func Listen(addr netip.AddrPort, readBuffer int) (*Conn, error) {
 // Wrap makes a Conn of pc and takes it over: nobody else may read from pc or set its
 // deadlines, and Close closes it. After an error pc still belongs to the caller.
 //
-// A *net.UDPConn, which must not be connected if Send is to work, is read with
-// as few system calls as possible. Any other PacketConn is used through its
-// own methods only, so a wrapper that drops or changes datagrams is not
+// A PacketConn with a RemoteAddr that is not nil is ErrConnected.
+//
+// A *net.UDPConn is read with as few system calls as possible. Any other PacketConn
+// is used through its own methods only, so a wrapper that drops or changes datagrams is not
 // bypassed. Its read deadline must work as the net package describes: setting
 // it ends a ReadFrom that is waiting, with an error that wraps
 // os.ErrDeadlineExceeded. Such a Conn, and every Conn on Windows, has no true
@@ -102,6 +108,11 @@ func Listen(addr netip.AddrPort, readBuffer int) (*Conn, error) {
 func Wrap(pc net.PacketConn, readBuffer int) (*Conn, error) {
 	if pc == nil {
 		return nil, errors.New("transport: wrap: PacketConn is nil")
+	}
+	if p, ok := pc.(interface{ RemoteAddr() net.Addr }); ok {
+		if peer := p.RemoteAddr(); peer != nil && peer != net.Addr((*net.UDPAddr)(nil)) {
+			return nil, fmt.Errorf("%w, %v: open a %T without a remote address", ErrConnected, peer, pc)
+		}
 	}
 	// An earlier deadline would hide datagrams.
 	if err := pc.SetReadDeadline(time.Time{}); err != nil {
