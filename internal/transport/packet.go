@@ -2,6 +2,7 @@ package transport
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"time"
 )
@@ -37,4 +38,19 @@ func (c *Conn) readFrom(buf []byte) (int, netip.AddrPort, error) {
 		err = fmt.Errorf("ReadFrom of %T returned %d bytes for a buffer of %d", c.pc, n, len(buf))
 	}
 	return n, addrPortOf(from), err
+}
+
+// writePacket sends one datagram through the methods of the connection. All the time that
+// takes counts as waiting, for it may be.
+func (c *Conn) writePacket(b []byte, to netip.AddrPort) (err error) {
+	start := time.Now()
+	// A connection without write deadlines is used all the same.
+	_ = c.pc.SetWriteDeadline(start.Add(c.waitLeft))
+	if c.udp != nil {
+		_, err = c.udp.WriteToUDPAddrPort(b, to)
+	} else {
+		_, err = c.pc.WriteTo(b, net.UDPAddrFromAddrPort(to))
+	}
+	c.waitLeft -= time.Since(start)
+	return err
 }

@@ -14,7 +14,7 @@ import (
 // hooked is a PacketConn whose methods run a hook, if there is one, before they work.
 type hooked struct {
 	net.PacketConn
-	readFrom, writeTo, readDeadline atomic.Pointer[func()]
+	readFrom, writeTo, readDeadline, writeDeadline atomic.Pointer[func()]
 }
 
 func run(hook *atomic.Pointer[func()]) {
@@ -36,6 +36,11 @@ func (h *hooked) WriteTo(b []byte, to net.Addr) (int, error) {
 func (h *hooked) SetReadDeadline(t time.Time) error {
 	run(&h.readDeadline)
 	return h.PacketConn.SetReadDeadline(t)
+}
+
+func (h *hooked) SetWriteDeadline(t time.Time) error {
+	run(&h.writeDeadline)
+	return h.PacketConn.SetWriteDeadline(t)
 }
 
 // ends are the ways in which a method of a PacketConn may end without a return.
@@ -64,6 +69,7 @@ func survive(t *testing.T, what string, f func()) {
 // wantSound fails the test if the Conn does not send, wait, wake and receive.
 func wantSound(t *testing.T, c *Conn) {
 	t.Helper()
+	survive(t, "BeginBurst", c.BeginBurst)
 	survive(t, "Wake", c.Wake)
 	survive(t, "Receive after Wake", func() { c.Receive(make([]byte, 1), long) })
 	r := receive(c, 20*time.Millisecond)
@@ -122,6 +128,11 @@ func TestPacketConnThatPanicsDoesNoLastingHarm(t *testing.T) {
 			h.writeTo.Store(&end)
 			survive(t, "Send", func() { c.Send([]byte("x"), c.LocalAddr()) })
 			h.writeTo.Store(nil)
+		},
+		"SetWriteDeadline": func(t *testing.T, h *hooked, c *Conn, end func()) {
+			h.writeDeadline.Store(&end)
+			survive(t, "Send", func() { c.Send([]byte("x"), c.LocalAddr()) })
+			h.writeDeadline.Store(nil)
 		},
 	}
 	for name, story := range stories {

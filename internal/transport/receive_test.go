@@ -54,13 +54,13 @@ func udp4(t testing.TB) *net.UDPConn {
 	return udp
 }
 
-// eachKind runs story with every way to read: a UDP socket read as this system
-// allows, one read as on Windows, and a PacketConn of another type.
+// eachKind runs story with every way to read and write: a UDP socket used as this system
+// allows, one used as on Windows, and a PacketConn of another type.
 func eachKind(t *testing.T, story func(t *testing.T, c *Conn)) {
 	t.Run("socket", func(t *testing.T) { story(t, listen(t, "127.0.0.1:0")) })
 	t.Run("portable", func(t *testing.T) {
 		c := listen(t, "127.0.0.1:0")
-		c.read = c.readPacket
+		c.read, c.write = c.readPacket, c.writePacket
 		story(t, c)
 	})
 	t.Run("foreign", func(t *testing.T) { story(t, wrap(t, foreign{udp4(t)})) })

@@ -23,7 +23,7 @@ type socket struct {
 	err  error
 }
 
-// useSocket makes Receive read c.udp with system calls of its own.
+// useSocket makes Receive and Send use c.udp with system calls of their own.
 func (c *Conn) useSocket() error {
 	raw, err := c.udp.SyscallConn()
 	if err != nil {
@@ -31,7 +31,7 @@ func (c *Conn) useSocket() error {
 	}
 	c.socket.raw, c.socket.step = raw, c.step
 	c.read = c.readSocket
-	return nil
+	return c.useOutlet(raw)
 }
 
 // readSocket reads one datagram, with a single system call if one is waiting. It sets a

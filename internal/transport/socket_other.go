@@ -2,10 +2,13 @@
 
 package transport
 
-// socket has no use where every connection is read through readPacket.
-type socket struct{}
+// socket and outlet have no use where every connection is used through its own methods.
+type (
+	socket struct{}
+	outlet struct{}
+)
 
-// useSocket leaves the Conn with readPacket.
+// useSocket leaves the Conn with readPacket and writePacket.
 func (c *Conn) useSocket() error {
 	return nil
 }

@@ -14,11 +14,13 @@
 //			failures++
 //		}
 //		runTimers()
+//		conn.BeginBurst()
+//		sendWhatIsDue()
 //	}
 //
-// The files: transport.go opens, sends and closes; receive.go waits and wakes; socket*.go
-// read a UDP socket with system calls of their own, packet.go reads everything else through
-// net.PacketConn.
+// The files: transport.go opens and closes; send.go sends; receive.go waits and wakes;
+// socket*.go read and write a UDP socket with system calls of their own, packet*.go use
+// everything else through net.PacketConn.
 package transport
 
 import (
@@ -26,6 +28,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -53,6 +56,12 @@ type Conn struct {
 
 	state atomic.Uint32 // idle, waiting or woken; see receive.go
 	bell  chan struct{} // tells a waiting Receive that its waker has finished
+
+	sending  sync.Mutex                              // guards the next four, held for one datagram
+	write    func(b []byte, to netip.AddrPort) error // writeSocket or writePacket
+	outlet   outlet                                  // what writeSocket needs
+	inBurst  bool                                    // BeginBurst has been called
+	waitLeft time.Duration                           // of the burst's sendWait, not positive when used up
 
 	// The rest belongs to the goroutine that is in Receive.
 	read     func(buf []byte) (int, netip.AddrPort, error) // readSocket or readPacket
@@ -96,7 +105,7 @@ func Listen(addr netip.AddrPort, readBuffer int) (*Conn, error) {
 //
 // A PacketConn with a RemoteAddr that is not nil is ErrConnected.
 //
-// A *net.UDPConn is read with as few system calls as possible. Any other PacketConn
+// A *net.UDPConn is used with as few system calls as possible. Any other PacketConn
 // is used through its own methods only, so a wrapper that drops or changes datagrams is not
 // bypassed. Its read deadline must work as the net package describes: setting
 // it ends a ReadFrom that is waiting, with an error that wraps
@@ -114,16 +123,17 @@ func Wrap(pc net.PacketConn, readBuffer int) (*Conn, error) {
 			return nil, fmt.Errorf("%w, %v: open a %T without a remote address", ErrConnected, peer, pc)
 		}
 	}
-	// An earlier deadline would hide datagrams.
+	// An earlier deadline would hide datagrams, or end every Send.
 	if err := pc.SetReadDeadline(time.Time{}); err != nil {
 		return nil, fmt.Errorf("transport: wrap %T: %w", pc, err)
 	}
+	_ = pc.SetWriteDeadline(time.Time{}) // a PacketConn without it is used all the same
 	c := &Conn{
 		pc:    pc,
 		local: addrPortOf(pc.LocalAddr()),
 		bell:  make(chan struct{}, 1),
 	}
-	c.read = c.readPacket
+	c.read, c.write = c.readPacket, c.writePacket
 	if udp, ok := pc.(*net.UDPConn); ok {
 		c.udp = udp
 		if err := c.useSocket(); err != nil {
@@ -134,30 +144,6 @@ func Wrap(pc net.PacketConn, readBuffer int) (*Conn, error) {
 		_ = s.SetReadBuffer(readBuffer)
 	}
 	return c, nil
-}
-
-// Send sends b as one datagram. It does not wait for the receiver, only for
-// room in the send buffer of the socket, which the system drains at the speed
-// of the network. A nil error does not mean that the datagram will arrive.
-//
-// An invalid address, port 0, and an IPv6 address on an IPv4 socket are errors,
-// found before any system call. An IPv4 address may be mapped into IPv6 or not,
-// whatever the socket. After Close the error wraps net.ErrClosed.
-func (c *Conn) Send(b []byte, to netip.AddrPort) error {
-	if !to.IsValid() || to.Port() == 0 {
-		return fmt.Errorf("transport: send to %v: not an address with a port", to)
-	}
-	to = unmap(to)
-	var err error
-	if c.udp != nil {
-		_, err = c.udp.WriteToUDPAddrPort(b, to)
-	} else {
-		_, err = c.pc.WriteTo(b, net.UDPAddrFromAddrPort(to))
-	}
-	if err != nil {
-		return fmt.Errorf("transport: send to %v: %w", to, err)
-	}
-	return nil
 }
 
 // LocalAddr returns the address the socket was bound to when the Conn was
