@@ -83,6 +83,9 @@ func (c *Conn) Wake() {
 // attempt reads one datagram and leaves the state idle, or woken for the next wait, even if
 // the PacketConn panics or ends the goroutine.
 func (c *Conn) attempt(buf []byte) (n int, from netip.AddrPort, err error) {
+	if c.closed.Load() {
+		return 0, netip.AddrPort{}, net.ErrClosed
+	}
 	defer c.leaveWait()
 	return c.read(buf)
 }

@@ -46,7 +46,10 @@ func (c *Conn) Send(b []byte, to netip.AddrPort) error {
 	if !c.inBurst {
 		c.waitLeft = sendWait
 	}
-	err := c.write(b, to)
+	err := net.ErrClosed
+	if !c.closed.Load() {
+		err = c.write(b, to)
+	}
 	if err == nil {
 		return nil
 	}

@@ -109,7 +109,8 @@ func Listen(addr netip.AddrPort, readBuffer int) (*Conn, error) {
 // is used through its own methods only, so a wrapper that drops or changes datagrams is not
 // bypassed. Its read deadline must work as the net package describes: setting
 // it ends a ReadFrom that is waiting, with an error that wraps
-// os.ErrDeadlineExceeded. Such a Conn, and every Conn on Windows, has no true
+// os.ErrDeadlineExceeded. Its write deadline bounds Send, and all the time that its WriteTo
+// takes counts as waiting. Without a write deadline Send takes as long as WriteTo. Such a Conn, and every Conn on Windows, has no true
 // non-blocking read: when nothing is there, a Receive that should return at
 // once, or sooner than in a millisecond, takes up to a millisecond.
 //
@@ -169,18 +170,21 @@ func (c *Conn) SyscallConn() (syscall.RawConn, error) {
 }
 
 // Close closes the socket. A Receive that is waiting, and every later Receive
-// and Send, return an error that wraps net.ErrClosed. Only the first Close
-// does anything; later ones return nil.
-func (c *Conn) Close() error {
+// and Send, return an error that wraps net.ErrClosed, even while the Close of a wrapped
+// PacketConn takes its time. Only the first Close does anything; later ones return nil.
+func (c *Conn) Close() (err error) {
 	if c.closed.Swap(true) {
 		return nil
 	}
-	err := c.pc.Close()
-	// Receive may be pausing after an error, which closing the socket does not end.
+	// Deferred because Wake may panic in the PacketConn.
+	defer func() {
+		if err = c.pc.Close(); err != nil {
+			err = fmt.Errorf("transport: close %v: %w", c.local, err)
+		}
+	}()
+	// This comes first because the Close of a PacketConn may wait for its ReadFrom. It also
+	// ends a pause of Receive after an error, which closing the socket does not.
 	c.Wake()
-	if err != nil {
-		return fmt.Errorf("transport: close %v: %w", c.local, err)
-	}
 	return nil
 }
 
