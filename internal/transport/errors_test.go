@@ -5,6 +5,7 @@ import (
 	"math"
 	"net"
 	"net/netip"
+	"os"
 	"runtime"
 	"syscall"
 	"testing"
@@ -35,6 +36,17 @@ func TestRepeatedErrorMakesNoBusyLoop(t *testing.T) {
 	for range 100 {
 		if r := receive(c, 0); !errors.Is(r.err, syscall.ENOBUFS) {
 			t.Fatalf("a read that failed with ENOBUFS became the error %v", r.err)
+		}
+	}
+}
+
+func TestTimeoutThatComesTooEarlyMakesNoBusyLoop(t *testing.T) {
+	c := wrap(t, broken{udp4(t), os.ErrDeadlineExceeded})
+	for _, maxWait := range []time.Duration{pollTime, 3 * time.Millisecond, long, math.MaxInt64} {
+		r := receive(c, maxWait)
+		wantNothing(t, r, "with a read that times out at once")
+		if atLeast := min(maxWait, 10*time.Millisecond); r.took < atLeast || r.took > patience {
+			t.Fatalf("Receive(%v) returned after %v, which allows a busy loop", maxWait, r.took)
 		}
 	}
 }

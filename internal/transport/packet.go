@@ -14,10 +14,15 @@ const pollTime = time.Millisecond
 
 // readPacket reads one datagram through the methods of the connection.
 func (c *Conn) readPacket(buf []byte) (n int, from netip.AddrPort, err error) {
-	// A wait shorter than pollTime might be over before the read begins.
-	if c.maxWait < pollTime || !c.enterWait() {
-		// The read reports any error.
-		_ = c.pc.SetReadDeadline(time.Now().Add(pollTime))
+	entered := false
+	if c.maxWait >= pollTime { // a shorter wait might be over before the read begins
+		entered, err = c.enterWait()
+	}
+	if !entered && err == nil {
+		err = c.pc.SetReadDeadline(time.Now().Add(pollTime))
+	}
+	if err != nil {
+		return 0, netip.AddrPort{}, err
 	}
 	if c.udp != nil {
 		n, from, err = c.udp.ReadFromUDPAddrPort(buf)

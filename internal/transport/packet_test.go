@@ -4,8 +4,10 @@ import (
 	"errors"
 	"math"
 	"net"
+	"os"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -56,4 +58,61 @@ func TestSenderWithoutAddressIsTheZeroAddrPort(t *testing.T) {
 			t.Errorf("of a sender %#v Receive made %v, %d bytes and the error %v", m.from, from, n, err)
 		}
 	}
+}
+
+// forgetful is a PacketConn whose read deadlines cannot be set any more.
+type forgetful struct {
+	net.PacketConn
+	broken bool
+}
+
+func (f *forgetful) SetReadDeadline(t time.Time) error {
+	if f.broken {
+		return syscall.EIO
+	}
+	return f.PacketConn.SetReadDeadline(t)
+}
+
+func TestReceiveDoesNotWaitWithoutADeadline(t *testing.T) {
+	f := &forgetful{PacketConn: udp4(t)}
+	c := wrap(t, f)
+	f.broken = true
+	for _, maxWait := range []time.Duration{0, pollTime / 2, long} {
+		done := make(chan result, 1)
+		go func() { done <- receive(c, maxWait) }()
+		if r := await(t, done, "its deadline cannot be set"); !errors.Is(r.err, syscall.EIO) {
+			t.Errorf("a deadline that failed with EIO became the error %v", r.err)
+		}
+	}
+	f.broken = false
+	wantSound(t, c)
+}
+
+// silent is a PacketConn to which nothing comes.
+type silent struct {
+	net.PacketConn
+	deadline time.Time
+}
+
+func (s *silent) SetReadDeadline(t time.Time) error {
+	s.deadline = t
+	return nil
+}
+
+func (s *silent) ReadFrom([]byte) (int, net.Addr, error) {
+	time.Sleep(time.Until(s.deadline))
+	return 0, nil, os.ErrDeadlineExceeded
+}
+
+func TestReceiveOfAPacketConnWaitsExactly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := wrap(t, &silent{PacketConn: udp4(t)})
+		for _, maxWait := range []time.Duration{0, 1, pollTime - 1, pollTime, pollTime + 1, long} {
+			r := receive(c, maxWait)
+			wantNothing(t, r, "with nothing there")
+			if want := max(maxWait, pollTime); r.took != want {
+				t.Errorf("Receive(%v) took %v, not %v", maxWait, r.took, want)
+			}
+		}
+	})
 }

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// errorPause is the least time in which a Receive that may wait returns an error, so
-// that a repeated error does not keep a processor busy.
+// errorPause is the least time in which a Receive that may wait returns an error, or for a
+// read that times out too early, so that neither, repeated, keeps a processor busy.
 const errorPause = 10 * time.Millisecond
 
 // The states of a Conn. Receive moves it from idle to waiting and back, Wake from either to
@@ -52,10 +52,8 @@ func (c *Conn) Receive(buf []byte, maxWait time.Duration) (n int, from netip.Add
 	if err == nil {
 		return n, from, nil
 	}
-	if err == ErrNothing || errors.Is(err, os.ErrDeadlineExceeded) {
-		err = ErrNothing
-	} else if !c.isClosed(err) && !c.wasWoken {
-		c.pause()
+	if err != ErrNothing {
+		err = c.afterError(err)
 	}
 	if c.isClosed(err) {
 		return 0, netip.AddrPort{}, fmt.Errorf("transport: receive on %v: %w", c.local, net.ErrClosed)
@@ -90,19 +88,36 @@ func (c *Conn) attempt(buf []byte) (n int, from netip.AddrPort, err error) {
 	return c.read(buf)
 }
 
+// afterError pauses after an error of a read, and turns a timeout into ErrNothing. The pause
+// is over at once if the read has waited for as long as it should.
+func (c *Conn) afterError(err error) error {
+	timedOut := errors.Is(err, os.ErrDeadlineExceeded)
+	polled := timedOut && c.until.IsZero()
+	if !polled && !c.wasWoken && !c.isClosed(err) {
+		c.pause()
+	}
+	if timedOut {
+		return ErrNothing
+	}
+	return err
+}
+
 // isClosed reports whether the Conn, or the connection below it, is closed.
 func (c *Conn) isClosed(err error) bool {
 	return c.closed.Load() || errors.Is(err, net.ErrClosed)
 }
 
 // enterWait prepares the one wait for a datagram in a Receive. It returns false if a Wake
-// has already ended that wait.
-func (c *Conn) enterWait() bool {
+// has already ended that wait, and with an error, for without a deadline the wait might
+// have no end.
+func (c *Conn) enterWait() (entered bool, err error) {
 	c.until = time.Now().Add(c.maxWait)
-	// The read that follows reports any error. The deadline must be set before a Wake
-	// can move it into the past, or else the wake-up would be lost.
-	_ = c.pc.SetReadDeadline(c.until)
-	return c.beginWait()
+	// The deadline must be set before a Wake can move it into the past, or else the
+	// wake-up would be lost.
+	if err := c.pc.SetReadDeadline(c.until); err != nil {
+		return false, err
+	}
+	return c.beginWait(), nil
 }
 
 // beginWait marks a wait as begun, or consumes a Wake that came before it.

@@ -60,11 +60,17 @@ func (c *Conn) step(fd uintptr) (done bool) {
 		case syscall.EINTR:
 			continue
 		case syscall.EAGAIN:
-			if c.entered || c.maxWait > 0 && c.enterWait() {
+			if c.entered {
 				return false
 			}
-			s.err = ErrNothing
-			return true
+			entered := false
+			if c.maxWait > 0 {
+				entered, s.err = c.enterWait()
+			}
+			if !entered && s.err == nil {
+				s.err = ErrNothing
+			}
+			return !entered
 		default:
 			s.err = os.NewSyscallError("recvfrom", errno)
 			return true
