@@ -160,8 +160,10 @@ func TestImpossibleConnIsAnError(t *testing.T) {
 	if _, err := Listen(c.LocalAddr(), 0); !errors.Is(err, syscall.EADDRINUSE) && runtime.GOOS != "windows" {
 		t.Errorf("Listen on an address in use returned the error %v", err)
 	}
-	if _, err := Wrap(nil, 0); err == nil {
-		t.Error("Wrap took a nil PacketConn")
+	for _, pc := range []net.PacketConn{nil, (*net.UDPConn)(nil), new(net.UnixConn), new(net.IPConn)} {
+		if _, err := Wrap(pc, 0); !errors.Is(err, ErrUnusable) {
+			t.Errorf("Wrap of a PacketConn of type %T returned the error %v", pc, err)
+		}
 	}
 	udp := udp4(t)
 	udp.Close()
@@ -187,7 +189,7 @@ func TestConnectedSocketIsAnError(t *testing.T) {
 	defer dialed.Close()
 	type embedded struct{ *net.UDPConn } // a wrapper that inherits RemoteAddr
 	for _, pc := range []net.PacketConn{dialed, embedded{dialed}, peered{udp4(t), to}, peered{udp4(t), address("a peer")}} {
-		if _, err := Wrap(pc, 0); !errors.Is(err, ErrConnected) {
+		if _, err := Wrap(pc, 0); !errors.Is(err, ErrUnusable) {
 			t.Errorf("Wrap of a connected %T returned the error %v", pc, err)
 		}
 	}

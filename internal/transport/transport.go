@@ -38,10 +38,9 @@ import (
 // arrived in time, or Wake ended the wait. It does not indicate a failure.
 var ErrNothing = errors.New("transport: nothing to receive")
 
-// ErrConnected is wrapped by Wrap's error for a socket that is connected to one peer. Such a
-// socket sends to nobody else, and receives from nobody else. Use net.ListenUDP instead of
-// net.DialUDP.
-var ErrConnected = errors.New("transport: the socket is connected to one peer")
+// ErrUnusable is wrapped by Wrap's error for a PacketConn that cannot exchange datagrams with
+// any IP address and port: one that is nil, connected to one peer, or of another network.
+var ErrUnusable = errors.New("transport: unusable PacketConn")
 
 // Conn is a datagram socket for one receiving loop. It is made by Listen or
 // Wrap; the zero Conn is not usable.
@@ -103,26 +102,25 @@ func Listen(addr netip.AddrPort, readBuffer int) (*Conn, error) {
 // Wrap makes a Conn of pc and takes it over: nobody else may read from pc or set its
 // deadlines, and Close closes it. After an error pc still belongs to the caller.
 //
-// A PacketConn with a RemoteAddr that is not nil is ErrConnected.
+// It is ErrUnusable if pc is nil, a *net.UnixConn or *net.IPConn, or has a RemoteAddr that is
+// not nil, as after net.DialUDP.
 //
 // A *net.UDPConn is used with as few system calls as possible. Any other PacketConn
-// is used through its own methods only, so a wrapper that drops or changes datagrams is not
-// bypassed. Its read deadline must work as the net package describes: setting
-// it ends a ReadFrom that is waiting, with an error that wraps
-// os.ErrDeadlineExceeded. Its write deadline bounds Send, and all the time that its WriteTo
-// takes counts as waiting. Without a write deadline Send takes as long as WriteTo. Such a Conn, and every Conn on Windows, has no true
-// non-blocking read: when nothing is there, a Receive that should return at
-// once, or sooner than in a millisecond, takes up to a millisecond.
+// is used through its own methods only, so a wrapper that drops or changes
+// datagrams is not bypassed. Its deadlines must work as the net package describes:
+//   - Setting the read deadline ends a ReadFrom that is waiting, with an error that wraps
+//     os.ErrDeadlineExceeded.
+//   - The write deadline bounds WriteTo. All the time that WriteTo takes counts as waiting
+//     for room. If SetWriteDeadline fails, Send takes as long as WriteTo does.
+//
+// Such a Conn, and every Conn on Windows, has no true non-blocking read: when
+// nothing is there, a Receive that should return at once, or sooner than in a
+// millisecond, takes up to a millisecond.
 //
 // readBuffer is as for Listen, and is ignored if pc has no SetReadBuffer.
 func Wrap(pc net.PacketConn, readBuffer int) (*Conn, error) {
-	if pc == nil {
-		return nil, errors.New("transport: wrap: PacketConn is nil")
-	}
-	if p, ok := pc.(interface{ RemoteAddr() net.Addr }); ok {
-		if peer := p.RemoteAddr(); peer != nil && peer != net.Addr((*net.UDPAddr)(nil)) {
-			return nil, fmt.Errorf("%w, %v: open a %T without a remote address", ErrConnected, peer, pc)
-		}
+	if err := checkUsable(pc); err != nil {
+		return nil, err
 	}
 	// An earlier deadline would hide datagrams, or end every Send.
 	if err := pc.SetReadDeadline(time.Time{}); err != nil {
@@ -145,6 +143,22 @@ func Wrap(pc net.PacketConn, readBuffer int) (*Conn, error) {
 		_ = s.SetReadBuffer(readBuffer)
 	}
 	return c, nil
+}
+
+// checkUsable returns an error if pc cannot send to and receive from any address.
+func checkUsable(pc net.PacketConn) error {
+	if pc == nil || pc == net.PacketConn((*net.UDPConn)(nil)) {
+		return fmt.Errorf("%w: it is nil", ErrUnusable)
+	}
+	switch pc := pc.(type) {
+	case *net.UnixConn, *net.IPConn:
+		return fmt.Errorf("%w: a %T has no UDP port; use a *net.UDPConn", ErrUnusable, pc)
+	case interface{ RemoteAddr() net.Addr }:
+		if peer := pc.RemoteAddr(); peer != nil && peer != net.Addr((*net.UDPAddr)(nil)) {
+			return fmt.Errorf("%w: the %T is connected to %v; use net.ListenUDP, not net.DialUDP", ErrUnusable, pc, peer)
+		}
+	}
+	return nil
 }
 
 // LocalAddr returns the address the socket was bound to when the Conn was
