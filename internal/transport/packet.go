@@ -1,9 +1,11 @@
 package transport
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"time"
 )
 
@@ -11,6 +13,10 @@ import (
 // non-blocking one. A deadline in the past would not do: the read fails even when a
 // datagram is waiting.
 const pollTime = time.Millisecond
+
+// secondWait is how long a write may take after one that timed out. On a busy machine a
+// deadline may pass before the write begins, which then fails without an attempt.
+const secondWait = 10 * time.Millisecond
 
 // readPacket reads one datagram through the methods of the connection.
 func (c *Conn) readPacket(buf []byte) (n int, from netip.AddrPort, err error) {
@@ -47,15 +53,23 @@ func (c *Conn) readFrom(buf []byte) (int, netip.AddrPort, error) {
 
 // writePacket sends one datagram through the methods of the connection. All the time that
 // takes counts as waiting, for it may be.
-func (c *Conn) writePacket(b []byte, to netip.AddrPort) (err error) {
+func (c *Conn) writePacket(b []byte, to netip.AddrPort) error {
 	start := time.Now()
-	// A connection without write deadlines is used all the same.
-	_ = c.pc.SetWriteDeadline(start.Add(c.waitLeft))
+	err := c.writeBy(start.Add(c.waitLeft), b, to)
+	if c.waitLeft > 0 && errors.Is(err, os.ErrDeadlineExceeded) {
+		err = c.writeBy(time.Now().Add(secondWait), b, to)
+	}
+	c.waitLeft -= time.Since(start)
+	return err
+}
+
+// writeBy sends one datagram before a deadline, if the connection has write deadlines.
+func (c *Conn) writeBy(deadline time.Time, b []byte, to netip.AddrPort) (err error) {
+	_ = c.pc.SetWriteDeadline(deadline)
 	if c.udp != nil {
 		_, err = c.udp.WriteToUDPAddrPort(b, to)
 	} else {
 		_, err = c.pc.WriteTo(b, net.UDPAddrFromAddrPort(to))
 	}
-	c.waitLeft -= time.Since(start)
 	return err
 }

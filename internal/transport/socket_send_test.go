@@ -26,7 +26,7 @@ func TestSendsOfABurstWaitOnceForTheSocket(t *testing.T) {
 		c := listen(t, "127.0.0.1:0")
 		synctest.Test(t, func(t *testing.T) {
 			fill(c, every)
-			wantOneWait(t, c, every)
+			wantOneWait(t, c, every, sendWait)
 		})
 	}
 }

@@ -111,7 +111,8 @@ func Listen(addr netip.AddrPort, readBuffer int) (*Conn, error) {
 //   - Setting the read deadline ends a ReadFrom that is waiting, with an error that wraps
 //     os.ErrDeadlineExceeded.
 //   - The write deadline bounds WriteTo. All the time that WriteTo takes counts as waiting
-//     for room. If SetWriteDeadline fails, Send takes as long as WriteTo does.
+//     for room, and the first write of a burst that times out is tried again for 10 ms. If
+//     SetWriteDeadline fails, Send takes as long as WriteTo does.
 //
 // Such a Conn, and every Conn on Windows, has no true non-blocking read: when
 // nothing is there, a Receive that should return at once, or sooner than in a
