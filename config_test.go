@@ -35,6 +35,11 @@ func TestConfigThatCannotWorkIsRefusedByName(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
+	dialed, err := net.DialUDP("udp4", nil, taken.LocalAddr().(*net.UDPAddr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dialed.Close()
 	inUse := syscall.EADDRINUSE
 	if runtime.GOOS == "windows" {
 		inUse = 10048 // which Go does not take for the same
@@ -52,6 +57,7 @@ func TestConfigThatCannotWorkIsRefusedByName(t *testing.T) {
 		{loopback, nil, Config{}, ErrConfig, "receiver"},
 		{"", receiver, Config{}, ErrAddress, "self"},
 		{taken.LocalAddr().String(), receiver, Config{}, inUse, taken.LocalAddr().String()},
+		{loopback, receiver, Config{Conn: dialed}, ErrConfig, "connected"},
 		{loopback, receiver, Config{Advertise: mustParseAddress(t, "0.0.0.0:7070")}, ErrConfig, "Advertise"},
 		{loopback, receiver, Config{Advertise: mustParseAddress(t, loopback)}, ErrConfig, "Advertise"},
 		{loopback, receiver, Config{Advertise: mustParseAddress(t, "224.0.0.1:7070")}, ErrConfig, "Advertise"},

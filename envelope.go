@@ -23,6 +23,7 @@ const (
 // socket sends and receives for a node: an internal/transport.Conn, or a simulated one.
 type socket interface {
 	Receive(b []byte, maxWait time.Duration) (n int, from netip.AddrPort, err error)
+	BeginBurst()
 	Send(b []byte, to netip.AddrPort) error
 	Wake()
 	LocalAddr() netip.AddrPort
@@ -118,10 +119,12 @@ func (g *GossipService) handle(from netip.AddrPort, datagram []byte) error {
 
 // Send sends what is due in as few datagrams as possible, at most 256; Tick returns 0
 // while there is more. It returns how many datagrams it sent. An error of the operating
-// system is counted, and the messages wait for their retry. Errors: ErrClosed.
+// system is counted, and the messages wait for their retry; so it is when the socket has no
+// room for datagrams, for which Send waits some tens of milliseconds in all. Errors: ErrClosed.
 func (g *GossipService) Send() (datagrams int, err error) {
 	g.out.one.Lock()
 	defer g.out.one.Unlock()
+	g.socket.BeginBurst()
 	for datagrams < sendBurst {
 		datagram, to, err := g.next()
 		if len(datagram) == 0 || err != nil {

@@ -44,7 +44,8 @@ type GossipService struct {
 // some seconds other nodes consider the node lost until it goes on.
 //
 // Errors: ErrAddress if self has no IP address; ErrConfig for a setting out of its
-// range or a nil receiver; or an error of the operating system.
+// range, a Conn that is connected or no UDP socket, or a nil receiver; or an error of the
+// operating system.
 func New(self Address, receiver func(origin NodeID, payload []byte), config Config) (*GossipService, error) {
 	config, err := config.withDefaults()
 	if err != nil {
@@ -62,7 +63,10 @@ func New(self Address, receiver func(origin NodeID, payload []byte), config Conf
 	default:
 		conn, err = transport.Listen(self.ap, config.ReadBuffer)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, transport.ErrUnusable):
+		return nil, fmt.Errorf("%w: Conn: %w", ErrConfig, err)
+	case err != nil:
 		return nil, fmt.Errorf("gossip: no socket: %w", err)
 	}
 	var seed [32]byte

@@ -98,6 +98,9 @@ func (e *Endpoint) Receive(buf []byte, maxWait time.Duration) (n int, from netip
 	return n, from, nil
 }
 
+// BeginBurst does nothing: a simulated socket always has room.
+func (e *Endpoint) BeginBurst() {}
+
 // Send sends a copy of b to an address. Nothing tells the sender that a datagram did not
 // arrive. It is an error if the address is invalid or its port is 0, if b is longer than the
 // 65507 bytes that fit in a datagram, or if the function set by FailSends says so. After
