@@ -15,7 +15,12 @@ import (
 // serveTest serves the page of a cluster.
 func serveTest(t *testing.T, c *cluster) *httptest.Server {
 	t.Helper()
-	s := httptest.NewServer(newHandler(c))
+	return serveHandler(t, newHandler(c))
+}
+
+func serveHandler(t *testing.T, h http.Handler) *httptest.Server {
+	t.Helper()
+	s := httptest.NewServer(h)
 	t.Cleanup(func() {
 		s.CloseClientConnections() // a stream ends with its page only, or with the cluster
 		s.Close()

@@ -115,8 +115,13 @@ function showSettings() {
   $("picked").max = s.nodes - 1;
 }
 
-// post sends what a control asks for, and shows why it was refused.
-async function post(path, values) {
+// post sends what a control asks for, after the requests before it: what is asked for last
+// holds.
+let posted = Promise.resolve();
+function post(path, values) { return posted = posted.then(() => request(path, values)); }
+
+// request shows why a request was refused.
+async function request(path, values) {
   try {
     const answer = await fetch(path, {method: "POST", body: new URLSearchParams(values)});
     $("problem").textContent = answer.ok ? "" : (await answer.text()).trim();
