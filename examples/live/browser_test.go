@@ -65,9 +65,13 @@ func TestPageSendsMessages(t *testing.T) {
 
 func TestPageFollowsANodeThroughACrash(t *testing.T) {
 	c, b := openLive(t)
-	node, x, y := lonely(t, c, b)
-	b.clickAt(x, y)
-	b.await("the node on the ring is picked", fmt.Sprintf(`document.getElementById("picked").value === "%d"`, node))
+	var node int
+	waitUntil(t, func() string { return fmt.Sprintf("a click on the ring picks node %d", node) }, func() bool {
+		var x, y float64
+		node, x, y = lonely(t, c, b)
+		b.clickAt(x, y)
+		return b.eval(`document.getElementById("picked").value`) == fmt.Sprint(node)
+	})
 	b.await("it tells of itself", says("node", "stateCONNECTED.*members[1-9]"))
 	b.await("and so does the ring to who cannot see it", fmt.Sprintf(`document.getElementById("ring").ariaValueText === "node %d, CONNECTED, waits for the message"`, node))
 	b.press("c")

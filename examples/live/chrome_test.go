@@ -176,11 +176,12 @@ func (b *chrome) call(method string, params, result any) {
 	}
 }
 
-// open shows a page.
+// open shows a page and waits until it is ready: its handlers are there, and the cluster is
+// drawn.
 func (b *chrome) open(url string) {
 	b.t.Helper()
 	b.call("Page.navigate", map[string]any{"url": url}, nil)
-	b.await("the page is there", `document.readyState === "complete" && location.href !== "about:blank"`)
+	b.await("the page is ready", `document.readyState === "complete" && document.querySelector("main[aria-busy=false]")`)
 }
 
 // eval returns the value of an expression on the page, as JSON has it.

@@ -26,11 +26,13 @@ model.onChange = (f) => {
   if (f.settings || f.nodes || f.messages || f.copies || f.got) model.redraw();
 };
 
-// paint draws the ring, as long as something moves.
+// paint draws the ring, as long as something moves. The page is ready once the cluster is
+// drawn.
 function paint() {
   frame = 0;
   const now = model.now(), m = model.focus();
   if (ring.draw(now)) model.redraw();
+  if (model.settings.nodes > 0) $("main").setAttribute("aria-busy", "false");
   if (!m) {
     $("share").textContent = $("elapsed").textContent = "";
     return;
