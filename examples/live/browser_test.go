@@ -180,6 +180,8 @@ func TestPageIsForEverybody(t *testing.T) {
 		e.labels?.length || e.ariaLabel || e.textContent.trim())`)
 	b.click("#table summary")
 	b.await("the ring is a table too", `document.querySelectorAll("#table tbody tr").length === 60`)
+	b.await("the table scrolls in a box of its own", `[...document.querySelectorAll("#table .scroll")].some((box) => box.clientHeight < Math.min(box.scrollHeight, innerHeight / 2))`)
+	b.await("the keys come before the table", `document.querySelector(".keys").compareDocumentPosition(document.getElementById("table")) === Node.DOCUMENT_POSITION_FOLLOWING`)
 	for _, width := range []int{360, 600, 1000, 1100, 1400, 2200} {
 		for _, scheme := range []string{"light", "dark"} {
 			b.window(width, 900, map[string]string{"prefers-color-scheme": scheme, "prefers-reduced-motion": "reduce"})
