@@ -32,7 +32,7 @@ func openLive(t *testing.T) (*cluster, *chrome) {
 	s := serveTest(t, c)
 	b.window(1400, 900, nil)
 	b.open(s.URL)
-	b.await("all nodes are shown to be connected", says("connected", "^60$"))
+	b.await("all nodes have joined and settled", says("connected", "^60$")+" && "+says("summary", "^No message yet"))
 	t.Cleanup(func() {
 		for _, p := range b.complaints() {
 			t.Errorf("the page complains: %s", p)
@@ -46,7 +46,7 @@ func TestPageSendsMessages(t *testing.T) {
 	b.click("#say button")
 	b.await("a sentence tells how message 1 did", says("summary", `^Message 1 reached 60 of 60 nodes in [0-9.]+ m?s, [0-9.]+ copies each\.$`))
 	b.await("the ring shows that all have it", says("share", "^60 of 60$"))
-	b.await("the chart says so too", says("chart-text", "^Message 1 has reached 60 of 60 nodes; 50 % after"))
+	b.await("the chart says so too", says("chart-text", "^Message 1 has reached 60 of 60 nodes, 50 % after"))
 
 	b.click("#say .choice label:nth-child(2)")
 	b.press("m")

@@ -31,6 +31,7 @@ type options struct {
 	real    bool   // sockets of the system instead of a simulated network
 	latency time.Duration
 	config  gossip.Config // of each node; Conn is set for each
+	greets  bool          // sends a first message by itself
 }
 
 // cluster is all nodes and their network. One goroutine, in run, turns all the loops: it
@@ -48,8 +49,9 @@ type cluster struct {
 	ended    chan struct{}
 	alive    int // nodes that run
 	parted   bool
-	trace    *trace
-	hub      hub
+	opening
+	trace *trace
+	hub   hub
 }
 
 // node is a place in the cluster. Its address stays; each of its lives is a service of its
@@ -131,6 +133,7 @@ func (c *cluster) run(ctx context.Context) error {
 			a.at = c.now() + c.net.delay()
 			a.to.put(a)
 		case <-frames.C:
+			c.settle()
 			c.hub.publish(c.trace)
 		case <-wake.C:
 		}

@@ -27,33 +27,38 @@ func refuse(format string, args ...any) error {
 // "random" or "direct"; only the last uses to.
 func (c *cluster) send(from int, spread string, to int) (number int, err error) {
 	err = c.do(func() error {
-		origin, err := c.choose(from, nil)
-		if err != nil {
-			return err
-		}
-		how, target := gossip.Broadcast, (*node)(nil)
-		switch spread {
-		case "broadcast":
-		case "random":
-			how = gossip.Random
-		case "direct":
-			if target, err = c.choose(to, origin); err != nil {
-				return err
-			}
-			how = gossip.Direct(address(target.addr))
-		default:
-			return refuse("%q is not a spread: use broadcast, random or direct", spread)
-		}
-		m := c.trace.compose(origin, spread, target)
-		if err := origin.SendData(m.payload, how); err != nil {
-			return refuse("node %d does not accept the message: %v", origin.index, err)
-		}
-		c.trace.said(m)
-		c.wakeAt(origin, c.now())
-		number = m.number
-		return nil
+		number, err = c.spread(from, spread, to)
+		return err
 	})
 	return number, err
+}
+
+// spread is send, on the goroutine of the loop.
+func (c *cluster) spread(from int, spread string, to int) (number int, err error) {
+	origin, err := c.choose(from, nil)
+	if err != nil {
+		return 0, err
+	}
+	how, target := gossip.Broadcast, (*node)(nil)
+	switch spread {
+	case "broadcast":
+	case "random":
+		how = gossip.Random
+	case "direct":
+		if target, err = c.choose(to, origin); err != nil {
+			return 0, err
+		}
+		how = gossip.Direct(address(target.addr))
+	default:
+		return 0, refuse("%q is not a spread: use broadcast, random or direct", spread)
+	}
+	m := c.trace.compose(origin, spread, target)
+	if err := origin.SendData(m.payload, how); err != nil {
+		return 0, refuse("node %d does not accept the message: %v", origin.index, err)
+	}
+	c.trace.said(m)
+	c.wakeAt(origin, c.now())
+	return m.number, nil
 }
 
 // choose returns a running node other than except, for anyNode a random one.

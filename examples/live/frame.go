@@ -26,6 +26,7 @@ type settingsView struct {
 	Loss    float64 `json:"loss"`    // percent
 	Latency float64 `json:"latency"` // ms, one way
 	Parted  bool    `json:"parted"`
+	Settled bool    `json:"settled"` // all nodes have joined, and their traffic has settled
 }
 
 type nodeView struct {
@@ -44,6 +45,7 @@ type messageView struct {
 	To        int     `json:"to"` // of a Direct message, else anyNode
 	Spread    string  `json:"spread"`
 	Said      float64 `json:"said"`
+	Early     bool    `json:"early"`   // sent to all before the cluster had settled
 	Reached   int     `json:"reached"` // running nodes that have it, including the origin
 	Of        int     `json:"of"`      // nodes that should get it
 	Delivered int     `json:"delivered"`
@@ -132,7 +134,7 @@ func (t *trace) snapshot() frame {
 func (t *trace) viewSettings() *settingsView {
 	return &settingsView{
 		Real: t.c.real, Nodes: len(t.c.nodes), Loss: t.c.net.loss * 100,
-		Latency: ms(t.c.net.latency), Parted: t.c.parted,
+		Latency: ms(t.c.net.latency), Parted: t.c.parted, Settled: t.c.settled,
 	}
 }
 

@@ -23,6 +23,14 @@ func quick(nodes int) options {
 func start(t *testing.T, o options) *cluster {
 	t.Helper()
 	c := newCluster(o)
+	launch(t, c)
+	awaitFrame(t, c, "all nodes are connected", func(f frame) bool { return count(f, "CONNECTED") == o.nodes })
+	return c
+}
+
+// launch runs a cluster until the test ends.
+func launch(t *testing.T, c *cluster) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- c.run(ctx) }()
@@ -32,8 +40,6 @@ func start(t *testing.T, o options) *cluster {
 			t.Errorf("the cluster ended with %v", err)
 		}
 	})
-	awaitFrame(t, c, "all nodes are connected", func(f frame) bool { return count(f, "CONNECTED") == o.nodes })
-	return c
 }
 
 // awaitFrame waits until what the cluster shows is as it should be.

@@ -1,7 +1,7 @@
 // Live shows a cluster at work: it runs many nodes in one process and serves a page that
 // draws them on their ring, the copies of a message on their way, and how fast it reaches
 // all nodes. From the page one can send messages, crash and restart nodes, lose datagrams
-// and partition the network.
+// and partition the network. A first message is sent by itself once all nodes have joined.
 //
 //	go run ./examples/live
 //
@@ -118,6 +118,7 @@ func parse(args []string, help io.Writer) (listen string, o options, err error) 
 	if o.nodes < 2 || o.nodes > most {
 		return "", o, cli.Usage("-nodes %d is not between 2 and %d", o.nodes, most)
 	}
+	o.greets = true
 	if !o.real {
 		o.latency, o.config = 200*time.Millisecond, slow()
 	}

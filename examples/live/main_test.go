@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -70,6 +71,25 @@ func TestItEndsWhenItIsToldTo(t *testing.T) {
 		if _, err := io.ReadAll(answer.Body); err != nil {
 			t.Errorf("%v broke the stream off: %v", args, err)
 		}
+	}
+}
+
+func TestItSendsAFirstMessage(t *testing.T) {
+	page, end := runLive(t, "-nodes", "5", "-real")
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, "GET", page+"/events", nil)
+	must(t, err)
+	answer, err := http.DefaultClient.Do(r)
+	must(t, err)
+	defer answer.Body.Close()
+	for frames := bufio.NewScanner(answer.Body); !strings.Contains(frames.Text(), `"messages":[{"message":1,`); {
+		if !frames.Scan() {
+			t.Fatalf("the stream ends without a message: %v", frames.Err())
+		}
+	}
+	if code := end(); code != 0 {
+		t.Errorf("it ended with code %d", code)
 	}
 }
 

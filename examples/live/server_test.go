@@ -50,7 +50,7 @@ func post(t *testing.T, s *httptest.Server, path, form string, header http.Heade
 
 func TestThePageIsServed(t *testing.T) {
 	s := serveTest(t, start(t, quick(2)))
-	for _, path := range []string{"/", "/live.css", "/live.js", "/model.js", "/ring.js", "/chart.js", "/tables.js", "/text.js", "/icon.svg"} {
+	for _, path := range []string{"/", "/live.css", "/live.js", "/model.js", "/ring.js", "/chart.js", "/summary.js", "/tables.js", "/text.js", "/icon.svg"} {
 		answer, err := s.Client().Get(s.URL + path)
 		must(t, err)
 		text, err := io.ReadAll(answer.Body)

@@ -86,7 +86,7 @@ func (t *trace) compose(origin *node, spread string, target *node) *message {
 func (t *trace) said(m *message) {
 	t.count = m.number
 	m.said = t.c.now()
-	m.view.Said = ms(m.said)
+	m.view.Said, m.view.Early = ms(m.said), !t.c.settled && m.target == nil
 	t.messages = append(t.messages, m)
 	t.byPayload[string(m.payload)] = m
 	if len(t.messages) > mostMessages {

@@ -1,5 +1,6 @@
 // The coverage of the latest messages: the share of the nodes that have each, over
-// the time since it was said.
+// the time since it was sent. A message that was sent while nodes were joining has neither
+// curve nor times: it waits for these nodes, not for the network.
 
 import {curveOf} from "./model.js";
 import {duration} from "./text.js";
@@ -7,8 +8,10 @@ import {duration} from "./text.js";
 const margin = {left: 44, right: 14, top: 24, bottom: 36};
 const steps = [1, 2, 5];
 
-// drawChart paints the curves; the one of focus stands out and sets the scale.
-export function drawChart(svg, messages, focus, now) {
+// drawChart paints the curves; the one of the message that is shown stands out and sets the
+// scale.
+export function drawChart(svg, model, now) {
+  const messages = model.messages.filter((m) => !m.early), focus = messages.find((m) => m === model.focus());
   const width = svg.clientWidth, height = svg.clientHeight;
   const span = spanOf(focus, messages, now);
   const x = (t) => margin.left + Math.min(1, t / span) * (width - margin.left - margin.right);
@@ -21,17 +24,28 @@ export function drawChart(svg, messages, focus, now) {
   for (let t = 0; t <= span * 1.001; t += step) {
     parts.push(line(x(t), y(0), x(t), y(0) + 4), text(x(t), y(0) + 17, duration(t), "middle"));
   }
-  parts.push(text(x(span), height - 2, "since it was said", "end"));
+  parts.push(text(x(span), height - 2, "since it was sent", "end"));
   for (const m of [...messages].sort((a, b) => (a === focus) - (b === focus))) {
     const curve = pathOf(m, span, now, x, y);
     parts.push(element("path", {d: curve.d, class: m === focus ? "focus" : ""}));
     if (m === focus) parts.push(text(Math.max(curve.x, margin.left + 70), curve.y - 8, `message ${m.message}`, "end", "focus"));
   }
-  const title = svg.querySelector("title");
-  title.textContent = focus
-    ? `Message ${focus.message} has reached ${focus.reached} of ${focus.of} nodes; 50 % after ${duration(focus.half)}, 99 % after ${duration(focus.most)}, all after ${duration(focus.all)}.`
-    : "No message yet.";
+  const title = svg.querySelector("title"), note = focus ? "" : noteOf(model);
+  title.textContent = focus ? textOf(focus) : note;
+  parts.push(text(x(span / 2), y(0.5) + 4, note, "middle", "focus"));
   svg.replaceChildren(title, ...parts);
+}
+
+// textOf is the curve of a message as text.
+function textOf(m) {
+  const times = [["50 %", m.half], ["99 %", m.most], ["all", m.all]].filter(([, time]) => time);
+  return [`Message ${m.message} has reached ${m.reached} of ${m.of} nodes`, ...times.map(([share, time]) => `${share} after ${duration(time)}`)].join(", ");
+}
+
+// noteOf says why there is no curve.
+function noteOf(model) {
+  const m = model.focus();
+  return m ? `Message ${m.message} has no curve: nodes were joining` : "No message yet";
 }
 
 // spanOf returns how much time the chart shows: up to the last delivery and a bit,

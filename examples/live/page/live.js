@@ -3,8 +3,9 @@
 import {drawChart} from "./chart.js";
 import {Model} from "./model.js";
 import {Ring} from "./ring.js";
-import {drawMessages, drawNode, drawTable, drawTraffic} from "./tables.js";
-import {duration, number, per} from "./text.js";
+import {summaryOf} from "./summary.js";
+import {drawMessages, drawNode, drawTable, drawTraffic, setText} from "./tables.js";
+import {number} from "./text.js";
 
 const $ = (id) => document.getElementById(id);
 const model = new Model();
@@ -21,7 +22,7 @@ model.onChange = (f) => {
   showFigures();
   if (f.settings) showSettings();
   if (f.reset) pick(model.picked); // there may be fewer nodes
-  if (f.nodes || f.messages || f.got) drawTablesSoon();
+  if (f.settings || f.nodes || f.messages || f.got) drawTablesSoon();
   announce();
   if (f.settings || f.nodes || f.messages || f.copies || f.got) model.redraw();
 };
@@ -51,7 +52,7 @@ function drawTablesSoon() {
     soon = 0;
     const m = model.focus(), now = model.now();
     drawMessages($("messages").tBodies[0], model, choose);
-    drawChart($("chart"), model.messages, m, now);
+    drawChart($("chart"), model, now);
     if ($("table").open) drawTable($("table").querySelector("tbody"), model);
     if (m && m.reached < m.of && now - m.said < 20000) drawTablesSoon(); // the curve goes on
   }, 100);
@@ -63,32 +64,13 @@ $("counters").addEventListener("toggle", () => refreshNode());
 function choose(m) {
   model.chosen = m === model.messages.at(-1) ? null : m;
   model.onMessage();
-  announced = "";
   announce();
 }
 
-// announce says in a sentence how the message that is shown does.
-let announced = "";
+// announce updates the summary. Screen readers skip the counts of the nodes that join.
 function announce() {
-  const m = model.focus();
-  if (!m) {
-    if (announced) $("summary").textContent = "No message yet: send one.";
-    announced = "";
-    return;
-  }
-  const what = `Message ${m.message}`;
-  const done = m.all && m.reached >= m.of;
-  const reached = done
-    ? `${what} reached ${number(m.reached)} of ${number(m.of)} nodes in ${duration(m.all)}, ${per(m, "copies", 2)} copies each.`
-    : model.settings.parted && !m.all && model.now() - m.said > 5000
-      ? `${what} waits at the cut, with ${number(m.reached)} of ${number(m.of)} nodes.`
-      : m.all
-        ? `${what} reached all in ${duration(m.all)}; those who came since are catching up.`
-        : `${what} is on its way.`;
-  if (reached !== announced) {
-    announced = reached;
-    $("summary").textContent = reached;
-  }
+  $("summary").setAttribute("aria-busy", !model.settings.settled);
+  setText($("summary"), summaryOf(model));
 }
 
 function showFigures() {

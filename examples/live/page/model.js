@@ -22,7 +22,7 @@ export class Model {
   }
 
   reset() {
-    this.settings = {nodes: 0, loss: 0, latency: 0, parted: false, real: false};
+    this.settings = {nodes: 0, loss: 0, latency: 0, parted: false, settled: false, real: false};
     this.nodes = [];
     this.messages = [];
     this.chosen = null; // the message that was asked for; else the newest is shown

@@ -21,7 +21,7 @@ export function drawMessages(body, model, choose) {
       bodies.set(m.message, row);
     }
     const texts = [
-      m.spread, `${number(m.reached)} / ${number(m.of)}`, took(m.half), took(m.most), took(m.all),
+      m.spread, `${number(m.reached)} / ${number(m.of)}`, ...[m.half, m.most, m.all].map((time) => m.early ? "–" : took(time)),
       per(m, "copies", 2), per(m, "datagrams", 2), per(m, "bytes", 0),
     ];
     texts.forEach((text, i) => setText(row.cells[i + 1], text));
@@ -92,6 +92,6 @@ function setFacts(list, facts) {
 }
 
 // setText leaves what is there already alone, also for those who select it.
-function setText(e, text) {
+export function setText(e, text) {
   if (e.textContent !== String(text)) e.textContent = text;
 }
