@@ -73,7 +73,7 @@ func TestPageFollowsANodeThroughACrash(t *testing.T) {
 		return b.eval(`document.getElementById("picked").value`) == fmt.Sprint(node)
 	})
 	b.await("it tells of itself", says("node", "stateCONNECTED.*members[1-9]"))
-	b.await("and so does the ring to who cannot see it", fmt.Sprintf(`document.getElementById("ring").ariaValueText === "node %d, CONNECTED, waits for the message"`, node))
+	b.await("and so does the ring to who cannot see it", fmt.Sprintf(`document.getElementById("ring").ariaValueText === "node %d, CONNECTED, lacks the message"`, node))
 	b.press("c")
 	b.await("it is down", says("down", "^1$")+" && "+says("node", "stateDOWN")+` && document.getElementById("crash").disabled`)
 	b.press("m")

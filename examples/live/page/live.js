@@ -89,7 +89,7 @@ function showSettings() {
   $("what").textContent = s.real
     ? `${number(s.nodes)} nodes on UDP sockets of the loopback interface`
     : `${number(s.nodes)} nodes on a simulated network in one process`;
-  $("pace").textContent = model.slowed() ? " The first 10 ms of a message are drawn 100 times slower than they are." : "";
+  $("pace").textContent = model.slowed() ? " The first 10 ms of a message are drawn 100 times slower." : "";
   for (const [id, value, unit] of [["loss", s.loss, "%"], ["latency", s.latency, "ms"]]) {
     if (document.activeElement !== $(id)) $(id).value = value;
     $(id + "-value").textContent = `${number(Math.round(value))} ${unit}`;
@@ -135,7 +135,7 @@ async function refreshNode() {
   $("restart").disabled = d?.state !== "DOWN";
   $("node-hint").hidden = d !== null;
   drawNode($("node"), $("counters"), d);
-  const order = byPlace(), text = d ? `node ${asked}, ${d.state}, ${model.focus()?.got.has(asked) ? "has" : "waits for"} the message` : "no node picked";
+  const order = byPlace(), text = d ? `node ${asked}, ${d.state}, ${model.focus()?.got.has(asked) ? "has" : "lacks"} the message` : "no node picked";
   $("ring").setAttribute("aria-valuemax", Math.max(1, order.length));
   $("ring").setAttribute("aria-valuenow", Math.max(1, order.indexOf(asked) + 1));
   $("ring").setAttribute("aria-valuetext", text);
@@ -221,6 +221,6 @@ stream.onmessage = (e) => model.apply(JSON.parse(e.data));
 stream.onopen = () => { $("problem").textContent = ""; };
 stream.onerror = () => {
   $("problem").textContent = stream.readyState === EventSource.CLOSED
-    ? "The program does not take this page: close other pages of it and load this one again."
+    ? "Too many pages are open: close one, then load this page again."
     : "The program does not answer: start it again.";
 };

@@ -245,7 +245,7 @@ export class Ring {
       g.beginPath();
       g.arc(x, y, 9, 0, TAU);
       g.stroke();
-      this.label(g, `node ${picked}`, ...this.at(chosen.ring, this.radius - 44), this.colour.ink);
+      this.label(g, `node ${picked}`, ...this.at(chosen.ring, this.radius - 58), this.colour.ink);
     }
   }
 

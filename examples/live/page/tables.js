@@ -44,11 +44,11 @@ export function drawNode(list, counters, d) {
   const s = d.stats;
   setFacts(list, [
     ["state", d.state], ["address", d.address], ["id", d.id || "–"], ["members", `${number(d.members?.length ?? 0)}`],
-    ["said", number(s.Sent)], ["delivered", number(s.Delivered)], ["of these repaired", number(s.Repaired)],
-    ["duplicates", number(s.Duplicate)], ["copies passed on", number(s.Relayed)], ["sent again", number(s.Retries)],
+    ["sent", number(s.Sent)], ["delivered", number(s.Delivered)], ["of these by repair", number(s.Repaired)],
+    ["duplicates", number(s.Duplicate)], ["copies relayed", number(s.Relayed)], ["retransmitted", number(s.Retries)],
     ["datagrams out", number(s.DatagramsOut)], ["datagrams in", number(s.DatagramsIn)],
     ["kB out", number(Math.round(s.BytesOut / 1000))], ["kB in", number(Math.round(s.BytesIn / 1000))],
-    ["members lost", number(s.MembersLost)], ["messages kept", number(s.Retained)],
+    ["members lost", number(s.MembersLost)], ["messages retained", number(s.Retained)],
   ]);
   if (counters.open) setFacts(counters.querySelector("dl"), Object.entries(s).filter(([, n]) => n > 0).map(([name, n]) => [name, number(n)]));
 }
