@@ -30,8 +30,9 @@ func (c *Conn) BeginBurst() {
 // room in the send buffer of the socket, which the system drains at the speed
 // of the network. A nil error does not mean that the datagram will arrive.
 //
-// When the burst has waited for 50 ms, Send tries without waiting. A datagram for which
-// there is no room is dropped, with an error that wraps os.ErrDeadlineExceeded.
+// When the burst has waited for 50 ms, Send does not wait. A datagram for which there is no
+// room is dropped, with an error that wraps os.ErrDeadlineExceeded. Windows, and a wrapped
+// PacketConn, may drop it without looking for room.
 //
 // An invalid address, port 0, and an IPv6 address on an IPv4 socket are errors,
 // found before any system call. An IPv4 address may be mapped into IPv6 or not,
