@@ -9,14 +9,14 @@ import (
 // ages returns when the retained messages were born, from the oldest on.
 func (l *Log) ages(t *testing.T) (all []time.Duration) {
 	t.Helper()
-	var newer *Entry
+	newer := &l.ends
 	for e := l.Newest(); e != nil; newer, e = e, l.Older(e) {
-		if e.newer != newer {
+		if e.newer != newer || len(all) == l.Len() {
 			t.Fatalf("the message after that of %v is not the one it is before of", e.Born)
 		}
 		all = append([]time.Duration{e.Born}, all...)
 	}
-	if l.oldest != newer || len(all) != l.Len() {
+	if l.ends.newer != newer || len(all) != l.Len() {
 		t.Fatalf("%d messages are retained and %d are in line", l.Len(), len(all))
 	}
 	return all
@@ -30,7 +30,7 @@ func TestWhatIsOldMakesRoomFirstWheneverItCame(t *testing.T) {
 			born := time.Duration(r.IntN(1000)) * time.Second
 			before := l.ages(t)
 			e := l.Put(1, uint32(i+1), nil, born)
-			if len(before) == 100 && born < before[0] && e.retained {
+			if len(before) == 100 && born < before[0] && e.retained() {
 				t.Fatalf("seed %d: a message of %v was retained in place of one of %v", seed, born, before[0])
 			}
 			l.Release(e)
@@ -70,5 +70,8 @@ func TestALogIsBriefWhileWhatItEvictsIsYoung(t *testing.T) {
 	put(11, 12, 2*time.Second)
 	if !l.Brief(3*time.Second, time.Minute) || l.Brief(62*time.Second, time.Minute) {
 		t.Error("a log is brief while the oldest message is younger than a minute, and not after")
+	}
+	if l.Drop(1); l.Brief(3*time.Second, time.Minute) {
+		t.Error("a log without messages is brief")
 	}
 }

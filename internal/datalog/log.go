@@ -5,68 +5,66 @@
 // and the caller lets one goroutine in at a time.
 package datalog
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
-// Overhead is the number of bytes charged for an entry besides its payload: the Entry
-// itself, and its share of the map of entries when that is at its emptiest.
+// Overhead is the number of bytes charged for an entry besides its payload. It covers the
+// Entry itself, a node of its tree, and a share of the map of trees at its emptiest.
 const Overhead = 224
 
-// Entry is a message. Nobody changes its first four fields. Without a reference it is only
+// Entry is a message. Nobody changes its exported fields. Without a reference it is only
 // borrowed from the log, until the next Put or Drop; to keep it longer, hold a reference.
 type Entry struct {
 	Origin  uint64
 	Counter uint32
+	refs    int32 // references held, of which the log holds one while retained
 	Payload []byte
 	Born    time.Duration // when it was sent, as far as that is known, or else arrived
 
-	refs         int32  // references held, of which the log holds one while retained
-	retained     bool   // it is in the log
-	older, newer *Entry // by Born, while retained
-	prev, next   *Entry // by counter within the origin, while retained; next links free entries
+	older, newer *Entry // by Born, while retained; older links free entries
+	node         *node  // the one that holds it, while retained
 }
+
+// retained reports whether the log retains it.
+func (e *Entry) retained() bool { return e.node != nil }
 
 // size is how many bytes are charged for the entry.
 func (e *Entry) size() int { return Overhead + len(e.Payload) }
 
 // Log retains the latest messages.
 //
-//	chains[A]   first → 3 ⇄ 4 ⇄ 7 ← last     by counter
-//	chains[B]   first → 1 ⇄ 2 ← last
-//	age        oldest → B1 ⇄ A3 ⇄ A7 ⇄ B2 ⇄ A4 ← newest
+//	roots[A]   3, 4, 7                 by counter, in a tree
+//	roots[B]   1, 2
+//	ends       B1 ⇄ A3 ⇄ A7 ⇄ B2 ⇄ A4  by Born, the oldest first, in a ring
 //
 // Bound: the sizes of the retained messages, Overhead included, add up to at most limit;
-// the oldest makes room. A payload's buffer is rounded up to as much as twice its size, and
-// messages evicted while referenced live on until released. Entries free for reuse are
-// bounded by their pool.
+// the oldest makes room. A payload's buffer is rounded up to 64 bytes or as much as twice
+// its size, and messages evicted while referenced live on until released. What is free for
+// reuse is bounded by its pool. The cost of a call does not grow with what is retained, except
+// that Drop pays for each message of the origin and Put for each that it evicts.
 type Log struct {
-	limit, bytes   int
-	evicted        uint64
-	refused        uint64 // not retained by Put
-	entries        map[key]*Entry
-	chains         map[uint64]chain
-	oldest, newest *Entry
-	pool           pool
+	limit, bytes, n int
+	evicted         uint64
+	refused         uint64           // not retained by Put
+	roots           map[uint64]*node // the tree of each origin that has messages
+	near            *node            // where the last search ended and the next begins, or nil
+	nearOrigin      uint64
+	ends            Entry // between the newest and the oldest
+	pool            pool
+	nodes           nodePool
 }
-
-type key struct {
-	origin  uint64
-	counter uint32
-}
-
-// chain is the retained messages of one origin; there is none without messages.
-type chain struct{ first, last *Entry }
 
 // New returns a log that retains up to limit bytes; with 0 it retains nothing.
 func New(limit int) *Log {
-	return &Log{
-		limit:   limit,
-		entries: make(map[key]*Entry),
-		chains:  make(map[uint64]chain),
-	}
+	l := &Log{limit: limit, roots: make(map[uint64]*node)}
+	l.ends = Entry{Born: math.MinInt64, older: &l.ends, newer: &l.ends}
+	return l
 }
 
 // Len returns the number of messages retained.
-func (l *Log) Len() int { return len(l.entries) }
+func (l *Log) Len() int { return l.n }
 
 // Bytes returns how many bytes are charged for the retained messages.
 func (l *Log) Bytes() int { return l.bytes }
@@ -89,12 +87,12 @@ func (l *Log) Put(origin uint64, counter uint32, payload []byte, born time.Durat
 		return l.Retain(e)
 	}
 	size := Overhead + len(payload)
-	if size > l.limit || l.bytes+size > l.limit && born < l.oldest.Born {
+	if size > l.limit || l.bytes+size > l.limit && born < l.ends.newer.Born {
 		l.refused++
 		return l.Detached(origin, counter, payload, born)
 	}
 	for l.bytes+size > l.limit {
-		l.forget(l.oldest)
+		l.forget(l.ends.newer)
 		l.evicted++
 	}
 	e := l.Detached(origin, counter, payload, born)
@@ -104,14 +102,19 @@ func (l *Log) Put(origin uint64, counter uint32, payload []byte, born time.Durat
 
 // Brief reports whether messages are being evicted before they reach age.
 func (l *Log) Brief(now, age time.Duration) bool {
-	return l.evicted > 0 && l.oldest != nil && now-l.oldest.Born < age
+	return l.evicted > 0 && l.n > 0 && now-l.ends.newer.Born < age
 }
 
 // Newest returns the newest retained message, nil if there is none.
-func (l *Log) Newest() *Entry { return l.newest }
+func (l *Log) Newest() *Entry { return l.Older(&l.ends) }
 
-// Older returns the next older retained message, nil if there is none.
-func (l *Log) Older(e *Entry) *Entry { return e.older }
+// Older returns the next older retained message, nil at the end or if e is not retained.
+func (l *Log) Older(e *Entry) *Entry {
+	if e.older == &l.ends {
+		return nil
+	}
+	return e.older
+}
 
 // Detached returns a message that is not retained and so cannot be found, with a copy of
 // payload. The caller must Release it.
@@ -125,24 +128,27 @@ func (l *Log) Detached(origin uint64, counter uint32, payload []byte, born time.
 
 // Get returns the message, nil if it is not retained.
 func (l *Log) Get(origin uint64, counter uint32) *Entry {
-	return l.entries[key{origin, counter}]
+	if n := l.seek(origin, counter); n != nil {
+		return n.get(counter)
+	}
+	return nil
 }
 
 // First returns the origin's retained message with the lowest counter, nil if
 // there is none.
-func (l *Log) First(origin uint64) *Entry { return l.chains[origin].first }
+func (l *Log) First(origin uint64) *Entry { return l.From(origin, 0) }
 
 // Next returns the retained message of the same origin with the next higher counter, nil
 // at the end or if e is not retained.
-func (l *Log) Next(e *Entry) *Entry { return e.next }
+func (l *Log) Next(e *Entry) *Entry { return e.node.after(e.Counter) }
 
 // From returns the origin's first retained message with at least this counter, nil
 // if there is none.
 func (l *Log) From(origin uint64, counter uint32) *Entry {
-	if e := l.Get(origin, counter); e != nil {
-		return e
+	if n := l.seek(origin, counter); n != nil {
+		return n.from(counter)
 	}
-	return l.chains[origin].from(counter)
+	return nil
 }
 
 // Retain adds a reference and returns the entry.
@@ -156,7 +162,7 @@ func (l *Log) Retain(e *Entry) *Entry {
 
 // Release gives a reference back. The last one recycles the entry.
 func (l *Log) Release(e *Entry) {
-	if e.refs == 0 || e.retained && e.refs == 1 {
+	if e.refs == 0 || e.retained() && e.refs == 1 {
 		panic("datalog: Release without a reference")
 	}
 	if e.refs--; e.refs == 0 {
@@ -171,71 +177,47 @@ func (l *Log) Drop(origin uint64) {
 	}
 }
 
-// from returns the first entry with at least this counter, searching from the nearer end.
-func (c chain) from(counter uint32) *Entry {
-	switch {
-	case c.last == nil || counter > c.last.Counter:
-		return nil
-	case counter <= c.first.Counter:
-		return c.first
-	case counter-c.first.Counter < c.last.Counter-counter:
-		e := c.first
-		for e.Counter < counter {
-			e = e.next
-		}
-		return e
+// seek returns the lowest node that covers the counter, nil if nothing of the origin is
+// retained. Successive searches often are for counters of one origin that lie close together.
+func (l *Log) seek(origin uint64, counter uint32) *node {
+	if l.near == nil || l.nearOrigin != origin {
+		l.near, l.nearOrigin = l.roots[origin], origin
 	}
-	e := c.last
-	for e.prev.Counter >= counter {
-		e = e.prev
+	if l.near != nil {
+		l.near = l.near.seek(counter)
 	}
-	return e
+	return l.near
 }
 
 // link makes e retained.
 func (l *Log) link(e *Entry) {
-	e.retained = true
 	l.Retain(e)
 	l.bytes += e.size()
-	l.entries[key{e.Origin, e.Counter}] = e
+	l.n++
 
-	c := l.chains[e.Origin]
-	if e.next = c.from(e.Counter); e.next != nil {
-		e.prev, e.next.prev = e.next.prev, e
-	} else {
-		e.prev, c.last = c.last, e
+	n := l.seek(e.Origin, e.Counter)
+	if n == nil {
+		n = l.nodes.get()
+		n.shift = rootShift
+		l.roots[e.Origin] = n
 	}
-	if e.prev != nil {
-		e.prev.next = e
-	} else {
-		c.first = e
-	}
-	l.chains[e.Origin] = c
+	n.put(e, &l.nodes)
 
 	e.older = l.before(e.Born)
-	if e.older != nil {
-		e.newer, e.older.newer = e.older.newer, e
-	} else {
-		e.newer, l.oldest = l.oldest, e
-	}
-	if e.newer != nil {
-		e.newer.older = e
-	} else {
-		l.newest = e
-	}
+	e.newer = e.older.newer
+	e.older.newer, e.newer.older = e, e
 }
 
 // mostPassed bounds how many messages, from either end, the search for the place of a new
 // one passes.
 const mostPassed = 256
 
-// before returns the message after which one born then has its place, nil if that place is
-// the first.
+// before returns the entry after which one born then has its place, which may be the ends.
 func (l *Log) before(born time.Duration) *Entry {
-	older, newer := l.oldest, l.newest
+	older, newer := l.ends.newer, l.ends.older
 	for range mostPassed {
 		switch {
-		case newer == nil || newer.Born <= born:
+		case newer.Born <= born: // holds for the ends
 			return newer
 		case older.Born > born:
 			return older.older
@@ -247,38 +229,20 @@ func (l *Log) before(born time.Duration) *Entry {
 
 // forget undoes link.
 func (l *Log) forget(e *Entry) {
-	delete(l.entries, key{e.Origin, e.Counter})
 	l.bytes -= e.size()
+	l.n--
 
-	c := l.chains[e.Origin]
-	if e.prev != nil {
-		e.prev.next = e.next
-	} else {
-		c.first = e.next
-	}
-	if e.next != nil {
-		e.next.prev = e.prev
-	} else {
-		c.last = e.prev
-	}
-	if c.first != nil {
-		l.chains[e.Origin] = c
-	} else {
-		delete(l.chains, e.Origin)
+	if n := e.node; n.remove(e) {
+		if n.up == nil {
+			delete(l.roots, e.Origin)
+		}
+		if l.near == n {
+			l.near = n.up
+		}
+		l.nodes.put(n)
 	}
 
-	if e.older != nil {
-		e.older.newer = e.newer
-	} else {
-		l.oldest = e.newer
-	}
-	if e.newer != nil {
-		e.newer.older = e.older
-	} else {
-		l.newest = e.older
-	}
-
-	e.prev, e.next, e.older, e.newer = nil, nil, nil, nil
-	e.retained = false
+	e.older.newer, e.newer.older = e.newer, e.older
+	e.older, e.newer = nil, nil
 	l.Release(e)
 }

@@ -34,7 +34,7 @@ func (p *pool) get(n int) *Entry {
 	if e == nil {
 		return &Entry{Payload: make([]byte, 0, 1<<c)}
 	}
-	p.free[c-minClass], e.next = e.next, nil
+	p.free[c-minClass], e.older = e.older, nil
 	p.bytes[c-minClass] -= Overhead + cap(e.Payload)
 	return e
 }
@@ -46,6 +46,37 @@ func (p *pool) put(e *Entry) {
 		return
 	}
 	p.bytes[c-minClass] += size
-	*e = Entry{Payload: e.Payload[:0], next: p.free[c-minClass]}
+	*e = Entry{Payload: e.Payload[:0], older: p.free[c-minClass]}
 	p.free[c-minClass] = e
+}
+
+// nodePool keeps nodes for reuse.
+//
+// Bound: mostNodes, 256 KiB.
+type nodePool struct {
+	free *node // linked by up
+	n    int
+}
+
+const mostNodes = keepSize / 80
+
+// get returns a node that is zero.
+func (p *nodePool) get() *node {
+	n := p.free
+	if n == nil {
+		return new(node)
+	}
+	p.free, n.up = n.up, nil
+	p.n--
+	return n
+}
+
+// put takes a node that is no longer used.
+func (p *nodePool) put(n *node) {
+	if p.n == mostNodes {
+		return
+	}
+	*n = node{up: p.free}
+	p.free = n
+	p.n++
 }
