@@ -25,12 +25,12 @@ func (l *Log) ages(t *testing.T) (all []time.Duration) {
 func TestWhatIsOldMakesRoomFirstWheneverItCame(t *testing.T) {
 	for seed := range uint64(5) {
 		r := rand.New(rand.NewPCG(seed, 1))
-		l := New(100 * Overhead)
+		l := New(2 * mostPassed * Overhead)
 		for i := range 500 {
 			born := time.Duration(r.IntN(1000)) * time.Second
 			before := l.ages(t)
 			e := l.Put(1, uint32(i+1), nil, born)
-			if len(before) == 100 && born < before[0] && e.retained() {
+			if len(before) == 2*mostPassed && born < before[0] && e.retained() {
 				t.Fatalf("seed %d: a message of %v was retained in place of one of %v", seed, born, before[0])
 			}
 			l.Release(e)
@@ -50,8 +50,8 @@ func TestThePlaceOfAMessageIsNotLookedForForEver(t *testing.T) {
 		l.Release(l.Put(1, uint32(i+1), nil, time.Duration(i)*time.Second))
 	}
 	e := l.Put(2, 1, nil, 2000*time.Second)
-	if got := e.older.Born; got < (4000-mostPassed-1)*time.Second {
-		t.Errorf("it was looked for down to the one of %v", got)
+	if got := e.older.Born; got != (4000-mostPassed-1)*time.Second {
+		t.Errorf("it should stand behind the %d newest, but stands behind that of %v", mostPassed, got)
 	}
 	l.Release(e)
 }

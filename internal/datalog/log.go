@@ -81,7 +81,8 @@ func (l *Log) Refused() uint64 { return l.refused }
 // entry returned.
 //
 // Messages need not come in the order of their birth, but the place of a new one is only
-// looked for among the mostPassed oldest and newest: beyond these its age is approximate.
+// looked for among the mostPassed oldest and newest. If it is not there, the message goes
+// behind the mostPassed newest, and is evicted later than its age demands.
 func (l *Log) Put(origin uint64, counter uint32, payload []byte, born time.Duration) *Entry {
 	if e := l.Get(origin, counter); e != nil {
 		return l.Retain(e)
@@ -210,7 +211,7 @@ func (l *Log) link(e *Entry) {
 
 // mostPassed bounds how many messages, from either end, the search for the place of a new
 // one passes.
-const mostPassed = 256
+const mostPassed = 32
 
 // before returns the entry after which one born then has its place, which may be the ends.
 func (l *Log) before(born time.Duration) *Entry {
