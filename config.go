@@ -59,11 +59,10 @@ type Config struct {
 	// to 1 h.
 	TickInterval time.Duration
 
-	// RetryAttempts is how many times at most a message that needs an
-	// acknowledgement is sent. A member that acknowledges none of them is probed
-	// twice, with as many attempts each time, and then considered lost. A larger
-	// number tolerates more loss, a smaller one notices a crash sooner. Default: 3;
-	// 1 to 255.
+	// RetryAttempts is how many times at most a message about members, or a Direct one to
+	// an address where no member is known, is sent. Data to a member is sent until it is
+	// acknowledged or the member is lost: a silent member is sent a Hello eight times, in
+	// about 3 s. Default: 3; 1 to 255.
 	RetryAttempts int
 
 	// RetryInterval is the first estimate of how long an acknowledgement takes,
@@ -81,10 +80,11 @@ type Config struct {
 	// starts in a TickInterval. Default: 3; 1 to 64.
 	RumorFactor int
 
-	// BroadcastFactor is the fanout of a node that relays a Broadcast: among how many
-	// members it divides its part of the ring. A larger one makes fewer hops and busier
-	// nodes. The fanout of the origin is always 16. It is larger because a node relays
-	// the messages of all others but is the origin of its own only. Default: 8; 1 to 64.
+	// BroadcastFactor is the fanout of a Broadcast: among how many members each node that
+	// relays it divides its part of the ring. A larger one makes fewer hops and busier nodes:
+	// among 1000 nodes, from 8 to 16, the last one has a message after 43 ms instead of 54, and
+	// the busiest sends 18 datagrams instead of 17. The origin always divides the whole ring
+	// among 16. Default: 16; 1 to 64.
 	BroadcastFactor int
 
 	// MaxMessageSize is the largest datagram, in bytes without IP and UDP
@@ -95,9 +95,11 @@ type Config struct {
 	// at most 65507.
 	MaxMessageSize int
 
-	// MaxOutputMessages bounds each of the two outbound queues, for control and for
-	// data, in messages. When the data queue is full SendData returns ErrQueueFull;
-	// a full control queue drops its oldest. Default: 1024; 1 to 2^24.
+	// MaxOutputMessages bounds, in messages, the control messages queued and the copies of
+	// the node's own messages that were never sent, of which one recipient has at most a
+	// quarter; SendData returns ErrQueueFull beyond. 4 KiB for each, so 4 MiB by default,
+	// bound the memory of the node's own copies on their way, and as many that of those
+	// relayed. Default: 1024; 1 to 2^24.
 	MaxOutputMessages int
 
 	// MaxMembers bounds the members in the node's view, which include four
@@ -161,7 +163,7 @@ func (c Config) withDefaults() (Config, error) {
 	}{
 		{"RetryAttempts", &c.RetryAttempts, 3, 1, 255},
 		{"RumorFactor", &c.RumorFactor, 3, 1, 64},
-		{"BroadcastFactor", &c.BroadcastFactor, 8, 1, 64},
+		{"BroadcastFactor", &c.BroadcastFactor, 16, 1, 64},
 		{"MaxMessageSize", &c.MaxMessageSize, 512, smallest, node.LargestDatagram},
 		{"MaxOutputMessages", &c.MaxOutputMessages, 1024, 1, 1 << 24},
 		{"MaxMembers", &c.MaxMembers, 1024, 9, 1 << 20},

@@ -7,8 +7,10 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"log/slog"
 	"math"
 	"net"
+	"net/netip"
 	"reflect"
 	"regexp"
 	"runtime"
@@ -18,6 +20,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"example.com/gossip/internal/node"
 )
 
 // invalidKeys are Keys that are refused, by what is wrong with them.
@@ -172,6 +176,36 @@ func quantity(t *testing.T, text string) int64 {
 		t.Errorf("%q is no quantity: %v", text, err)
 	}
 	return x * units[unit]
+}
+
+func TestConfigReachesTheNode(t *testing.T) {
+	c := Config{
+		Advertise: virtualAddr(1), Cluster: "blue", Keys: [][]byte{testKey('k')}, Logger: slog.New(slog.DiscardHandler),
+		TickInterval: 1, RetryInterval: 2, AckDelay: 3, OrderedWait: 4, RumorFactor: 5, BroadcastFactor: 6, MaxMessageSize: 7,
+		MaxOutputMessages: 8, MaxMembers: 9, DataLogSize: 10, RetryAttempts: 11, SkipHistory: true, Ordered: true,
+	}
+	got := c.node(virtualAddr(2).ap)
+	for f := range reflect.TypeFor[node.Config]().Fields() {
+		var want any
+		switch f.Name {
+		case "Local":
+			want = virtualAddr(2).ap
+		case "Advertise":
+			want = virtualAddr(1).ap
+		case "Records":
+			want = true
+		case "Attempts":
+			want = c.attempts()
+		default: // has the same name in both
+			want = reflect.ValueOf(c).FieldByName(f.Name).Interface()
+		}
+		if value := reflect.ValueOf(got).FieldByIndex(f.Index).Interface(); !reflect.DeepEqual(value, want) {
+			t.Errorf("the %s of the node is %v instead of %v", f.Name, value, want)
+		}
+	}
+	if (&Config{}).node(netip.AddrPort{}).Records {
+		t.Error("without a Logger the node keeps records")
+	}
 }
 
 func TestConfigSmallestMaxMessageSizeIsAsDocumented(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -133,6 +134,9 @@ func (g *GossipService) Send() (datagrams int, err error) {
 		datagrams++
 		if err := g.socket.Send(datagram, to); err != nil {
 			g.out.errors.Add(1)
+			if errors.Is(err, os.ErrDeadlineExceeded) { // no room: the rest waits for the next turn
+				break
+			}
 		}
 	}
 	return datagrams, nil

@@ -34,15 +34,14 @@
 //
 // # Guarantee
 //
-// As long as some peer retains it, a message accepted by SendData is delivered exactly
-// once to every other connected node, in any order (with Config.Ordered, in the order
-// of its origin). A node that joins receives what its peers retain (unless SkipHistory
-// is set). Each node retains the latest messages, up to Config.DataLogSize bytes, even
-// while it is alone, for nodes that join later. A node that falls more than 1024
-// messages of one origin behind gives up the older ones. A Direct message is for one
-// node only and is not repaired by others: it is given up after RetryAttempts. Messages
-// that left the log or were given up are counted in Stats.Evicted, GaveUpUnseen and
-// GivenUp.
+// A message accepted by SendData is delivered exactly once to every other node that is
+// connected, in any order (with Config.Ordered, in the order of its origin), also through
+// cuts and stalls shorter than about 3 s. A node that was away longer, or joins, receives
+// what its peers retain (unless SkipHistory is set): each retains the latest messages, up
+// to Config.DataLogSize bytes, and its own until another node has acknowledged them. What a
+// node misses for good is counted in its Stats.GaveUpUnseen. A Direct message is for one
+// node only: it is sent until that member acknowledges it or is lost, or, to an address
+// where no member is known, RetryAttempts times; then it is counted in Stats.GivenUp.
 //
 // Nodes track members only to know where to send. This is not a membership service: a
 // node may be missing from Members and still receive everything, and a dead one stays

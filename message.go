@@ -26,10 +26,11 @@ var (
 	Random = Spread{true, node.Spread{Kind: node.Random}}
 )
 
-// Direct sends to one address only, which need not be a member's. The message is sent
-// up to RetryAttempts times until acknowledged, and never passed on or repaired by
-// others. To answer an origin, find the Member with its ID, or let the payload name
-// the address to answer to: in a large cluster Members does not list every node.
+// Direct sends to one address only, which need not be a member's. The message is sent until
+// the member there acknowledges it or is lost, or RetryAttempts times where no member is
+// known, and never passed on or repaired by others. To answer an origin, find the Member with
+// its ID, or let the payload name the address to answer to: in a large cluster Members does
+// not list every node.
 func Direct(to Address) Spread { return Spread{true, node.Spread{Kind: node.Direct, To: to.ap}} }
 
 // check returns an error if s is Direct to where no node can be.
@@ -44,10 +45,10 @@ func (s Spread) check() error {
 // by default Config.Spread. It only queues the message. The node's own receiver is not
 // called.
 //
-// Until the first member is found all but Direct messages are only retained, within
-// DataLogSize; then they are spread as Broadcasts, or, if the node is a seed on its own,
-// left to repair. Beyond that bound the oldest are lost without an error: before starting
-// a stream, wait until Members is not empty.
+// The message is kept until another node has acknowledged it. While the node has no member, or
+// none has answered yet, messages wait, within DataLogSize; beyond that SendData returns
+// ErrQueueFull, but after two minutes without any member the oldest are given up instead, and
+// counted in Stats.Unheard. A seed on its own, which expects nobody, only retains them.
 //
 // After an error nothing has changed: ErrTooLarge; ErrQueueFull, also while the Direct
 // message 1024 before this one is still on its way; ErrAddress for Direct to the node

@@ -41,7 +41,7 @@ func TestSendDataTakesPayloadsOfEverySize(t *testing.T) {
 
 func TestSendDataRefusesWithoutATrace(t *testing.T) {
 	v := newVirtualNet(t, 1)
-	n, peer := v.add(Config{MaxOutputMessages: 2048}), v.add(Config{})
+	n, peer := v.add(Config{MaxOutputMessages: 4 * 1024}), v.add(Config{})
 	v.form(n, peer)
 	n.held = true
 	for i := range 1024 { // to where no node is

@@ -15,12 +15,13 @@ import (
 func (c *Config) attempts() node.Attempts {
 	return node.Attempts{
 		node.Hello:      c.RetryAttempts,
+		node.Verify:     node.UntilAnswered,
 		node.Probe:      1, // probes are repeated by the clock
 		node.Welcome:    node.NoAnswer,
 		node.MemberList: c.RetryAttempts,
 		node.Ack:        node.NoAnswer,
-		node.Data:       c.RetryAttempts,
-		node.Suspected:  1, // repair will reach it
+		node.Data:       node.UntilAnswered,
+		node.Stray:      c.RetryAttempts,
 		node.Repair:     node.NoAnswer,
 		node.Status:     c.RetryAttempts,
 		node.Offer:      node.NoAnswer,

@@ -187,10 +187,12 @@ type Stats struct {
 
 	// Output not made.
 	DropAmplify   uint64 // answers that would exceed three times what an unvalidated source sent
-	DropRelay     uint64 // copies not queued: no room, or the member silent or unvalidated; or too large to seal after SetKeys
+	DropRelay     uint64 // copies not queued: the member acknowledges none; or too large to seal after SetKeys
+	DropBusy      uint64 // Data refused for want of room to pass it on; it is sent again
 	DropControl   uint64 // control messages and acknowledgements refused or displaced, in a full queue or share
 	DropPush      uint64 // repairs postponed because a limit was reached: 16 KiB or one page per datagram, half of the queue, a quarter of it per member
 	GivenUp       uint64 // messages, Hellos among them, unanswered after the last attempt
+	Unheard       uint64 // own messages given up because the node was without members for too long
 	GaveUpUnseen  uint64 // messages of others given up because nobody retains them, or too many followed
 	SendErrors    uint64 // errors of the operating system on sending
 	ReceiveErrors uint64 // and on receiving

@@ -252,8 +252,8 @@ func (t *trace) carried(p passage, seq uint32, d *wire.Data) []*message {
 
 // acknowledged returns the watched messages that an Ack to by is about.
 func (t *trace) acknowledged(by netip.AddrPort, a wire.Ack) (about []*message) {
-	for i := range a.Len() {
-		e := envelope{by, a.Seq(i)}
+	for seq := range a.Numbers() {
+		e := envelope{by, seq}
 		if m := t.unacked[e]; m != nil {
 			about = append(about, m)
 		}

@@ -54,9 +54,9 @@ func TestBatchingSavesDatagrams(t *testing.T) {
 		perOperation float64
 		most         time.Duration
 	}{
-		{100 * ms, node.Config{}, 20, 200 * ms},
-		{200 * ms, node.Config{}, 15, 300 * ms},
-		{200 * ms, node.Config{AckDelay: time.Second}, 10, 300 * ms}, // Acks wait for messages that go the same way
+		{100 * ms, node.Config{}, 20, 400 * ms},
+		{200 * ms, node.Config{}, 15, 600 * ms},
+		{200 * ms, node.Config{AckDelay: time.Second}, 10, 600 * ms}, // Acks wait for messages that go the same way
 	} {
 		perOperation, median, most := batched(t, 1, c.every, c.config)
 		t.Logf("Send every %v, AckDelay %v: %.1f datagrams per operation, median %v, at most %v", c.every, c.config.AckDelay, perOperation, median, most)

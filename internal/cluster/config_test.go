@@ -14,7 +14,7 @@ func withDefaults(c node.Config) node.Config {
 	c.AckDelay = cmp.Or(c.AckDelay, 10*time.Millisecond)
 	c.OrderedWait = cmp.Or(c.OrderedWait, 5*time.Second)
 	c.RumorFactor = cmp.Or(c.RumorFactor, 3)
-	c.BroadcastFactor = cmp.Or(c.BroadcastFactor, 8)
+	c.BroadcastFactor = cmp.Or(c.BroadcastFactor, 16)
 	c.MaxMessageSize = cmp.Or(c.MaxMessageSize, 512)
 	c.MaxOutputMessages = cmp.Or(c.MaxOutputMessages, 1024)
 	c.MaxMembers = cmp.Or(c.MaxMembers, 1024)
@@ -31,8 +31,9 @@ func attempts(n int) node.Attempts {
 		node.Welcome:    node.NoAnswer,
 		node.MemberList: n,
 		node.Ack:        node.NoAnswer,
-		node.Data:       n,
-		node.Suspected:  1,
+		node.Data:       node.UntilAnswered,
+		node.Verify:     node.UntilAnswered,
+		node.Stray:      n,
 		node.Repair:     node.NoAnswer,
 		node.Status:     n,
 		node.Offer:      node.NoAnswer,

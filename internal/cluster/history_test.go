@@ -132,7 +132,7 @@ func TestHistoryIsSkippedAmongOtherNewcomers(t *testing.T) {
 		for range 20 {
 			c.nodes[c.net.Rand().IntN(4)].publishText("old")
 		}
-		c.net.Run(3 * time.Second)
+		c.net.Run(20 * time.Second)
 		for i := range 12 {
 			n := c.add(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 9, 0, byte(i)}), 7070), node.Config{SkipHistory: i%4 == 0})
 			n.join(c.nodes[i%3])

@@ -84,7 +84,7 @@ func TestPartitionGivesUpNothingThatWasMissingBefore(t *testing.T) {
 	for seed := range uint64(10) {
 		for _, ordered := range []bool{false, true} {
 			c := newCluster(t, 2, lan(seed), node.Config{})
-			n := c.add(otherAddr, node.Config{Ordered: ordered})
+			n := c.add(otherAddr, node.Config{Ordered: ordered, OrderedWait: 20 * time.Second})
 			c.form()
 			c.partition(2)
 			sent := map[string]*simNode{}

@@ -66,8 +66,8 @@ func TestSocketWhoseSendFailsDelaysNoOther(t *testing.T) {
 		usual         float64       // of the deliveries that are as quick as without errors
 		worst         time.Duration // of the others
 	}{
-		{8, 1, 1, 15 * time.Millisecond},
-		{16, 15, 1, 15 * time.Millisecond},
+		{8, 1, 1, 50 * time.Millisecond},
+		{16, 15, 1, 50 * time.Millisecond},
 		{36, 35, 0.9, 500 * time.Millisecond},
 	} {
 		for seed := range uint64(2) {
@@ -81,7 +81,7 @@ func TestSocketWhoseSendFailsDelaysNoOther(t *testing.T) {
 			}
 			for _, share := range []float64{0.5, x.usual} {
 				i := int(share*float64(len(with))) - 1
-				if with[i] > without[i]+5*time.Millisecond {
+				if with[i] > without[i]+10*time.Millisecond {
 					t.Errorf("seed %d: when %d of %d nodes cannot send to one, %.0f %% of the deliveries to the others take %v instead of %v",
 						seed, x.senders, x.size, 100*share, with[i], without[i])
 				}
@@ -119,11 +119,11 @@ func TestSocketWhoseReceiveFailsCostsNothingButTime(t *testing.T) {
 		c.form()
 		now, rng := c.net.Now, c.net.Rand()
 		patterns := []func() bool{
-			func() bool { return rng.IntN(10) == 0 },                                      // now and then
-			func() bool { return now()%time.Second < 200*time.Millisecond },               // many in a row
-			func() bool { return rng.IntN(2) == 0 && now()%time.Minute < 2*time.Second },  // a bad time
-			func() bool { return now()%(10*time.Second) < 1500*time.Millisecond },         // long silence
-			func() bool { return rng.IntN(20) == 0 || now()%time.Second < time.Second/4 }, // all of it
+			func() bool { return rng.IntN(10) == 0 },                                          // now and then
+			func() bool { return now()%time.Second < 200*time.Millisecond },                   // many in a row
+			func() bool { return rng.IntN(2) == 0 && now()%(20*time.Second) < 2*time.Second }, // a bad time
+			func() bool { return now()%(10*time.Second) < 1500*time.Millisecond },             // long silence
+			func() bool { return rng.IntN(20) == 0 || now()%time.Second < time.Second/4 },     // all of it
 		}
 		var sockets []*faultyReads
 		for i, n := range c.nodes[:10] {

@@ -61,8 +61,8 @@ func (y *tally) message(e simnet.Event, h wire.Header, b []byte) (n int, mine bo
 		return n, true
 	case wire.TypeAck:
 		m, n, _ := wire.ParseAck(b)
-		for i := range m.Len() {
-			mine = mine || y.data[envelopeKey{e.To, m.Seq(i)}]
+		for seq := range m.Numbers() {
+			mine = mine || y.data[envelopeKey{e.To, seq}]
 		}
 		return n, mine
 	case wire.TypeStatus:

@@ -14,37 +14,47 @@ func tellRepair(t *testing.T) *transcript {
 	x := newTranscript(t, `
 Repair: a message that was lost on one path arrives by another.
 
-Status has three modes. It offers new messages, tells what was seen of each origin (except
-what came less than 30 to 60 ms ago, which may still be on its way to others), or requests
-what is missing. The answer is Data by repair, which is not acknowledged: if it is lost, it
-is still missing and requested again.`)
+Status has four modes. It offers new messages, sums up in a hash what was seen, tells what was
+seen of each origin (except what came less than 30 to 60 ms ago, which may still be on its way
+to others), or requests what is missing. The answer to a request is Data by repair, which is
+not acknowledged: if it is lost, it is still missing and requested again.`)
 	x.scene(`
 Nothing that a sends to c arrives, but d offers c the message. Each node offers a new message
 to a random member, once, a little more than a round trip after it came. What came by repair
-may be missing at other nodes nearby too, so c offers it to its neighbours at once. The last
-offer of a goes to a member that does not acknowledge: it may be alive, and only the copies
-lost.`, 83, 4, node.Config{})
+may be missing at other nodes nearby too, so c offers it to its neighbours at once, and soon
+tells a random member, b, what it has seen: more may be missing.
+
+The offer that c sends a shows that c is alive, so a goes on after three attempts: it sends c
+a Hello and the message. After the fourth attempt, at 195, it also sends the message round
+through another member, b, which lies outside the arc: that holds c only. b passes it on, and
+has an Ack of c.`, 6, 4, node.Config{})
 	x.settled()
 	a, c := x.nodes[0], x.nodes[2]
 	x.begin()
 	x.filters("loses from now on what a sends to c", func(from, to netip.AddrPort) bool { return from != a.addr || to != c.addr })
 	x.publishes(a, "hello")
-	x.net.Run(140 * time.Millisecond)
+	x.net.Run(230 * time.Millisecond)
 	x.end()
 	x.deliveredOnce("hello", a)
 
 	x.scene(`
-c is cut off while a sends a message. Afterwards b tells it what it has seen: while there is
-news each node does that three times (RumorFactor) in a TickInterval, to a random member, and
-later once.`, 40, 3, node.Config{})
+c is cut off for 3.5 s while a sends a message. a considers it lost at 3334, and drops the
+copy for c. b has sent c nothing meanwhile, so they still know each other.
+
+In the background each node sums up what it has seen for one member after another, about every
+4 s once its view has been the same for 15 s. b does so for c at 3539. c has seen something
+else, and answers with what it has seen: nothing. So b sends what c lacks, and c offers it to
+its neighbours. a takes the offer for a sign of life: it sends c Hellos, and the Welcome makes
+c a member again. c and a then compare with a random member, b, in case more is missing: c
+tells b what it has seen, and a offers b what is recent.`, 2, 3, node.Config{})
 	x.settled()
 	a, c = x.nodes[0], x.nodes[2]
 	x.begin()
 	x.filters("loses from now on what is from or to c", func(from, to netip.AddrPort) bool { return from != c.addr && to != c.addr })
 	x.publishes(a, "hello")
-	x.net.Run(200 * time.Millisecond)
+	x.net.Run(3500 * time.Millisecond)
 	x.filters("loses nothing any more", nil)
-	x.net.Run(80 * time.Millisecond)
+	x.net.Run(130 * time.Millisecond)
 	x.end()
 	x.deliveredOnce("hello", a)
 	return x
@@ -56,20 +66,21 @@ Leaving, and coming back.`)
 	x.scene(`
 c says goodbye to each member, once. From then on nobody sends to it any more, and c sends
 nothing: what is still on its way to it is dropped. A node that misses the goodbye finds out
-as if c had crashed. At 96 a does not yet list its own message as seen: for 30 to 60 ms it
-may still be on its way.`, 1, 3, node.Config{})
+as if c had crashed.`, 1, 3, node.Config{})
 	x.settled()
 	x.begin()
 	a, c := x.nodes[0], x.nodes[2]
 	x.leaves(c)
 	x.net.Run(50 * time.Millisecond)
 	x.publishes(a, "hello")
-	x.net.Run(250 * time.Millisecond)
+	x.net.Run(60 * time.Millisecond)
 	x.end()
 
 	x.scene(`
 When c joins again it is a new node, c', with a new place on the ring. As such it gets what
-its peers retain, including messages sent in its absence (unless SkipHistory is set).`, 2, 3, node.Config{})
+its peers retain, including messages sent in its absence (unless SkipHistory is set): it sums
+up what it has seen, as each node does often while its view changes, and a answers with what it
+has seen itself. Meanwhile a and b tell one another that c is new, as in join.txt.`, 4, 3, node.Config{})
 	x.settled()
 	a, c = x.nodes[0], x.nodes[2]
 	x.leaves(c)
@@ -78,7 +89,7 @@ its peers retain, including messages sent in its absence (unless SkipHistory is 
 	x.net.Run(20 * time.Second)
 	x.begin()
 	x.joins(c, a)
-	x.net.Run(460 * time.Millisecond)
+	x.net.Run(310 * time.Millisecond)
 	x.end()
 	x.deliveredOnce("hello", a)
 	return x

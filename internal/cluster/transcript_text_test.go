@@ -13,6 +13,7 @@ import (
 	"example.com/gossip/internal/node"
 	"example.com/gossip/internal/seal"
 	"example.com/gossip/internal/simnet"
+	"example.com/gossip/internal/wire"
 	"example.com/gossip/internal/wiretest"
 )
 
@@ -31,6 +32,7 @@ type transcript struct {
 	shown   bool // the last datagram that was sent is shown
 	tokens  map[uint64]int
 	awaited map[envelopeKey]*mention // messages that are to be answered
+	copies  map[copyKey]*mention     // of Data
 	keys    []namedKey
 	numbers int
 	show    func(from netip.AddrPort, m wiretest.Message) bool // false hides m and its Ack; nil: all are shown
@@ -41,10 +43,6 @@ type line struct {
 	at          time.Duration
 	place, what string
 }
-
-// mention is the number under which a message appears that is to be answered, and how often
-// it was sent. A message with the number 0 is hidden.
-type mention struct{ number, times int }
 
 type namedKey struct {
 	name string
@@ -85,7 +83,7 @@ func (x *transcript) scene(title string, seed uint64, nodes int, config node.Con
 	}, node.Config{})
 	x.on, x.show = false, nil
 	x.names, x.lives, x.births = map[netip.AddrPort]string{}, map[uint64]string{}, map[netip.AddrPort]int{}
-	x.tokens, x.awaited = map[uint64]int{}, map[envelopeKey]*mention{}
+	x.tokens, x.awaited, x.copies = map[uint64]int{}, map[envelopeKey]*mention{}, map[copyKey]*mention{}
 	config.Records = true
 	for i := range nodes {
 		addr := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i + 1)}), 7070)
@@ -255,9 +253,10 @@ func (x *transcript) datagram(e simnet.Event) string {
 	}
 	var shown []string
 	for _, m := range all {
-		if s := x.message(e.From, m); s != "" {
+		if s := x.message(e.From, m, b[wire.HeaderSize:m.Size]); s != "" {
 			shown = append(shown, s)
 		}
+		b = b[m.Size:]
 	}
 	if len(shown) == 0 {
 		return ""

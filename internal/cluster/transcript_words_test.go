@@ -27,8 +27,8 @@ func (x *transcript) open(b []byte) (messages []byte, by string) {
 	return nil, ""
 }
 
-// message describes a message of a node; it is "" if the message is not to be shown.
-func (x *transcript) message(from netip.AddrPort, m wiretest.Message) string {
+// message describes a message of a node by its body; it is "" if the message is not to be shown.
+func (x *transcript) message(from netip.AddrPort, m wiretest.Message, body []byte) string {
 	if m.Kind != wire.TypeAck && x.show != nil && !x.show(from, m) {
 		return ""
 	}
@@ -43,13 +43,28 @@ func (x *transcript) message(from netip.AddrPort, m wiretest.Message) string {
 	case wire.TypeMemberList:
 		return x.list(from, m)
 	case wire.TypeAck:
-		return x.acks(m)
+		return x.acks(m, body)
 	case wire.TypeData:
 		return x.data(from, m)
 	case wire.TypeStatus:
 		return x.status(from, m)
 	}
 	return m.Kind.String()
+}
+
+// mention is the number under which a message appears that is to be answered, and how often
+// it was sent. A message with the number 0 is hidden.
+type mention struct {
+	number, times int
+	arc           ring.Arc // of a copy of a message, empty if it has none
+}
+
+// copyKey names the copies of a message that one node sends to another one. Each attempt has
+// a sequence number of its own.
+type copyKey struct {
+	from       netip.AddrPort
+	to, origin uint64
+	counter    uint32
 }
 
 // mention returns the mention of a message by its sequence number and its sender, which awaits
@@ -64,13 +79,17 @@ func (x *transcript) mention(sender netip.AddrPort, seq uint32) *mention {
 
 // numbered names a message that is to be answered.
 func (x *transcript) numbered(from netip.AddrPort, m wiretest.Message) string {
-	a := x.mention(from, m.Seq)
+	return x.attempt(x.mention(from, m.Seq), m.Kind)
+}
+
+// attempt names one more attempt to send a message.
+func (x *transcript) attempt(a *mention, kind wire.Type) string {
 	if a.times++; a.times > 1 {
-		return fmt.Sprintf("%v #%d again (%d)", m.Kind, a.number, a.times)
+		return fmt.Sprintf("%v #%d again (%d)", kind, a.number, a.times)
 	}
 	x.numbers++
 	a.number = x.numbers
-	return fmt.Sprintf("%v #%d", m.Kind, a.number)
+	return fmt.Sprintf("%v #%d", kind, a.number)
 }
 
 func (x *transcript) token(token uint64) string {
@@ -92,7 +111,8 @@ func (x *transcript) list(from netip.AddrPort, m wiretest.Message) string {
 	return name + ": " + strings.Join(names, ", ")
 }
 
-func (x *transcript) acks(m wiretest.Message) string {
+// acks describes an Ack, or a refusal.
+func (x *transcript) acks(m wiretest.Message, body []byte) string {
 	var numbers []string
 	for _, seq := range m.Acks {
 		if a := x.mention(m.To, seq); a.number > 0 {
@@ -102,7 +122,11 @@ func (x *transcript) acks(m wiretest.Message) string {
 	if len(numbers) == 0 {
 		return ""
 	}
-	return "Ack of " + strings.Join(numbers, ", ")
+	what := "Ack of "
+	if ack, _, _ := wire.ParseAck(body); ack.Refused {
+		what = "no room for "
+	}
+	return what + strings.Join(numbers, ", ")
 }
 
 func (x *transcript) data(from netip.AddrPort, m wiretest.Message) string {
@@ -111,10 +135,7 @@ func (x *transcript) data(from netip.AddrPort, m wiretest.Message) string {
 	if d.Flags&wire.FlagPull != 0 {
 		return "Data by repair: " + what
 	}
-	name := x.numbered(from, m)
-	if d.Flags&wire.FlagRe != 0 {
-		what += ", handed over"
-	}
+	name := x.attempt(x.copy(from, m), m.Kind)
 	if d.Flags&wire.FlagOut != 0 {
 		what += " to outside"
 	}
@@ -122,6 +143,29 @@ func (x *transcript) data(from netip.AddrPort, m wiretest.Message) string {
 		what += ", covers " + x.arc(ring.Arc{Lo: d.Lo, Hi: d.Hi})
 	}
 	return name + ": " + what
+}
+
+// copy returns the mention of the copy of a message of which m is an attempt. A copy may lose
+// its arc from one attempt to the next; with another arc it is another copy.
+func (x *transcript) copy(from netip.AddrPort, m wiretest.Message) *mention {
+	d := &m.Data
+	k := copyKey{from: from, origin: d.Origin, counter: d.Counter}
+	for _, n := range x.nodes {
+		if n.addr == m.To {
+			k.to = n.ID()
+		}
+	}
+	arc := ring.Arc{}
+	if d.Flags&wire.FlagArc != 0 {
+		arc = ring.Arc{Lo: d.Lo, Hi: d.Hi}
+	}
+	if a := x.copies[k]; a == nil || !arc.Empty() && a.arc != arc {
+		x.copies[k] = new(mention)
+	}
+	a := x.copies[k]
+	a.arc = arc
+	x.awaited[envelopeKey{from, m.Seq}] = a
+	return a
 }
 
 // arc describes an arc by the nodes on it and its share of the ring.
@@ -148,6 +192,8 @@ func (x *transcript) arc(arc ring.Arc) string {
 func (x *transcript) status(from netip.AddrPort, m wiretest.Message) string {
 	name := "Status offers"
 	switch m.Status.Mode {
+	case wire.Summary:
+		return x.numbered(from, m) + " sums up what was seen"
 	case wire.Full:
 		name = x.numbered(from, m) + " has seen"
 	case wire.Request:

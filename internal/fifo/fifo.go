@@ -11,6 +11,9 @@ type Queue[T any] struct {
 // Len returns the number of values in q.
 func (q *Queue[T]) Len() int { return q.len }
 
+// At returns the i-th value of q, from 0, to read or change until the next Push.
+func (q *Queue[T]) At(i int) *T { return &q.ring[(q.first+i)%len(q.ring)] }
+
 // Push adds v at the end.
 func (q *Queue[T]) Push(v T) {
 	if q.len == len(q.ring) {

@@ -33,6 +33,16 @@ func TestQueueAgreesWithASlice(t *testing.T) {
 			if q.Len() != len(plain) {
 				t.Fatalf("seed %d step %d: %d values are queued, but Len says %d", seed, step, len(plain), q.Len())
 			}
+			for i, want := range plain {
+				if got := *q.At(i); got != want {
+					t.Fatalf("seed %d step %d: value %d of %d is %d, but At gives %d", seed, step, i, len(plain), want, got)
+				}
+			}
+			if len(plain) > 0 {
+				i := r.IntN(len(plain))
+				*q.At(i) = -step
+				plain[i] = -step
+			}
 		}
 	}
 }

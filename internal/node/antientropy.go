@@ -1,6 +1,7 @@
 package node
 
 import (
+	"net/netip"
 	"time"
 
 	"example.com/gossip/internal/datalog"
@@ -9,21 +10,28 @@ import (
 	"example.com/gossip/internal/wire"
 )
 
-// compare sends m the next page of what was seen here. If one page does not hold all
-// origins, every other call offers recent messages instead.
-func (n *Node) compare(now time.Duration, m *view.Member) {
+// compare sends the next page of what was seen here. If one page does not hold all origins,
+// every other call offers recent messages instead.
+func (n *Node) compare(now time.Duration, to netip.AddrPort) {
 	r := n.history.repair
-	if r.Skipping(now) {
-		return // it would bring messages that are to be skipped
+	if r.Skipping(now) { // a page would bring messages that are to be skipped: ask what they are
+		n.summarize(now, to)
+		return
 	}
 	if n.timers.recent = !n.timers.recent; n.timers.recent {
 		if digest := r.Recent(now, n.out.digestRoom()); digest.Len() > 0 {
-			n.sendDigest(nil, m.Addr, wire.Offer, digest)
+			n.sendDigest(nil, to, wire.Offer, digest)
 			return
 		}
 	}
 	digest, first, last := r.Page(now, n.out.digestRoom())
-	n.sendStatus(nil, m.Addr, Status, wire.Status{Mode: wire.Full, First: first, Last: last, Digest: digest})
+	n.sendStatus(nil, to, Status, wire.Status{Mode: wire.Full, First: first, Last: last, Digest: digest})
+}
+
+// summarize sends a hash of what was seen here: a node that has seen anything else answers with
+// a page.
+func (n *Node) summarize(now time.Duration, to netip.AddrPort) {
+	n.sendStatus(nil, to, Status, wire.Status{Mode: wire.Summary, First: n.history.origins.Hash(now)})
 }
 
 // offer offers new messages to a random member.
@@ -71,8 +79,8 @@ func (n *Node) giveUpStale() {
 	if n.config.Ordered {
 		patience = n.config.OrderedWait
 	}
-	for o := range n.history.repair.StaleGap(n.timers.awake, patience) {
-		n.giveUp(o, o.GapEnd())
+	for o, end := range n.history.repair.StaleGaps(n.timers.awake, patience) {
+		n.giveUp(o, end)
 	}
 }
 
@@ -102,9 +110,20 @@ func (n *Node) handleStatus(now time.Duration, in *datagram, seq uint32, s wire.
 			return
 		}
 		in.compared = true
+		if in.validated() {
+			r.Heard(now, s.Digest, view.HashAddr(in.from))
+		}
 		wanted = r.Compare(now, s.Digest, s.First, s.Last, room, push)
+	case wire.Summary:
+		n.acknowledge(now, in, seq)
+		// Two nodes that skip history would answer one another for ever.
+		if in.validated() && s.First != n.history.origins.Hash(now) && !in.compared && !r.Skipping(now) {
+			in.compared = true
+			n.compare(now, in.from)
+		}
 	case wire.Offer:
 		wanted = r.Want(now, s.Digest, room)
+		n.request(now, in, wanted)
 	case wire.Request:
 		r.Serve(s.Digest, push)
 	}
@@ -114,7 +133,7 @@ func (n *Node) handleStatus(now time.Duration, in *datagram, seq uint32, s wire.
 }
 
 // pusher sends repairs to the node being answered, until the budget of its datagram is
-// used up, and leaves half of the data queue free for other messages.
+// used up.
 type pusher struct {
 	n   *Node
 	now time.Duration
@@ -124,15 +143,71 @@ type pusher struct {
 func (p *pusher) Push(e *datalog.Entry) bool {
 	n, q := p.n, p.n.out.queue
 	size := wire.DataSize(0, len(e.Payload))
-	if p.in.repairs <= 0 || q.Spare() <= n.config.MaxOutputMessages/2 ||
-		q.Load(p.in.from) >= q.Share() || !n.afford(p.in, p.in.from, size) {
+	if p.in.repairs <= 0 || !q.TakesRepair(p.in.from) || !n.afford(p.in, p.in.from, size) {
 		n.stats.DropPush++
 		return false
 	}
 	p.in.repairs -= size
-	c := outbox.Copy{Entry: e, Flags: wire.FlagPull, Hops: wire.AgeCode(p.now - e.Born)}
+	c := outbox.Copy{Entry: e, Class: outbox.Repair, Flags: wire.FlagPull, Hops: wire.AgeCode(p.now - e.Born)}
 	if n.emitData(p.in.from, Repair, c) == nil {
 		n.stats.DropPush++
 	}
 	return true
+}
+
+// wanted is what offers showed to be missing here, and was requested: a request or its answer
+// may be lost.
+//
+// Bound: mostWanted runs of numbers; beyond that, what is missing is left to comparisons.
+type wanted struct{ runs []wantedRun }
+
+type wantedRun struct {
+	origin uint64
+	run    wire.Run
+	from   netip.AddrPort // of the member that offered
+	due    time.Duration
+	tries  int
+}
+
+const (
+	mostWanted = 64
+	mostTries  = 4 // further requests for the same
+)
+
+// request notes what is requested of the source of in, if it is validated: another one is sent
+// the request only once.
+func (n *Node) request(now time.Duration, in *datagram, digest wire.Digest) {
+	if !in.validated() {
+		return
+	}
+	w := &n.history.wanted
+	for origin, runs := range digest.All(n.runs) {
+		for _, r := range runs {
+			if len(w.runs) == mostWanted {
+				return
+			}
+			due := now + n.timeout(now, in.from)
+			w.runs = append(w.runs, wantedRun{origin, r, in.from, due, 0})
+			n.timers.Again.By(due)
+		}
+	}
+}
+
+// requestAgain requests again what is still missing and due.
+func (n *Node) requestAgain(now time.Duration) {
+	w := &n.history.wanted
+	kept := w.runs[:0]
+	for _, x := range w.runs {
+		switch missing := n.history.repair.Lacks(x.origin, x.run); {
+		case !missing || x.tries == mostTries && x.due <= now:
+			continue
+		case x.due <= now:
+			n.sendDigest(nil, x.from, wire.Request, n.history.repair.One(x.origin, x.run, n.out.digestRoom()))
+			x.tries++
+			x.due = now + n.timeout(now, x.from)
+		}
+		kept = append(kept, x)
+		n.timers.Again.By(x.due)
+	}
+	w.runs = kept
 }

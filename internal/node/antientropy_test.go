@@ -108,21 +108,24 @@ func TestRepairSendsAMessageLongerThanItsBudget(t *testing.T) {
 	s.want(repairs == 1, "of 3 messages of 60,000 bytes a request should bring one, not %d", repairs)
 }
 
-func TestRepairsLeaveHalfOfTheQueueFree(t *testing.T) {
+func TestRepairsLeaveTheQueueOfOtherDataFree(t *testing.T) {
 	s := newSolo(t, Config{})
-	s.withMembers(10, 20, 30, 40)
+	s.withMembers(10, 20, 30, 40, 50)
 	for c := range uint32(900) {
 		s.receive(peerAddr(10), s.data(wire.Data{Origin: 5, Counter: c + 1, Flags: wire.FlagPull}))
 	}
 	s.run(5 * time.Second)
-	most := s.config.MaxOutputMessages / 2
-	for _, i := range []int{10, 20, 30, 40} {
+	most := s.config.MaxOutputMessages
+	for _, i := range []int{10, 20, 30, 40, 50} {
 		for range 3 {
 			s.receive(peerAddr(i), s.requestOf(5, 1, 900))
 		}
-		s.want(s.out.queue.Stats().Data <= most, "there are %d repairs in a queue for %d", s.out.queue.Stats().Data, 2*most)
+		s.want(s.out.queue.Stats().Data <= most, "there are %d repairs in a queue for %d", s.out.queue.Stats().Data, most)
 	}
 	s.want(s.out.queue.Stats().Data == most, "the requests brought only %d repairs", s.out.queue.Stats().Data)
+	s.publish([]byte("own"))
+	s.receive(peerAddr(10), s.data(wire.Data{Origin: 6, Counter: 1, Flags: wire.FlagRumor}))
+	s.want(s.Stats().DropBusy == 0 && s.Stats().Relayed > 0, "a queue full of repairs has no room for a relayed message")
 }
 
 func TestGapIsGivenUpAfter30Seconds(t *testing.T) {

@@ -22,6 +22,13 @@ const (
 
 	// suspicion is how long a silent member gets no arc to cover.
 	suspicion = 500 * time.Millisecond
+
+	// patience is how many Hellos a member known only by hearsay may leave unanswered before no
+	// message waits for it.
+	patience = 2
+
+	// mostToDeaf bounds the messages that wait for a member that acknowledges none.
+	mostToDeaf = 8
 )
 
 // Spread says how far a message goes.
@@ -40,150 +47,180 @@ const (
 	Direct
 )
 
-// copies returns how many envelopes a message of this node takes at most.
-func (n *Node) copies(s SpreadKind) int {
-	switch s {
-	case Direct:
-		return 1
-	case Random:
-		return min(n.config.RumorFactor, n.config.MaxOutputMessages, n.peers.members.Len())
-	default:
-		return min(originFanout, n.config.MaxOutputMessages, n.peers.members.Len())
+// part is a copy of a message for a member, and the members that it is to go to.
+type part struct {
+	outbox.Copy
+	k int // about how many members to divide Copy.Arc among
+}
+
+// own returns the whole of a message of this node, which is not Direct.
+func (n *Node) own(e *datalog.Entry, s SpreadKind) part {
+	if s == Random {
+		return part{outbox.Copy{Entry: e, Class: outbox.Own, Flags: wire.FlagRumor, Hops: 1}, 0}
+	}
+	return part{
+		outbox.Copy{Entry: e, Class: outbox.Own, Hops: 1, Arc: ring.AllBut(n.self.id)},
+		min(originFanout, n.config.MaxOutputMessages),
 	}
 }
 
-// spread sends a message of this node on its way.
+// relayed returns what a relay is to do with a copy that came to it.
+func (n *Node) relayed(e *datalog.Entry, d *wire.Data) part {
+	return part{outbox.Copy{
+		Entry: e, Class: outbox.Relayed, Flags: d.Flags & (wire.FlagNoOut | wire.FlagRumor),
+		Hops: min(d.Hops, mostHops) + 1, Arc: ring.Arc{Lo: d.Lo, Hi: d.Hi},
+	}, n.config.BroadcastFactor}
+}
+
+// verdict says whether a message can go on its way now.
+type verdict uint8
+
+const (
+	ready  verdict = iota
+	full           // a member has no room for another copy
+	asking         // the only members known there are not validated: they are asked
+)
+
+// delegate chooses the members to which a part goes, into peers.delegates: random ones but the
+// one that it came from, for a rumor, or else those that are to cover its arc.
+func (n *Node) delegate(now time.Duration, p part, from netip.AddrPort) verdict {
+	n.peers.delegates = n.peers.delegates[:0]
+	switch {
+	case p.Hops > mostHops:
+		return ready
+	case p.Flags&wire.FlagRumor != 0:
+		n.peers.picked = n.peers.members.Random(n.peers.picked[:0], n.rng, n.config.RumorFactor, from, now)
+		for _, m := range n.peers.picked {
+			n.peers.delegates = append(n.peers.delegates, view.Delegate{Member: m})
+		}
+	default:
+		n.peers.delegates = n.peers.members.Split(n.peers.delegates, p.Arc, p.k, now)
+	}
+	if len(n.peers.delegates) == 0 {
+		if m := n.peers.members.Hearsay(p.Arc, patience); m != nil {
+			n.verify(m)
+			return asking
+		}
+	}
+	for _, d := range n.peers.delegates {
+		if !d.Deaf && !n.out.queue.Takes(d.Addr, p.Class, p.Hops, n.peers.members.Len() == 1) {
+			return full // every member gets its copy; only those that took none before hold up nobody
+		}
+	}
+	return ready
+}
+
+// takesOwn reports whether there is room for a message of this node. It may have to wait in the
+// backlog: for a member, or until those that are to get it are validated.
+func (n *Node) takesOwn(now time.Duration, size int, s Spread) bool {
+	b, members := &n.self.backlog, n.peers.members
+	n.peers.delegates = n.peers.delegates[:0]
+	switch {
+	case s.Kind == Direct:
+		return n.out.queue.Takes(s.To, outbox.Own, 1, members.Len() == 1 && members.ByAddr(s.To) != nil)
+	case members.Len() == 0:
+		return n.takesAlone(now, size)
+	case b.full(n.self.counter + 1):
+		return false
+	case b.waiting == 0:
+		switch n.delegate(now, n.own(nil, s.Kind), netip.AddrPort{}) {
+		case ready:
+			return n.out.queue.Spare() >= min(len(n.peers.delegates), n.config.MaxOutputMessages)
+		case full:
+			return false
+		}
+		n.peers.delegates = n.peers.delegates[:0]
+	}
+	return b.bytes+datalog.Overhead+size <= n.config.DataLogSize || b.waiting == 0
+}
+
+// takesAlone is takesOwn for a node without members. A node that expects none takes anything.
+// Others keep their messages, until the wait for a member has been too long: then the oldest
+// go.
+func (n *Node) takesAlone(now time.Duration, size int) bool {
+	b := &n.self.backlog
+	if !n.keepsOwn() {
+		return true
+	}
+	for b.own.Len() > 0 && (b.bytes+datalog.Overhead+size > n.config.DataLogSize || b.full(n.self.counter+1)) {
+		if now-n.self.aloneAt < owesFor {
+			return false
+		}
+		n.stats.Unheard++
+		b.release(b.own.At(0), n.history.log)
+	}
+	return true
+}
+
+// keepsOwn reports whether messages of this node are kept until another node has them. A seed
+// on its own that never had a member, or whose members all said goodbye, may stay alone.
+func (n *Node) keepsOwn() bool { return n.peers.members.Len() > 0 || n.self.owes || !n.isSeed() }
+
+// forgetBacklog releases the backlog of a node that may stay alone.
+func (n *Node) forgetBacklog() {
+	if !n.keepsOwn() {
+		n.self.backlog.clear(n.history.log)
+	}
+}
+
+// spread sends a message of this node on its way; takesOwn has chosen the members.
 func (n *Node) spread(now time.Duration, e *datalog.Entry, s Spread) {
-	switch s.Kind {
-	case Direct:
-		n.nameRecipient(n.emitData(s.To, Data, outbox.Copy{Entry: e, Flags: wire.FlagDirect}))
-	case Random:
-		n.spreadRumor(now, e, netip.AddrPort{}, 0)
+	switch {
+	case s.Kind == Direct:
+		n.sendDirect(e, s.To)
 	default:
-		n.forward(now, e, ring.AllBut(n.self.id), min(originFanout, n.config.MaxOutputMessages), 0, 0)
+		n.hand(now, n.own(e, s.Kind)) // no delegates: it waits in the backlog
 	}
 }
 
-// nameRecipient names the recipient of a Direct message, if it is known, so that no other
-// node accepts a replayed copy.
+// sendDirect queues a Direct message. It names the recipient, if that is known, so that no
+// other node accepts a replayed copy.
+func (n *Node) sendDirect(e *datalog.Entry, to netip.AddrPort) {
+	kind := Stray
+	if m := n.peers.members.ByAddr(to); m != nil && m.Validated && !m.Deaf {
+		kind = Data
+	}
+	n.nameRecipient(n.emitData(to, kind, outbox.Copy{Entry: e, Class: outbox.Own, Flags: wire.FlagDirect}))
+}
+
 func (n *Node) nameRecipient(e *outbox.Envelope) {
 	if m := n.peers.members.ByAddr(e.To()); e.Flags&wire.FlagDirect != 0 && m != nil && m.Validated {
 		e.Recipient = m.ID
 	}
 }
 
-// publishBacklog spreads the messages sent before the cluster was found, before others'
-// messages evict them from the log.
+// publishBacklog spreads what waits in the backlog, as far as there is room.
 func (n *Node) publishBacklog(now time.Duration) {
 	b := &n.self.backlog
-	for e := n.history.log.From(n.self.id, b.First); e != nil && e.Counter <= b.Last; e = n.history.log.Next(e) {
-		if n.out.queue.Spare() < n.copies(Broadcast) {
-			b.First = e.Counter // goes on at the next Tick
-			return
-		}
-		n.spread(now, e, Spread{Kind: Broadcast})
-	}
-	*b = wire.Run{}
-}
-
-// backlogLen returns how many messages wait in the log for publishBacklog. A seed on its own
-// counts none, for it may stay alone.
-func (n *Node) backlogLen() int {
-	b := n.self.backlog
-	e := n.history.log.From(n.self.id, b.First)
-	if b.First == 0 || e == nil || e.Counter > b.Last || !n.self.active() || n.isSeed() && n.peers.members.Len() == 0 {
-		return 0
-	}
-	return int(b.Last-e.Counter) + 1
-}
-
-// spreadRumor sends a message to random members but the one it came from.
-func (n *Node) spreadRumor(now time.Duration, e *datalog.Entry, from netip.AddrPort, hops uint8) {
-	if hops >= mostHops {
-		return
-	}
-	p := &n.peers
-	p.picked = p.members.Random(p.picked[:0], n.rng, n.config.RumorFactor, from, now)
-	for _, m := range p.picked {
-		n.relay(m, Data, outbox.Copy{Entry: e, Flags: wire.FlagRumor, Hops: hops + 1})
-	}
-}
-
-// forwardArc forwards the arc that a copy of e asks the node to cover.
-func (n *Node) forwardArc(now time.Duration, e *datalog.Entry, d *wire.Data, outside bool) {
-	arc := ring.Arc{Lo: d.Lo, Hi: d.Hi}
-	n.history.coverage.add(e, arc, outside)
-	n.forward(now, e, arc, n.config.BroadcastFactor, d.Flags&wire.FlagNoOut, d.Hops)
-}
-
-// forwardDuplicate handles a copy of a message that was here already. It may still carry
-// work: its arc is forwarded if none was forwarded for this message yet, or, once, if this
-// node lies outside the arc that it is asked to cover.
-func (n *Node) forwardDuplicate(now time.Duration, d *wire.Data) {
-	if d.Flags&wire.FlagArc == 0 || d.Flags&wire.FlagDirect != 0 {
-		return
-	}
-	e := n.history.log.Get(d.Origin, d.Counter)
-	if e == nil {
-		return
-	}
-	c, covered := n.history.coverage.get(e)
-	outside := d.Flags&wire.FlagOut != 0 && !c.arc.Has(d.Lo)
-	if !covered || outside && !c.outside {
-		n.forwardArc(now, e, d, outside)
-	}
-}
-
-// forward divides an arc of the ring among about k members. A suspect with unacknowledged
-// messages gets nothing more: repair will reach it. But a message of the node itself is
-// queued, until Publish refuses, when the log turns over so fast that the message will be
-// evicted by then: a caller that heeds ErrFull loses nothing when a member stalls briefly.
-func (n *Node) forward(now time.Duration, e *datalog.Entry, arc ring.Arc, k int, flags, hops uint8) {
-	if hops >= mostHops {
-		return
-	}
-	p := &n.peers
-	pressing := e.Origin == n.self.id && n.history.log.Brief(now, askAfter)
-	p.delegates = p.members.Split(p.delegates[:0], arc, k, now)
-	for n.suspectSilent(now, p.delegates) { // their arcs go to others
-		p.delegates = p.members.Split(p.delegates[:0], arc, k, now)
-	}
-	for _, d := range p.delegates {
-		kind := Data
-		if d.Suspect(now) {
-			kind = Suspected
-		}
-		if d.Tried && (!d.Validated || !pressing && n.out.queue.Load(d.Addr) > 0) {
-			n.stats.DropRelay++ // it may be dead: leave it to repair, and the queue to others
+	for i := 0; b.waiting > 0 && i < b.own.Len(); i++ {
+		m := b.own.At(i)
+		if m.entry == nil || m.copies > 0 {
 			continue
 		}
-		n.relay(d.Member, kind, outbox.Copy{Entry: e, Flags: flags, Hops: hops + 1, Arc: d.Arc})
-	}
-}
-
-// suspectSilent makes suspects of those delegates that get nothing more until they answer,
-// and reports whether there were any.
-func (n *Node) suspectSilent(now time.Duration, delegates []view.Delegate) (any bool) {
-	for _, d := range delegates {
-		if !d.Suspect(now) && n.overLimit(d.Member) {
-			d.SuspectUntil, any = now+suspicion, true
+		p := n.own(m.entry, Broadcast)
+		if n.out.queue.Spare() < min(originFanout, n.config.MaxOutputMessages) || n.delegate(now, p, netip.AddrPort{}) != ready {
+			return
+		}
+		n.hand(now, p)
+		if m.copies == 0 {
+			return // all members are deaf
 		}
 	}
-	return any
 }
 
-// overLimit reports whether m gets nothing more until it answers. An unvalidated address may
-// be a lie, so it gets no more than a few messages.
-func (n *Node) overLimit(m *view.Member) bool {
-	return !m.Validated && n.out.queue.Load(m.Addr) >= outbox.LeastWindow
-}
-
-// relay queues one copy.
-func (n *Node) relay(m *view.Member, kind Kind, c outbox.Copy) {
-	if n.overLimit(m) || n.emitData(m.Addr, kind, c) == nil {
-		n.stats.DropRelay++
-	} else if c.Entry.Origin != n.self.id {
-		n.stats.Relayed++
+// hand queues a part for the members that delegate chose.
+func (n *Node) hand(now time.Duration, p part) {
+	for _, d := range n.peers.delegates {
+		if d.Deaf && n.out.queue.Load(d.Addr) >= mostToDeaf {
+			n.stats.DropRelay++
+			continue
+		}
+		c := p.Copy
+		c.Arc = d.Arc
+		n.emitData(d.Addr, Data, c)
+		if p.Class == outbox.Relayed {
+			n.stats.Relayed++
+		}
 	}
 }
 
@@ -197,14 +234,28 @@ func (n *Node) redelegate(now time.Duration, delegate netip.AddrPort, c *outbox.
 		silent.SuspectUntil = now + suspicion
 	}
 	c.Arc, c.Flags = ring.Arc{}, c.Flags&^wire.FlagArc
-	flags := c.Flags&wire.FlagNoOut | wire.FlagRe
+	flags := c.Flags & wire.FlagNoOut
 	to := members.Inside(arc, silent, n.rng, now)
 	if to == nil && flags&wire.FlagNoOut == 0 && uint64(arc.Len()) >= 2*members.LocalGap() {
 		to, flags = members.Outside(arc, silent, now), flags|wire.FlagOut|wire.FlagNoOut
 	}
 	if to != nil {
-		n.relay(to, Data, outbox.Copy{Entry: c.Entry, Flags: flags, Hops: c.Hops, Arc: arc})
+		n.emitData(to.Addr, Data, outbox.Copy{Entry: c.Entry, Class: c.Class, Flags: flags, Hops: c.Hops, Arc: arc})
+		if c.Class == outbox.Relayed {
+			n.stats.Relayed++
+		}
 	}
+}
+
+// goRound sends a message that a member does not acknowledge to a random other one, to be passed
+// on to it.
+func (n *Node) goRound(now time.Duration, m *view.Member, c *outbox.Copy) {
+	to := n.peers.random(now, n.rng)
+	if to == nil || to == m || c.Flags&wire.FlagDirect != 0 {
+		return
+	}
+	arc := ring.Arc{Lo: m.Pos(), Hi: m.Pos() + 1}
+	n.emitData(to.Addr, Data, outbox.Copy{Entry: c.Entry, Class: c.Class, Flags: wire.FlagOut | wire.FlagNoOut, Hops: c.Hops, Arc: arc})
 }
 
 // clearQueue removes everything queued for an address that no longer belongs to a member. The
@@ -215,13 +266,13 @@ func (n *Node) clearQueue(now time.Duration, to netip.AddrPort) {
 			n.stats.GivenUp++
 		}
 		if e.Arc.Empty() {
-			n.drop(e)
+			n.abandon(e)
 			continue
 		}
 		orphan := e.Copy // free its place in the queue first: the copy to another member may need it
 		n.history.log.Retain(orphan.Entry)
-		n.drop(e)
 		n.redelegate(now, to, &orphan)
+		n.abandon(e)
 		n.history.log.Release(orphan.Entry)
 	}
 }

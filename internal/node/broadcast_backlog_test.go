@@ -43,9 +43,9 @@ func TestBacklogCountsAsQueued(t *testing.T) {
 		s.publish(fmt.Append(nil, i))
 	}
 	queued(2, "while the seed has not answered")
-	for i := range 3 {
-		s.publish(fmt.Append(nil, 2+i))
-	}
+	s.publish(fmt.Append(nil, 2))
+	err := s.tryPublish(fmt.Append(nil, 3))
+	s.want(err == ErrFull, "a message beyond a backlog as large as the log led to %v", err)
 	queued(3, "in a log that has room for three")
 	s.addMember(s.peerID(10), peerAddr(10))
 	queued(3, "when the seed has answered")

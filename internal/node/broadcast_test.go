@@ -29,11 +29,17 @@ func copiesTo(all []wiretest.Message, step int) []wiretest.Message {
 	return wiretest.Only(all, wire.TypeData, peerAddr(step))
 }
 
-// redelegated returns those copies whose arc was another delegate's before.
+// redelegated returns those copies whose arc another delegate had before.
 func redelegated(all []wiretest.Message) (some []wiretest.Message) {
+	had := map[ring.Arc]netip.AddrPort{}
 	for _, m := range copies(all) {
-		if m.Data.Flags&wire.FlagRe != 0 {
+		if m.Data.Flags&wire.FlagArc == 0 {
+			continue
+		}
+		if to, again := had[arcOf(m)]; again && to != m.To {
 			some = append(some, m)
+		} else {
+			had[arcOf(m)] = m.To
 		}
 	}
 	return some
@@ -57,7 +63,7 @@ func TestArcOfASilentDelegateGoesToAnotherInsideIt(t *testing.T) {
 	s.want(len(tries) == 2, "%d more attempts went to the silent delegate", len(tries))
 	s.want(arcOf(tries[0]) == arcOf(silent), "the second attempt should have the same arc")
 	s.want(tries[1].Data.Flags&wire.FlagArc == 0, "the third attempt should have no arc, its flags are %b", tries[1].Data.Flags)
-	s.want(tries[0].Seq == silent.Seq && tries[1].Seq == silent.Seq, "an attempt should have the sequence number of the first")
+	s.want(tries[0].Seq == silent.Seq+1 && tries[1].Seq == silent.Seq+2, "the attempts have the numbers %d, %d and %d", silent.Seq, tries[0].Seq, tries[1].Seq)
 	again := redelegated(all)
 	s.want(len(again) == 1, "the arc was redelegated %d times", len(again))
 	to := s.peers.members.ByAddr(again[0].To)
@@ -74,7 +80,7 @@ func TestSuspectGetsNoArcUntilItAnswers(t *testing.T) {
 	s.publish([]byte("first"))
 	s.run(100 * time.Millisecond)
 	m := s.peers.members.ByAddr(peerAddr(silent))
-	s.want(m.Suspect(s.at) && m.SuspectUntil <= s.at+suspicion, "after two timeouts it should be suspect for 500 ms, not until %v", m.SuspectUntil)
+	s.want(m.Suspect(s.at) && m.SuspectUntil <= s.at+silentFor, "after two timeouts it should be suspect, and after three for 2 s, not until %v", m.SuspectUntil)
 	s.publish([]byte("second"))
 	for _, c := range copiesTo(s.send(), silent) {
 		s.want(string(c.Data.Payload) != "second" || c.Data.Flags&wire.FlagArc == 0, "a suspect got an arc")
@@ -117,7 +123,7 @@ func TestArcThatMustNotGoOutsideAgainStays(t *testing.T) {
 	s.withMembers(3, 6, 9, 12, 244, 247, 250, 253)
 	delete(s.responsive, peerAddr(12))
 	s.receive(peerAddr(3), s.data(wire.Data{
-		Origin: 77, Counter: 1, Flags: wire.FlagArc | wire.FlagRe | wire.FlagOut | wire.FlagNoOut, Hops: 3,
+		Origin: 77, Counter: 1, Flags: wire.FlagArc | wire.FlagOut | wire.FlagNoOut, Hops: 3,
 		Lo: ring.Pos(s.peerID(12)), Hi: ring.Pos(s.peerID(244)),
 	}))
 	all := s.run(900 * time.Millisecond)
@@ -140,14 +146,15 @@ func TestDuplicateArcIsForwardedOnce(t *testing.T) {
 	d.Flags, d.Lo, d.Hi = wire.FlagArc, ring.Pos(s.peerID(100)), ring.Pos(s.peerID(200))
 	n = forwarded(d)
 	s.want(n == 4, "the first arc should be forwarded though the message is here: %d copies", n)
-	s.receive(from, s.data(d))
+	d.Hi = ring.Pos(s.peerID(250))
+	n = forwarded(d)
+	s.want(n == 0, "a second arc that the node lies outside of is forwarded in %d copies", n)
 	all := ring.AllBut(77)
 	d.Lo, d.Hi = all.Lo, all.Hi
 	n = forwarded(d)
-	s.want(n == 0, "a second arc is forwarded in %d copies", n)
-	d.Flags, d.Lo, d.Hi = wire.FlagArc|wire.FlagOut|wire.FlagNoOut, ring.Pos(s.peerID(210)), ring.Pos(s.peerID(250))
+	s.want(n == 8, "the first arc that the node lies in should be forwarded: %d copies", n)
 	n = forwarded(d)
-	s.want(n > 0, "an arc that the node lies outside of should be forwarded")
+	s.want(n == 0, "a second arc that the node lies in is forwarded in %d copies", n)
 	s.want(fmt.Sprint(s.got) == "[x]" && s.Stats().Duplicate == 4, "it was delivered as %v, with %d duplicates", s.got, s.Stats().Duplicate)
 }
 
@@ -161,8 +168,8 @@ func TestReplayedArcFromOutsideIsForwardedOnce(t *testing.T) {
 		s.receive(from, s.data(d))
 		return len(copies(s.run(200 * time.Millisecond)))
 	}
-	n := forwarded(peerAddr(10), arc(15, 65))
-	s.want(n == 5, "an arc of 5 members is forwarded in %d copies", n)
+	n := forwarded(peerAddr(10), arc(250, 65))
+	s.want(n == 6, "an arc of 6 members, given to a node inside it, is forwarded in %d copies", n)
 	out := arc(65, 95)
 	out.Flags |= wire.FlagOut | wire.FlagNoOut
 	n = forwarded(peerAddr(10), out)

@@ -30,21 +30,25 @@ type Config struct {
 // Attempts tells how many times a message of each Kind is sent at most until it is answered.
 type Attempts [Kinds]int
 
-// NoAnswer, in Attempts, is for messages that are not answered: they are sent once.
-const NoAnswer = outbox.NoAnswer
+// How many times a message is sent, where that is not a number of attempts.
+const (
+	NoAnswer      = outbox.NoAnswer      // once; no answer is expected
+	UntilAnswered = outbox.UntilAnswered // until its recipient answers or is lost
+)
 
 // Kind is what a message is for: its type and, where one type has several uses, its use.
 type Kind uint8
 
 // The kinds of message.
 const (
-	Hello      Kind = iota // to a seed, with a token, or to verify a silent member
+	Hello      Kind = iota // to a seed, or with a token
+	Verify                 // Hello to a silent member
 	Probe                  // Hello to an address where a node may be
 	Welcome                // answer to a Hello
 	MemberList             // members
 	Ack                    // sequence numbers
 	Data                   // a payload on its way
-	Suspected              // Data to a member that is suspect
+	Stray                  // Direct Data to an address where no member is
 	Repair                 // Data that was asked for
 	Status                 // a full comparison
 	Offer                  // Status that offers or requests
@@ -56,8 +60,8 @@ const (
 
 // types holds the type of each Kind.
 var types = [Kinds]wire.Type{
-	Hello: wire.TypeHello, Probe: wire.TypeHello, Welcome: wire.TypeWelcome, MemberList: wire.TypeMemberList,
-	Ack: wire.TypeAck, Data: wire.TypeData, Suspected: wire.TypeData, Repair: wire.TypeData,
+	Hello: wire.TypeHello, Verify: wire.TypeHello, Probe: wire.TypeHello, Welcome: wire.TypeWelcome, MemberList: wire.TypeMemberList,
+	Ack: wire.TypeAck, Data: wire.TypeData, Stray: wire.TypeData, Repair: wire.TypeData,
 	Status: wire.TypeStatus, Offer: wire.TypeStatus, Leave: wire.TypeLeave,
 }
 

@@ -5,9 +5,9 @@ import (
 	"example.com/gossip/internal/ring"
 )
 
-// coverage remembers which arc of the ring this node covered for a message.
+// coverage remembers which arcs of the ring this node covered for a message.
 //
-// Bound: limit messages; the one covered first makes room.
+// Bound: limit messages; the one that came first makes room.
 type coverage struct {
 	limit int
 	arcs  map[messageID]covered
@@ -20,19 +20,26 @@ type messageID struct {
 	counter uint32
 }
 
-type covered struct {
-	arc     ring.Arc // not noted for a message of the node itself
-	outside bool     // an arc that the node lies outside of was covered too
+// covered is the last arc covered that the node lies in, and the last one that it does not; an
+// empty one stands for none.
+type covered struct{ inside, outside ring.Arc }
+
+// of returns which of the two arcs is to hold an arc, for a node at pos.
+func (c *covered) of(arc ring.Arc, pos uint32) *ring.Arc {
+	if arc.Has(pos) {
+		return &c.inside
+	}
+	return &c.outside
 }
 
-// get returns what was covered for e; ok is false if nothing was.
-func (c *coverage) get(e *datalog.Entry) (arc covered, ok bool) {
-	arc, ok = c.arcs[messageID{e.Origin, e.Counter}]
-	return arc, ok
+// get returns what was covered for e; ok is false if e is not known.
+func (c *coverage) get(origin uint64, counter uint32) (arcs covered, ok bool) {
+	arcs, ok = c.arcs[messageID{origin, counter}]
+	return arcs, ok
 }
 
-// add notes that an arc is covered for e.
-func (c *coverage) add(e *datalog.Entry, arc ring.Arc, outside bool) {
+// set notes what is covered for e.
+func (c *coverage) set(e *datalog.Entry, arcs covered) {
 	id := messageID{e.Origin, e.Counter}
 	if _, again := c.arcs[id]; !again {
 		if len(c.order) < c.limit {
@@ -43,5 +50,5 @@ func (c *coverage) add(e *datalog.Entry, arc ring.Arc, outside bool) {
 			c.first = (c.first + 1) % c.limit
 		}
 	}
-	c.arcs[id] = covered{arc, outside}
+	c.arcs[id] = arcs
 }

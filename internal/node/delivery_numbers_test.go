@@ -20,7 +20,7 @@ func TestOriginIsFollowedToItsLastNumber(t *testing.T) {
 	heavy(t)
 	t.Parallel()
 	for _, ordered := range []bool{false, true} {
-		s := newSolo(t, Config{Ordered: ordered})
+		s := newSolo(t, Config{Ordered: ordered, DataLogSize: 1 << 20})
 		s.withMembers(10, 20)
 		receive := func(back uint32) { s.receive(peerAddr(10), s.data(dataOf(77, lastNumber-back))) }
 		for _, back := range []uint32{1030, 1029, 1027, 3, 5, 4, 1, 0} { // without 1028, 2 and what is between
@@ -86,7 +86,7 @@ func TestNumbersSkipFewInATickInterval(t *testing.T) {
 		s.withMembers(10, 20)
 		for i := range uint32(10) {
 			s.publish([]byte("true"))
-			s.run(time.Second)
+			s.run(1100 * time.Millisecond) // a TickInterval or two
 			before := s.self.counter
 			for range 100 {
 				s.receive(c.from, s.data(wire.Data{Origin: s.ID(), Counter: s.self.counter + c.step, Payload: []byte("false")}))
@@ -97,7 +97,7 @@ func TestNumbersSkipFewInATickInterval(t *testing.T) {
 }
 
 func TestForgedNumberFarAheadSilencesNoOrigin(t *testing.T) {
-	for _, lead := range []uint32{unvalidatedLead + 1, 500, 1024, 1025, 1 << 31} {
+	for _, lead := range []uint32{unvalidatedLead + 1, 500, versions.Width, versions.Width + 1, 1 << 31} {
 		s := newSolo(t, Config{})
 		s.withMembers(10, 20)
 		id := s.peerID(10)
@@ -139,16 +139,22 @@ func TestForgedNumbersThatClimbSilenceNoOrigin(t *testing.T) {
 		s := newSolo(t, Config{})
 		s.withMembers(10, 20)
 		id := s.peerID(10)
-		for i := range uint32(60) {
+		width := versions.Width
+		if flags == wire.FlagDirect {
+			width = versions.NarrowWidth
+		}
+		room := versions.NarrowWidth / unvalidatedLead // an unvalidated source does not widen the window
+		forgeries := room + 40
+		for i := range uint32(forgeries) {
 			s.receive(unknownAddr, s.data(wire.Data{Origin: id, Counter: (i + 1) * unvalidatedLead, Flags: flags, Payload: []byte("forged")}))
 		}
 		forged := len(s.got)
-		for i := range uint32(1024) {
+		for i := range uint32(width) {
 			s.receive(peerAddr(10), s.data(wire.Data{Origin: id, Counter: i + 1, Flags: flags}))
 		}
-		s.want(len(s.got) == 1024, "after %d of 60 forged messages with flags %x, which climb, %d of 1024 numbers of the origin were delivered: %+v",
-			forged, flags, len(s.got), s.Stats())
-		s.want(s.Stats().DropAhead == 60-1024/unvalidatedLead && s.Stats().GaveUpUnseen == 0, "they were counted as %+v", s.Stats())
+		s.want(len(s.got) == width, "after %d of %d forged messages with flags %x, which climb, %d of %d numbers of the origin were delivered: %+v",
+			forged, forgeries, flags, len(s.got), width, s.Stats())
+		s.want(int(s.Stats().DropAhead) == forgeries-room && s.Stats().GaveUpUnseen == 0, "they were counted as %+v", s.Stats())
 	}
 }
 

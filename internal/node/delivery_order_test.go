@@ -37,13 +37,17 @@ func TestOrderGivesUpAGapFromBeforeLeave(t *testing.T) {
 	s.want(fmt.Sprint(s.got) == "[1 3]" && s.Stats().GaveUpUnseen == 1, "after the wait 3 should be delivered, but %v were, and %d given up", s.got, s.Stats().GaveUpUnseen)
 }
 
-func TestOrderCountsWhatTheLogEvicted(t *testing.T) {
+// A message that could not wait in the log is refused, and comes again.
+func TestOrderRefusesWhatTheLogCannotHold(t *testing.T) {
 	s := newSolo(t, Config{Ordered: true, DataLogSize: 3 * 300})
 	s.withMembers(10, 20)
-	for counter := uint32(2); counter <= 11; counter++ { // 1 is missing: all wait
-		s.receive(peerAddr(10), s.data(dataOf(77, counter)))
+	all := func(first uint32) {
+		for counter := first; counter <= 11; counter++ {
+			s.receive(peerAddr(10), s.data(dataOf(77, counter)))
+		}
 	}
-	s.receive(peerAddr(10), s.data(dataOf(77, 1)))
-	delivered, lost := len(s.got), s.Stats().GaveUpUnseen
-	s.want(delivered < 11 && uint64(delivered)+lost >= 10, "of 11 messages %d were delivered and %d counted as given up", delivered, lost)
+	all(2) // 1 is missing
+	s.want(len(s.got) == 0 && s.Stats().DropBusy > 0, "without the first of 11 messages %v were delivered, and %d refused", s.got, s.Stats().DropBusy)
+	all(1)
+	s.want(len(s.got) == 11 && s.Stats().GaveUpUnseen == 0, "of 11 messages %d were delivered and %d counted as given up", len(s.got), s.Stats().GaveUpUnseen)
 }

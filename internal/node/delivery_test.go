@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"example.com/gossip/internal/versions"
 	"example.com/gossip/internal/wire"
 	"example.com/gossip/internal/wiretest"
 )
@@ -56,16 +57,21 @@ func TestDataBeyondTheWindowIsCounted(t *testing.T) {
 	for _, counter := range []uint32{1, 2, 4} {
 		s.receive(peerAddr(10), s.data(wire.Data{Origin: 77, Counter: counter}))
 	}
-	s.receive(peerAddr(99), s.data(wire.Data{Origin: 77, Counter: 1500}))
+	const ahead = versions.Width + 476
+	s.receive(peerAddr(99), s.data(wire.Data{Origin: 77, Counter: ahead}))
 	s.want(s.Stats().DropAhead == 1 && s.history.origins.Get(77).Seen.Floor() == 2, "an unvalidated source advanced the window")
-	s.receive(peerAddr(10), s.data(wire.Data{Origin: 77, Counter: 1500}))
-	// The floor goes to 476: 3 and 5 to 476 are given up.
-	s.want(s.Stats().GaveUpUnseen == 473 && len(s.got) == 4, "%d were given up, %d delivered", s.Stats().GaveUpUnseen, len(s.got))
-	s.receive(peerAddr(10), s.data(wire.Data{Origin: 77, Counter: 477}), s.data(wire.Data{Origin: 77, Counter: 476}))
-	s.want(len(s.got) == 5, "477 should be new and 476 should not")
+	s.receive(peerAddr(10), s.data(wire.Data{Origin: 77, Counter: ahead}))
+	s.want(s.Stats().DropBusy == 1 && s.Stats().GaveUpUnseen == 0, "a message beyond the window should be refused at first")
+	s.run(aheadFor)
+	s.receive(peerAddr(10), s.data(wire.Data{Origin: 77, Counter: ahead}))
+	// 3 and what follows 5 is given up, as far as it cannot be on its way any more.
+	const floor = ahead - span
+	s.want(s.Stats().GaveUpUnseen == floor-3 && len(s.got) == 4, "%d were given up, %d delivered", s.Stats().GaveUpUnseen, len(s.got))
+	s.receive(peerAddr(10), s.data(wire.Data{Origin: 77, Counter: floor + 1}), s.data(wire.Data{Origin: 77, Counter: floor}))
+	s.want(len(s.got) == 5, "%d should be new and the one before should not", floor+1)
 	// Direct messages of the origin may go to other nodes, so a gap in their numbers is no loss.
-	s.receive(peerAddr(10), s.data(wire.Data{Origin: 77, Counter: 9000, Flags: wire.FlagDirect}))
-	s.want(s.Stats().GaveUpUnseen == 473 && len(s.got) == 6, "a Direct message far ahead should be taken from a member")
+	s.receive(peerAddr(10), s.data(wire.Data{Origin: 77, Counter: 3 * versions.Width, Flags: wire.FlagDirect}))
+	s.want(s.Stats().GaveUpUnseen == floor-3 && len(s.got) == 6, "a Direct message far ahead should be taken from a member")
 }
 
 // Direct messages are numbered together, whatever their recipients are.

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"example.com/gossip/internal/datalog"
 	"example.com/gossip/internal/outbox"
 	"example.com/gossip/internal/wire"
 )
@@ -37,10 +38,14 @@ func (f *fuzzed) checkQueue() {
 		room = f.out.room
 	}
 	control, data, hellos := 0, 0, 0
+	onTheirWay := map[uint32]int{} // copies of messages of the node
 	for e := range f.out.queue.All() {
 		switch {
 		case e.IsData():
 			data++
+			if e.Class == outbox.Own && e.Flags&wire.FlagDirect == 0 {
+				onTheirWay[e.Entry.Counter]++
+			}
 		case e.Kind == wire.TypeHello:
 			hellos++
 			fallthrough
@@ -48,14 +53,38 @@ func (f *fuzzed) checkQueue() {
 			control++
 		}
 		f.want(e.Size() <= room, "a %v of %d bytes waits for a datagram of %d", e.Kind, e.Size(), room)
-		f.want(e.Seq == 0 || f.out.queue.Find(e.Seq) == e, "the %v %d is not found", e.Kind, e.Seq)
-		f.want(e.Attempt <= e.Attempts, "a %v waits after attempt %d of %d", e.Kind, e.Attempt, e.Attempts)
+		found := e
+		if e.Seq != 0 {
+			found, _, _ = f.out.queue.Answered(e.To(), e.Seq)
+		}
+		f.want(found == e, "the %v %d is not found", e.Kind, e.Seq)
+		f.want(e.Attempts == UntilAnswered || int(e.Attempt) <= int(e.Attempts), "a %v waits after attempt %d of %d", e.Kind, e.Attempt, e.Attempts)
 	}
 	f.want(control == q.Control && data == q.Data && hellos == q.Hellos, "there are %d control messages, %d Data and %d Hellos, counted: %+v", control, data, hellos, q)
+	f.checkBacklog(onTheirWay)
 	most := f.config.MaxOutputMessages
 	f.want(control <= most && data <= most && q.Recipients <= 4*most && q.Acks <= outbox.MostAcks*q.Recipients, "a bound is exceeded: %+v", q)
 	_, any := f.out.queue.Deadline()
 	f.want(q.Recipients == 0 || any || f.Pending(), "nothing will cause what is queued to be sent: %+v", q)
+}
+
+// checkBacklog fails unless the backlog holds what it counts.
+func (f *fuzzed) checkBacklog(copies map[uint32]int) {
+	b, waiting, bytes := &f.self.backlog, 0, 0
+	for i := range b.own.Len() {
+		m, counter := b.own.At(i), b.first+uint32(i)
+		if m.entry == nil {
+			f.want(i > 0, "the backlog begins with message %d, which is not there", counter)
+			continue
+		}
+		f.want(m.entry.Counter == counter, "message %d is in the place of %d", m.entry.Counter, counter)
+		f.want(m.copies == copies[counter], "message %d counts %d copies and has %d", counter, m.copies, copies[counter])
+		if m.copies == 0 {
+			waiting, bytes = waiting+1, bytes+datalog.Overhead+len(m.entry.Payload)
+		}
+	}
+	f.want(b.waiting == waiting && b.bytes == bytes, "%d messages of %d bytes wait, counted: %d of %d", waiting, bytes, b.waiting, b.bytes)
+	f.want(b.own.Len() <= mostOwn, "the backlog has %d numbers", b.own.Len())
 }
 
 func FuzzNode(f *testing.F) {

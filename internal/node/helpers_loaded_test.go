@@ -73,7 +73,7 @@ func (s *loaded) effect(from netip.AddrPort) (e effect) {
 		default:
 			e.others++
 		}
-		e.bytes += x.Size() * max(x.Attempts, 1)
+		e.bytes += x.Size() * max(int(x.Attempts), 1)
 	}
 	e.acks = s.out.queue.Stats().Acks
 	e.bytes += e.acks * ackMost

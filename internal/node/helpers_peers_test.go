@@ -52,7 +52,20 @@ func (s *solo) memberList(news bool, members ...wire.Member) []byte {
 }
 
 func (s *solo) ack(seqs ...uint32) []byte {
-	return s.message(wire.TypeAck, wire.AppendAck(nil, seqs))
+	return s.message(wire.TypeAck, wire.AppendAck(nil, single(seqs), false))
+}
+
+// refusal refuses messages for want of room.
+func (s *solo) refusal(seqs ...uint32) []byte {
+	return s.message(wire.TypeAck, wire.AppendAck(nil, single(seqs), true))
+}
+
+// single returns a run for each sequence number.
+func single(seqs []uint32) (runs []wire.AckRun) {
+	for _, seq := range seqs {
+		runs = append(runs, wire.AckRun{First: seq})
+	}
+	return runs
 }
 
 func (s *solo) data(d wire.Data) []byte { return s.message(wire.TypeData, d.AppendTo(nil)) }
@@ -87,13 +100,18 @@ func (s *solo) answer(m wiretest.Message) {
 // reply returns the answer of a responsive peer to m, nil if there is none.
 func (s *solo) reply(m wiretest.Message) []byte {
 	id, ok := s.responsive[m.To]
+	refuses, deaf := s.deaf[m.To]
 	switch {
 	case !ok:
+	case deaf && m.Kind == wire.TypeData:
+		if refuses {
+			return s.refusal(m.Seq)
+		}
 	case m.Kind == wire.TypeHello && m.Hello.Token == 0:
 		return s.welcome(m.Seq, 7, id, m.To)
 	case m.Kind == wire.TypeHello, m.Kind == wire.TypeMemberList,
 		m.Kind == wire.TypeData && m.Data.Flags&wire.FlagPull == 0,
-		m.Kind == wire.TypeStatus && m.Status.Mode == wire.Full:
+		m.Kind == wire.TypeStatus && (m.Status.Mode == wire.Full || m.Status.Mode == wire.Summary):
 		return s.ack(m.Seq)
 	}
 	return nil

@@ -21,6 +21,7 @@ type solo struct {
 	states     []State  // that the node came to
 	records    []Record
 	responsive map[netip.AddrPort]uint64 // peers that answer in run, and their ids
+	deaf       map[netip.AddrPort]bool   // those of them that take no Data, and whether they refuse it
 
 	act      func(e Event)                     // on the node's events; note by default
 	sink     func(b []byte, to netip.AddrPort) // takes the node's datagrams, if it is set
@@ -57,7 +58,7 @@ func withDefaults(c Config) Config {
 	preset(&c.AckDelay, 10*time.Millisecond)
 	preset(&c.OrderedWait, 5*time.Second)
 	preset(&c.RumorFactor, 3)
-	preset(&c.BroadcastFactor, 8)
+	preset(&c.BroadcastFactor, 16)
 	preset(&c.MaxMessageSize, 512)
 	preset(&c.MaxOutputMessages, 1024)
 	preset(&c.MaxMembers, 1024)
@@ -75,7 +76,7 @@ func preset[T comparable](field *T, value T) {
 
 // attemptsOf returns the Attempts that gossip.Config.RetryAttempts n stands for.
 func attemptsOf(n int) Attempts {
-	return Attempts{Hello: n, Probe: 1, MemberList: n, Data: n, Suspected: 1, Status: n}
+	return Attempts{Hello: n, Verify: UntilAnswered, Probe: 1, MemberList: n, Data: UntilAnswered, Stray: n, Status: n}
 }
 
 func direct(to netip.AddrPort) Spread { return Spread{Kind: Direct, To: to} }

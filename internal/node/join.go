@@ -51,7 +51,7 @@ func (n *Node) claim(in *datagram, id uint64, at netip.AddrPort) {
 		return
 	}
 	if e := n.probe(in, at); e != nil {
-		e.Newcomer = true
+		e.Note.Newcomer = true
 	}
 }
 
@@ -86,7 +86,7 @@ func (n *Node) handleWelcome(now time.Duration, in *datagram, w wire.Welcome) {
 		return
 	}
 	members := n.peers.members
-	at, asked, newcomer := e.To(), wire.AsksForToken(e.Body), e.Newcomer
+	at, asked, newcomer := e.To(), wire.AsksForToken(e.Body), e.Note.Newcomer
 	in.token = in.from == at // it names a Hello that was sent there; another source is not validated by that
 	if m := members.Get(w.From.ID); m != nil && m.Validated && m.Addr != at && !m.Says(at) {
 		// A node with two addresses, one that moved, or a liar: the member stays where
@@ -100,24 +100,29 @@ func (n *Node) handleWelcome(now time.Duration, in *datagram, w wire.Welcome) {
 		n.probe(in, m.Addr)
 		return
 	}
-	m, added := members.Admit(w.From.ID, at, now)
-	if in.member = m; m != nil {
-		m.Validated = true
-		m.Said(w.From.Addr)
-		members.SendsFrom(m, in.from)
-		if other := members.ByAddr(in.from); other != nil && other != m {
-			n.probe(in, in.from) // a former life of m may be listed there
-		}
-		if e.Attempts > 1 { // a probe may have been held up until the path was open again
-			n.peers.measure(now, m, e)
-		}
+	m, added, back := members.Admit(w.From.ID, at, now)
+	in.member = m
+	n.self.owes = true
+	m.Said(w.From.Addr)
+	members.SendsFrom(m, in.from)
+	if other := members.ByAddr(in.from); other != nil && other != m {
+		n.probe(in, in.from) // a former life of m may be listed there
+	}
+	if e.Attempt == 1 && e.Attempts != 1 { // a probe may have been held up until the path was open again
+		n.peers.measure(now, m, now-e.SentAt)
 	}
 	if Reachable(w.Observed) {
 		n.observe(w.Observed)
 	}
-	n.out.queue.Drop(e)
-	n.connect(now)
 	if added {
+		n.changed(now)
+	}
+	n.out.queue.Drop(e)
+	n.resume(m)
+	n.connect(now)
+	if back {
+		n.welcomeBack(now, m)
+	} else if added {
 		n.record(slog.LevelInfo, "gossip: member found", "member", idText(w.From.ID), "address", at)
 	}
 	if added && newcomer {

@@ -9,29 +9,38 @@ import (
 )
 
 const (
-	trimEvery = 16              // exchanges of an idle node between two calls of Trim
+	trimEvery = 16              // TickIntervals between two calls of Trim
 	longProbe = 4 * time.Second // between two rounds of Hellos of a node that is alone
 )
 
 // maintain does what is due by the clock.
 func (n *Node) maintain(now time.Duration) {
 	t, c := &n.timers, &n.config
-	if n.self.backlog.First > 0 && n.peers.members.Len() > 0 {
+	if n.self.backlog.waiting > 0 && n.peers.members.Len() > 0 {
 		n.publishBacklog(now)
 	}
-	pause, most := c.TickInterval, exchanged
-	if now-t.grewAt < growing {
+	if t.Look.Due(now, c.TickInterval, n.rng) {
+		n.look(now)
+	}
+	pause, most := calm*c.TickInterval, exchanged
+	switch {
+	case now-t.grewAt < growing:
 		pause, most = t.compared, n.out.room/wire.MinMemberSize
+	case now-t.changedAt < changing:
+		pause = c.TickInterval
 	}
 	if t.Exchange.Due(now, pause, n.rng) {
 		n.exchangeAndCompare(now, most)
 	}
 	if t.Compare.Due(now, t.compared, n.rng) {
-		if !t.news(now) {
+		if !t.comparesOften(now) {
 			t.Compare.Stop()
 		} else if m := n.peers.random(now, n.rng); m != nil {
-			n.compare(now, m)
+			n.compare(now, m.Addr)
 		}
+	}
+	if t.Again.Due(now, pace.Never, n.rng) {
+		n.requestAgain(now)
 	}
 	if t.Announce.Due(now, announcePause, n.rng) {
 		n.announce(now)
@@ -64,12 +73,13 @@ func (n *Node) probePause(now time.Duration) time.Duration {
 	return pause
 }
 
-// exchangeAndCompare does what is due once in a TickInterval: it looks at gaps, and exchanges
-// members and compares what was seen with one member.
-func (n *Node) exchangeAndCompare(now time.Duration, most int) {
-	t, news := &n.timers, n.timers.news(now)
-	if !news && t.turn%trimEvery == 0 {
+// look does what is due once in a TickInterval whatever happens: it refills budgets, and deals
+// with what has been missing for long.
+func (n *Node) look(now time.Duration) {
+	t := &n.timers
+	if t.looks++; t.looks%trimEvery == 0 {
 		n.out.queue.Trim()
+		n.history.origins.Trim()
 		n.out.body = nil
 	}
 	n.peers.probes, n.history.skipped = mostProbes, 0
@@ -79,18 +89,28 @@ func (n *Node) exchangeAndCompare(now time.Duration, most int) {
 	t.lookedAt = now
 	n.askForMissing(now)
 	n.giveUpStale()
+	n.verifyHearsay()
+}
+
+// exchangeAndCompare exchanges members and compares what was seen with one member.
+func (n *Node) exchangeAndCompare(now time.Duration, most int) {
+	t := &n.timers
 	t.turn++
 	m := n.peers.members.Partner(t.turn, n.rng)
-	if m == nil {
+	switch {
+	case m == nil:
+		return
+	case !m.Validated:
+		n.verify(m)
 		return
 	}
 	// A queue of one message does not hold both, so they alternate.
 	both, odd := n.config.MaxOutputMessages > 1, t.turn%2 == 1
-	if both || news || odd {
+	if both || odd {
 		n.exchange(m, most)
 		n.probeNeighbours()
 	}
-	if !news && (both || !odd) {
-		n.compare(now, m)
+	if both || !odd {
+		n.summarize(now, m.Addr)
 	}
 }

@@ -35,6 +35,9 @@ func (n *Node) setState(now time.Duration, s State) {
 	}
 	if s == Connected { // until then no member could tell what is history
 		n.history.repair.Joined(now, skipsFor)
+		if n.history.repair.Skipping(now) {
+			n.timers.compareOften(now, skipsFor, n.rng)
+		}
 	}
 }
 
@@ -53,6 +56,10 @@ func (n *Node) disconnect(now time.Duration) {
 
 // disconnectIfAlone makes a node without members DISCONNECTED, unless it is a seed itself.
 func (n *Node) disconnectIfAlone(now time.Duration) {
+	if n.peers.members.Len() == 0 {
+		n.self.aloneAt = now
+		n.forgetBacklog()
+	}
 	if n.peers.members.Len() == 0 && n.self.state == Connected && !n.isSeed() {
 		n.disconnect(now)
 	}
@@ -97,8 +104,14 @@ func (n *Node) handleMemberList(now time.Duration, in *datagram, seq uint32, lis
 			if members.Wants(x.ID) && members.ByAddr(x.Addr) == nil && n.usable(x) && n.affordProbe(in, x.Addr) {
 				n.probe(in, x.Addr)
 			}
-		} else if learned, added := n.learn(now, in, x); added && list.News {
-			n.disseminate(now, learned)
+		} else if learned, added := n.learn(now, in, x); added {
+			if list.News {
+				n.disseminate(now, learned)
+			}
+			if n.peers.probes > mostProbes/2 && members.Len() < n.config.MaxMembers { // the rest is verified when it is needed
+				n.peers.probes--
+				n.verify(learned)
+			}
 		}
 	}
 }
@@ -131,16 +144,41 @@ func (n *Node) usable(x wire.Member) bool {
 // admit makes a member of a node that has shown that it receives what is sent to where its
 // datagrams come from.
 func (n *Node) admit(now time.Duration, in *datagram, id uint64) {
-	var added bool
-	if in.member, added = n.peers.members.Admit(id, in.from, now); in.member != nil {
-		in.member.Validated = true
+	m, added, back := n.peers.members.Admit(id, in.from, now)
+	in.member = m
+	n.self.owes = true
+	n.resume(m)
+	if back {
+		n.welcomeBack(now, m)
 	}
 	if added {
+		n.changed(now)
 		n.record(slog.LevelInfo, "gossip: member joined", "member", idText(id), "address", in.from)
 		n.connect(now)
-		n.introduce(now, in, in.member)
+		n.introduce(now, in, m)
 	}
 }
+
+// welcomeBack deals with a lost member that is in the view again. A partition may have healed:
+// the others are looked for, and their messages.
+func (n *Node) welcomeBack(now time.Duration, m *view.Member) {
+	n.stats.MembersAgain++
+	n.record(slog.LevelInfo, "gossip: member is back", "member", idText(m.ID), "address", m.Addr)
+	n.timers.backAt = now
+	n.timers.Probe.By(now)
+	n.timers.compareOften(now, comparesAfterReturn, n.rng)
+	n.disseminate(now, m)
+}
+
+// changed notes that the view has changed. A full one keeps changing.
+func (n *Node) changed(now time.Duration) {
+	if n.peers.members.Len() < n.config.MaxMembers {
+		n.timers.changedAt = now
+	}
+}
+
+// resume sends again what was held for a silent member.
+func (n *Node) resume(m *view.Member) { n.out.queue.Resume(m.Addr) }
 
 // introduce tells a newcomer of the members, and others of it. If the view is full the
 // newcomer is told only of the members near it, and finds the rest itself.
@@ -159,9 +197,8 @@ func (n *Node) Acquaint(now time.Duration, id uint64, addr netip.AddrPort) {
 	if id == n.self.id || n.peers.members.Get(id) != nil {
 		return
 	}
-	if m, _ := n.peers.members.Admit(id, addr, now); m != nil {
-		m.Validated = true
-	}
+	n.peers.members.Admit(id, addr, now)
+	n.self.owes = true
 }
 
 // handleLeave removes a member from the view at its own request.
@@ -174,12 +211,23 @@ func (n *Node) handleLeave(now time.Duration, in *datagram, id uint64) {
 	n.record(slog.LevelInfo, "gossip: member left", "member", idText(id), "address", m.Addr)
 	in.member = nil
 	n.depart(now, m)
+	if n.peers.members.Len() == 0 {
+		n.self.owes = false
+	}
 	n.disconnectIfAlone(now)
 }
 
 // depart removes a member that is no longer at its address.
 func (n *Node) depart(now time.Duration, m *view.Member) {
+	n.changed(now)
 	n.peers.members.Depart(m, now)
+	n.clearQueue(now, m.Addr)
+}
+
+// forget removes a member known only by hearsay, at whose address no node answers.
+func (n *Node) forget(now time.Duration, m *view.Member) {
+	n.changed(now)
+	n.peers.members.Forget(m, now)
 	n.clearQueue(now, m.Addr)
 }
 
@@ -190,7 +238,7 @@ func (n *Node) exchange(m *view.Member, most int) {
 	p.picked = p.members.Nearest(p.picked[:0], m.ID, exchanged/2)
 	near := len(p.picked)
 	p.picked = p.members.Sample(p.picked, n.rng, most-near, func(x *view.Member) bool {
-		return x != m && !slices.Contains(p.picked[:near], x)
+		return x != m && x.Validated && !slices.Contains(p.picked[:near], x)
 	})
 	list := wire.WriteList(n.out.body, false)
 	list.Add(n.me(), n.out.room)

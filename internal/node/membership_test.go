@@ -76,7 +76,7 @@ func TestExchangeNamesTheNodeItself(t *testing.T) {
 	s := newSolo(t, Config{MaxMembers: 9})
 	s.withMembers(1, 2, 3, 4, 128, 252, 253, 254, 255)
 	lists := wiretest.Only(s.run(20*time.Second), wire.TypeMemberList, anyAddr)
-	s.want(len(lists) > 10, "in 20 s there were %d exchanges", len(lists))
+	s.want(len(lists) >= 5, "in 20 s there were %d exchanges", len(lists))
 	for _, l := range lists {
 		s.want(slices.ContainsFunc(l.Members, func(m wire.Member) bool { return m.ID == s.ID() }), "%v does not name its sender: %v", l, l.Members)
 	}
@@ -96,7 +96,7 @@ func TestAnnounceSpreadsNewsRumorFactorTimes(t *testing.T) {
 	learn(true, 1, 10)
 	learn(false, 11, 10)
 	announced := map[uint64]int{}
-	for _, m := range wiretest.Only(s.run(5*time.Second), wire.TypeMemberList, anyAddr) {
+	for _, m := range wiretest.Only(s.run(time.Minute), wire.TypeMemberList, anyAddr) { // each is validated first
 		for _, x := range m.Members {
 			if m.News {
 				announced[x.ID]++

@@ -1,14 +1,3 @@
-// Package node is the protocol of one node of a cluster, without socket, clock, lock,
-// goroutine or callback. Its owner drives it:
-//
-//	n.Join(now, seeds)                  // then, whenever something happens:
-//	n.Handle(now, from, datagram)       // a datagram came in
-//	n.Tick(now)                         // at Deadline, or later
-//	for b, to := n.Next(now, buf); len(b) > 0; b, to = n.Next(now, buf) { send(b, to) }
-//	for e, ok := n.Event(); ok; e, ok = n.Event() { act(e); n.Release(e) }
-//
-// Time is the owner's, counted from any moment, and never goes back. Randomness comes from the
-// seed given to New, so that the same calls give the same datagrams.
 package node
 
 import (
@@ -33,7 +22,7 @@ import (
 // Errors of Publish and Join, which change nothing then.
 var (
 	ErrFull       = errors.New("node: the data queue is full")
-	ErrDirectFull = fmt.Errorf("a Direct message, %d before the last, is on its way still", versions.Width)
+	ErrDirectFull = fmt.Errorf("a Direct message, %d before the last, is on its way still", versions.NarrowWidth)
 	ErrNumbers    = errors.New("all numbers of the id are used")
 	ErrSeeds      = errors.New("too many seeds")
 )
@@ -57,6 +46,7 @@ type Node struct {
 	// Scratch space, so that a datagram needs no allocation.
 	in   datagram
 	push pusher
+	runs []wire.Run
 }
 
 // New makes a node whose settings, time and randomness are given.
@@ -72,10 +62,11 @@ func New(now time.Duration, c Config, seed [32]byte) *Node {
 	n.history.log = datalog.New(c.DataLogSize)
 	n.history.coverage = coverage{limit: c.DataLogSize/datalog.Overhead + 1, arcs: map[messageID]covered{}}
 	n.history.repair = repair.NewReconciler(n.history.log, n.history.origins)
+	n.history.repair.Ordered = c.Ordered
 	n.timers.interval, n.timers.compared = c.TickInterval, c.TickInterval/time.Duration(c.RumorFactor)
 	n.out.tag, n.out.room = wire.ClusterTag(c.Cluster), c.room()
 	n.out.queue = outbox.New(outbox.Config{
-		Limit: c.MaxOutputMessages, Room: c.MaxMessageSize, Tag: n.out.tag, AckDelay: c.AckDelay, Span: versions.Width * 3 / 4,
+		Limit: c.MaxOutputMessages, Room: c.MaxMessageSize, Tag: n.out.tag, AckDelay: c.AckDelay, Span: span,
 	}, n.history.log, n.rng)
 	n.seals.cluster = []byte(c.Cluster)
 	n.SetKeys(c.Keys) // checked by the owner
@@ -90,6 +81,7 @@ func (c *Config) origins() int { return max(4*c.MaxMembers, 8192) }
 // newIdentity gives the node a new identity, without a past.
 func (n *Node) newIdentity(now time.Duration) {
 	n.self.directDone.Reset(0, n.history.origins.Pool())
+	n.self.backlog.clear(n.history.log)
 	n.self = self{id: n.rng.Uint64() | 1, state: n.self.state, observed: n.self.observed, directDone: n.self.directDone}
 	if n.self.state == Left {
 		n.self.state = Disconnected
@@ -100,7 +92,9 @@ func (n *Node) newIdentity(now time.Duration) {
 	n.history.origins.Keep(n.self.id)
 	n.history.news.Clear()
 	n.history.repaired.Clear()
+	n.history.wanted = wanted{}
 	n.history.skipped = 0
+	n.history.repair.Rejoin()
 	n.timers.reset(now, n.rng)
 }
 
@@ -119,7 +113,7 @@ func (n *Node) SetKeys(keys [][]byte) error {
 	}
 	n.out.queue.SetRoom(room, func(e *outbox.Envelope) {
 		n.stats.DropRelay++
-		n.drop(e)
+		n.abandon(e)
 	})
 	return nil
 }
@@ -147,6 +141,9 @@ func (n *Node) Join(now time.Duration, seeds []netip.AddrPort) error {
 	if n.self.state == Left {
 		n.newIdentity(now)
 	}
+	if !active {
+		n.self.aloneAt = now
+	}
 	others := 0
 	for _, s := range seeds {
 		if s != n.self.address {
@@ -162,6 +159,7 @@ func (n *Node) Join(now time.Duration, seeds []netip.AddrPort) error {
 	}
 	if others == 0 {
 		n.self.bootstrap = true
+		n.forgetBacklog()
 		n.setState(now, Connected)
 	} else if n.self.state != Connected || members.Len() == 0 && !n.isSeed() { // it was one, with no seed but itself
 		n.setState(now, Joining)
@@ -172,7 +170,10 @@ func (n *Node) Join(now time.Duration, seeds []netip.AddrPort) error {
 // Publish spreads a payload of at most MaxPayload bytes, which is copied. Errors: ErrFull,
 // ErrDirectFull, ErrNumbers.
 func (n *Node) Publish(now time.Duration, payload []byte, s Spread) error {
-	if n.out.queue.Spare() < n.copies(s.Kind) {
+	switch {
+	case n.self.counter == 1<<32-1 || n.self.directCounter == 1<<32-1:
+		return ErrNumbers
+	case !n.takesOwn(now, len(payload), s):
 		return ErrFull
 	}
 	e, err := n.number(now, payload, s.Kind)
@@ -223,12 +224,14 @@ func (n *Node) Leave(now time.Duration) {
 		n.emit(nil, members.At(i).Addr, Leave)
 	}
 	members.Reset(0)
+	n.self.backlog.clear(n.history.log)
 	n.setState(now, Left)
 }
 
 // Close ends the node at once. Messages that were not taken as events are dropped.
 func (n *Node) Close(now time.Duration) {
 	n.out.queue.Clear()
+	n.self.backlog.clear(n.history.log)
 	for range n.events.Len() {
 		if e, _ := n.events.Pop(); e.entry != nil {
 			n.Release(e)

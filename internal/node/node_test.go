@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"example.com/gossip/internal/versions"
 	"example.com/gossip/internal/wire"
 	"example.com/gossip/internal/wiretest"
 )
@@ -70,16 +71,16 @@ func TestLeaveForgetsTheSeeds(t *testing.T) {
 // A Direct message that is too far ahead of an unanswered one would be refused by the
 // recipient's window.
 func TestPublishRefusesDirectMessagesBeyondTheWindow(t *testing.T) {
-	s := newSolo(t, Config{MaxOutputMessages: 4096})
+	s := newSolo(t, Config{MaxOutputMessages: 2 * versions.NarrowWidth})
 	s.withMembers(10)
 	to := direct(peerAddr(10))
-	for range 1024 {
+	for range versions.NarrowWidth {
 		s.publish([]byte("x"), to)
 	}
 	before := s.Stats()
 	err := s.tryPublish([]byte("x"), to)
-	s.want(err == ErrDirectFull, "1024 behind the first, a Direct message leads to %v", err)
-	s.want(s.Stats() == before && s.self.directCounter == 1024, "the refused message left a trace: %+v became %+v", before, s.Stats())
+	s.want(err == ErrDirectFull, "%d behind the first, a Direct message leads to %v", versions.NarrowWidth, err)
+	s.want(s.Stats() == before && s.self.directCounter == versions.NarrowWidth, "the refused message left a trace: %+v became %+v", before, s.Stats())
 	s.publish([]byte("x")) // a Broadcast has numbers of its own
 	delete(s.responsive, peerAddr(10))
 	first := s.sent(wire.TypeData, peerAddr(10))[0]

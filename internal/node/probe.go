@@ -59,6 +59,8 @@ func (n *Node) probeCandidates(now time.Duration) {
 	p := &n.peers
 	p.due = p.members.Probes(p.due[:0], n.config.MaxOutputMessages, n.self.state == Connected, now)
 	for _, to := range p.due {
-		n.sendHello(nil, to, 0, Probe)
+		if !n.out.queue.HasHello(to) {
+			n.sendHello(nil, to, 0, Probe)
+		}
 	}
 }

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"log/slog"
 	"net/netip"
 	"time"
 
@@ -90,23 +89,20 @@ func (n *Node) foreign(now time.Duration, from netip.AddrPort, h wire.Header, bo
 }
 
 // markAlive notes that a member is alive, because of a datagram that begins with this message.
-// A lost member is back, unless the message is a Hello of another node at its address.
+// A lost member is sent a Hello, unless the message is a Hello of another node at its address.
 func (n *Node) markAlive(now time.Duration, in *datagram, h wire.Header, body []byte) {
 	var claimed uint64
 	if h.Type == wire.TypeHello {
 		claimed = wire.HelloFrom(body)
 	}
-	m, again := n.peers.members.MarkAlive(in.from, claimed, now)
-	if in.member = m; again {
-		n.stats.MembersAgain++
-		n.record(slog.LevelInfo, "gossip: member is back", "member", idText(m.ID), "address", m.Addr)
-		n.timers.backAt = now // a partition may have healed: look for the others
-		n.timers.Probe.By(now)
-		n.timers.compareOften(now, n.rng) // and for their messages
-		n.disseminate(now, m)
-	}
-	if m != nil { // it may have been known only by hearsay
+	m, lost := n.peers.members.MarkAlive(in.from, claimed, now)
+	in.member = m
+	switch {
+	case m != nil: // it may have been known only by hearsay
 		n.connect(now)
+		n.resume(m)
+	case lost && n.peers.members.ProbeNext(in.from, now): // it is asked at once
+		n.timers.Probe.By(now)
 	}
 }
 

@@ -13,16 +13,17 @@ import (
 // The table in the README is about one message, of which a datagram may hold many.
 const (
 	attempts    = 3                                // times that a page, a Hello with a token or a copy is sent
-	delegates   = 8 + 1                            // copies of a Broadcast
+	delegates   = 16 + 1                           // copies of a Broadcast
 	rumors      = 3                                // copies of a Random message
 	repairsMost = 16 << 10                         // bytes of repairs
 	helloMost   = wire.HeaderSize + 2 + 8 + 15 + 1 // bytes of a Hello without a name
 	ackMost     = wire.AckOverhead + wire.AckSize
 
 	// Bounds of all messages of a datagram together.
-	shareMost  = 1024 / 4 // of control, and of repairs, for one recipient
-	dataMost   = 1024     // copies
-	probesMost = 64       // Hellos to doubtful addresses
+	shareMost  = 1024 / 4                     // of control, and of repairs, for one recipient
+	dataMost   = 1024*(4<<10)/192 + delegates // copies without a payload, at their charge
+	acksMost   = 256 * outbox.MostAcks        // those of a run are one to queue
+	probesMost = 64                           // Hellos to doubtful addresses
 )
 
 // repairs is the effect of a Status: as many messages as have repairsMost bytes together, a
@@ -48,7 +49,7 @@ var bounds = []struct {
 	{"MemberList", unknownAddr, nil, contradictions, effect{answers: 1, bytes: helloMost}, 0, 0},
 	{"MemberList", memberAddr, nil, contradictions, effect{others: 20, acks: 1, bytes: 20 * helloMost}, 0, 0},
 	{"Ack", memberAddr, (*loaded).sendFirstPages, func(s *loaded, _ netip.AddrPort, i int) []byte { return s.ack(s.pages[i%len(s.pages)].Seq) }, effect{answers: 1}, attempts, 0},
-	{"Broadcast", unknownAddr, nil, broadcast(wire.FlagArc, 0), effect{data: delegates, acks: 1}, 0, delegates * attempts},
+	{"Broadcast", unknownAddr, nil, broadcast(wire.FlagArc, 0), effect{answers: 1, data: delegates, acks: 1, bytes: helloMost}, 0, delegates * attempts},
 	{"Broadcast", memberAddr, nil, broadcast(wire.FlagArc, 0), effect{data: delegates, acks: 1}, 0, delegates * attempts},
 	{"long Broadcast", memberAddr, nil, broadcast(wire.FlagArc, 1<<16), effect{data: delegates, acks: 1}, 0, delegates * attempts},
 	{"Random message", memberAddr, nil, broadcast(wire.FlagRumor, 0), effect{data: rumors, acks: 1}, 0, rumors * attempts},
@@ -98,7 +99,7 @@ func (s *loaded) wantBounded(from netip.AddrPort, b []byte, n int, most effect) 
 		{"answers", is.answers - was.answers, most.answers, shareMost},
 		{"control messages to others", is.others - was.others, most.others, probesMost},
 		{"Data", is.data - was.data, most.data, dataMost},
-		{"acknowledgements", is.acks - was.acks, most.acks, outbox.MostAcks},
+		{"acknowledgements", is.acks - was.acks, most.acks, acksMost},
 		{"bytes, with all attempts,", is.bytes - was.bytes, most.bytes, 1<<31 - 1},
 	} {
 		s.want(x.is <= min(n*x.each, x.all), "%d messages caused %d %s, more than %d each or %d in all", n, x.is, x.what, x.each, x.all)

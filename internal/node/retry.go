@@ -10,97 +10,225 @@ import (
 )
 
 const (
-	// verifications is how often a silent member is probed before it is considered lost.
-	// For the time of a verification after each probe it gets no arc to cover.
-	verifications = 2
-	verification  = 5 * time.Second
+	// A silent member is verified: it is sent a Hello each verifyPause, and is lost when it
+	// answers none of them. A member known only by hearsay has fewer.
+	verifyPause    = 400 * time.Millisecond
+	mostUnanswered = 8
+	mostOfHearsay  = 6
+
+	// deafAfter is how long a member that answers may take no Data, and deafRefusing how long
+	// if it says that it has no room.
+	deafAfter    = 4 * time.Second
+	deafRefusing = 10 * time.Second
+
+	// silentFor is how long a member stays suspect after anything was held for it; that is
+	// renewed each second.
+	silentFor = 2 * time.Second
+
+	// A member is suspect after the second attempt. From the third on it is verified, and
+	// gets no more Data while it is silent; where loss is common, from the eighth on.
+	suspectFrom = 2
+	verifyFrom  = 3
+	holdLossy   = 8
+
+	// After that many attempts a message to a member that is heard goes round through another
+	// one: perhaps the path to it carries one direction only.
+	goRoundAt = 4
+
+	commonLoss = 0.03 // of answered Data, that needed more than one attempt
+	lossWeight = 0.1  // of the latest, in the average
 )
 
-// handleAck takes the acknowledged envelopes out of the queue.
-func (n *Node) handleAck(now time.Duration, in *datagram, m wire.Ack) {
-	for i := range m.Len() {
-		e := n.out.queue.Acknowledged(in.from, m.Seq(i), n.peers.members.SameNode)
-		if e == nil {
-			n.stats.DropAck++
-			continue
-		}
-		if in.member != nil {
-			in.member.Validated = true
-			n.peers.measure(now, in.member, e)
-		}
-		page, left, to := e.Page, e.Left, e.To()
-		n.drop(e)
-		if left > 0 {
-			n.sendPage(in, to, page, left)
-		}
+// handleAck takes the acknowledged envelopes out of the queue; those refused are sent again.
+func (n *Node) handleAck(now time.Duration, in *datagram, ack wire.Ack) {
+	var longest time.Duration // one Ack is one sample, or many of one burst would outweigh all before
+	for seq := range ack.Numbers() {
+		longest = max(longest, n.handleAnswer(now, in, seq, ack.Refused))
+	}
+	if longest > 0 && in.member != nil {
+		n.peers.measure(now, in.member, longest)
 	}
 }
 
-// measure records the round trip of an answered envelope. If it was sent more than once it
-// is not known which attempt was answered (Karn's rule).
-func (p *peers) measure(now time.Duration, m *view.Member, e *outbox.Envelope) {
-	if e.Attempt == 1 {
-		m.RTT.SampleLike(now-e.SentAt, &p.rtt)
-		p.rtt.Sample(now - e.SentAt)
-		return
+// handleAnswer deals with the answer to one message. It returns how long the answer took, 0 if
+// that is not known.
+func (n *Node) handleAnswer(now time.Duration, in *datagram, seq uint32, refused bool) (took time.Duration) {
+	e, sentAt, exact := n.answered(in, seq)
+	if e == nil || refused && !e.IsData() {
+		n.stats.DropAck++
+		return 0
 	}
-	m.RTT.Ambiguous(now-e.FirstAt, now)
-	if p.rtt.Ambiguous(now-e.FirstAt, now) {
-		// Round trips to all members have become longer. Finding that out for each
-		// member separately would take many messages, each sent several times.
-		p.members.Remeasure(p.rtt.Smoothed())
+	if exact {
+		took = max(now-sentAt, 1)
+	}
+	roundTrip := n.peers.rtt.Smoothed()
+	if m := in.member; m != nil {
+		m.Validated = true
+		m.Probed = 0
+		roundTrip = m.RTT.Smoothed()
+		if refused {
+			m.RefusedAt = now
+		} else if e.IsData() {
+			m.TookAt, m.Deaf = now, false
+			n.peers.noteLoss(e.Attempt > 1)
+		}
+	}
+	if refused {
+		n.out.queue.Refused(e, now, roundTrip)
+		if m := in.member; m != nil && n.isDeaf(now, m) { // nothing times out at one that refuses all
+			m.Deaf, in.member = true, nil
+			n.lose(now, m)
+		}
+		return took
+	}
+	note, to := e.Note, e.To()
+	n.settle(e, true)
+	n.out.queue.Accepted(e, now, roundTrip)
+	if note.Left > 0 {
+		n.sendPage(in, to, note.Page, note.Left)
+	}
+	return took
+}
+
+// answered returns the envelope that the source of in acknowledges by a number: it was sent
+// there, or to another address of the same member.
+func (n *Node) answered(in *datagram, seq uint32) (e *outbox.Envelope, sentAt time.Duration, exact bool) {
+	e, sentAt, exact = n.out.queue.Answered(in.from, seq)
+	if e == nil && in.member != nil {
+		e, sentAt, exact = n.out.queue.Answered(in.member.Other(in.from), seq)
+	}
+	return e, sentAt, exact
+}
+
+// measure records a round trip.
+func (p *peers) measure(now time.Duration, m *view.Member, d time.Duration) {
+	m.RTT.SampleLike(d, now, &p.rtt)
+	p.rtt.Sample(d, now)
+}
+
+// noteLoss takes whether Data that is answered needed more than one attempt.
+func (p *peers) noteLoss(lost bool) {
+	p.loss -= lossWeight * p.loss
+	if lost {
+		p.loss += lossWeight
 	}
 }
 
-// unanswered deals with an envelope that got no answer in time: it is sent again, and after
-// the last attempt given up. Its arc goes to another member after the second attempt, or
-// after the first if there are only two.
+// unanswered deals with an envelope that got no answer in time.
 func (n *Node) unanswered(now time.Duration, e *outbox.Envelope) {
-	if !e.Arc.Empty() && (e.Attempt > 1 || e.Attempt >= e.Attempts-1) {
+	m := n.peers.members.ByAddr(e.To())
+	switch {
+	case e.IsLast():
+		n.stats.GivenUp++
+		firstAt := e.FirstAt
+		n.abandon(e)
+		if m != nil && m.LastSeen < firstAt {
+			n.verify(m)
+		}
+	case e.IsData():
+		n.unansweredData(now, m, e)
+	case e.Attempts == UntilAnswered:
+		n.unverified(now, m, e)
+	default:
+		n.out.queue.Resend(now, e)
+	}
+}
+
+// unansweredData sends Data again. From the second attempt on its arc goes to another member;
+// from the third on the member is verified, and what it is sent waits while it is silent. At an
+// address where the member is no longer known only a Direct message is sent again, as a Stray.
+func (n *Node) unansweredData(now time.Duration, m *view.Member, e *outbox.Envelope) {
+	moved := e.Attempts == UntilAnswered && m == nil // its member is known elsewhere now, or was evicted
+	if !e.Arc.Empty() && (moved || e.Attempt >= suspectFrom) {
 		n.redelegate(now, e.To(), &e.Copy)
 	}
-	if e.Attempt < e.Attempts {
-		n.nameRecipient(e) // another node may be there by now
+	switch direct := e.Flags&wire.FlagDirect != 0; {
+	case moved && !direct:
+		n.abandon(e)
+		return
+	case moved && int(e.Attempt) >= n.config.Attempts[Stray]: // the address is as good as any
+		n.stats.GivenUp++
+		n.abandon(e)
+		return
+	}
+	n.nameRecipient(e) // another node may be there by now
+	if m == nil || e.Attempt < verifyFrom {
 		n.out.queue.Resend(now, e)
 		return
 	}
-	if !e.InGrace() {
-		n.hint(e)
-		n.out.queue.Grace(e)
-		return
+	n.verify(m)
+	if (e.Attempt == goRoundAt || e.Attempt == 2*goRoundAt) && m.LastSeen >= e.FirstAt {
+		n.goRound(now, m, &e.Copy)
 	}
-	n.stats.GivenUp++
-	m, firstAt := n.peers.members.ByAddr(e.To()), e.FirstAt
-	n.drop(e)
-	if m == nil || m.LastSeen >= firstAt || n.out.queue.HasHello(m.Addr) {
-		return
-	}
-	// On a bad network silence is common: probe the member before declaring it lost.
-	if m.Probed == verifications {
+	switch {
+	case n.isDeaf(now, m):
+		m.Deaf = true
 		n.lose(now, m)
+	case m.LastSeen < e.FirstAt && (n.peers.loss < commonLoss || e.Attempt >= holdLossy):
+		m.SuspectUntil = now + silentFor // no arc waits with what is held
+		n.out.queue.Hold(now, e)
+	default:
+		n.out.queue.Resend(now, e)
+	}
+}
+
+// isDeaf reports whether m answers and has taken no Data for too long.
+func (n *Node) isDeaf(now time.Duration, m *view.Member) bool {
+	oldest := n.out.queue.Oldest(m.Addr)
+	if oldest == nil {
+		return false
+	}
+	most := deafAfter
+	if now-m.RefusedAt < deafAfter && m.RefusedAt > 0 {
+		most = deafRefusing
+	}
+	return now-max(oldest.FirstAt, m.TookAt) > max(most, 3*n.timeout(now, m.Addr))
+}
+
+// verify asks a member whether it is alive, unless it is being asked.
+func (n *Node) verify(m *view.Member) {
+	if n.out.queue.HasHello(m.Addr) {
+		return
+	}
+	if e := n.sendHello(nil, m.Addr, 0, Verify); e != nil {
+		e.Wait = verifyPause
+	}
+}
+
+// verifyHearsay verifies a random member that is known only by hearsay.
+func (n *Node) verifyHearsay() {
+	p := &n.peers
+	p.picked = p.members.Sample(p.picked[:0], n.rng, 1, func(m *view.Member) bool { return !m.Validated })
+	for _, m := range p.picked {
+		n.verify(m)
+	}
+}
+
+// unverified deals with a Hello of verify that got no answer in time. Each counts only once
+// the loop has turned since: a pause of this node loses nobody.
+func (n *Node) unverified(now time.Duration, m *view.Member, e *outbox.Envelope) {
+	if m == nil {
+		n.out.queue.Drop(e)
 		return
 	}
 	m.Probed++
-	m.SuspectUntil = now + verification
-	n.sendHello(nil, m.Addr, 0, Hello)
+	switch {
+	case !m.Validated && m.Probed >= mostOfHearsay:
+		n.forget(now, m)
+		n.disconnectIfAlone(now)
+	case m.Probed >= mostUnanswered:
+		n.lose(now, m)
+	default:
+		n.out.queue.Resend(now, e)
+	}
 }
 
 // lose removes a member that does not answer from the view.
 func (n *Node) lose(now time.Duration, m *view.Member) {
 	n.stats.MembersLost++
+	n.changed(now)
 	n.record(slog.LevelInfo, "gossip: member lost", "member", idText(m.ID), "address", m.Addr)
 	n.peers.members.Lose(m, now)
 	n.clearQueue(now, m.Addr)
 	n.disconnectIfAlone(now)
-}
-
-// hint offers a message to a member that left the last copy of it unanswered: if it was
-// the message that was lost every time, not its acknowledgement, the member asks for it.
-func (n *Node) hint(e *outbox.Envelope) {
-	if !e.IsData() || e.Flags&wire.FlagDirect != 0 {
-		return
-	}
-	h := &n.history
-	h.hints.Add(e.Entry.Origin, e.Entry.Counter)
-	n.sendDigest(nil, e.To(), wire.Offer, h.repair.Offer(&h.hints, n.out.digestRoom()))
 }

@@ -1,16 +1,17 @@
 package node
 
 import (
+	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
-	"example.com/gossip/internal/outbox"
 	"example.com/gossip/internal/wire"
 	"example.com/gossip/internal/wiretest"
 )
 
 // A message that expects an answer and gets none is sent as often as Attempts says, any other
-// once.
+// once. Data to a member goes on until the member is verified.
 func TestRetryFollowsAttempts(t *testing.T) {
 	for _, attempts := range []int{1, 3, 5} {
 		s := newSolo(t, Config{Attempts: attemptsOf(attempts)})
@@ -21,37 +22,51 @@ func TestRetryFollowsAttempts(t *testing.T) {
 		s.receive(newcomer, s.hello(id, newcomer, s.tokens.Make(newcomer, s.at))) // is sent the members
 		s.publish([]byte("for all"))
 		s.publish([]byte("for one"), direct(newcomer))
-		request := wire.Status{Mode: wire.Request, Last: wire.LastOrigin}
-		request.Digest.Add(s.ID(), 0, nil, 100)
-		s.receive(newcomer, s.status(request))
+		s.publish([]byte("for nobody"), direct(unknownAddr))
+		s.receive(newcomer, s.requestOf(s.ID(), 1, 1))
+		s.at += time.Millisecond        // then it is silent
 		const unanswered = wire.Type(0) // stands for messages that expect no answer
-		times, kinds := map[uint32]int{}, map[uint32]wire.Type{}
-		for _, m := range s.run(time.Minute) {
-			switch {
-			case m.Kind == wire.TypeStatus && m.Status.Mode != wire.Full, m.Kind == wire.TypeData && m.Data.Flags&wire.FlagPull != 0:
-				m.Kind = unanswered
-			case m.Kind == wire.TypeHello: // also probes, which go on for ever
-				continue
-			}
-			times[m.Seq]++
-			kinds[m.Seq] = m.Kind
+		type message struct {
+			kind wire.Type
+			to   netip.AddrPort
+			seq  uint32 // of Data its counter and kind, as each attempt has a number of its own
 		}
+		times := map[message]int{}
+		count := func(all []wiretest.Message, until time.Duration) {
+			for _, m := range all {
+				id := message{m.Kind, m.To, m.Seq}
+				switch {
+				case m.Kind == wire.TypeStatus && m.Status.Mode != wire.Full && m.Status.Mode != wire.Summary, m.Kind == wire.TypeData && m.Data.Flags&wire.FlagPull != 0:
+					id.kind = unanswered
+				case m.Kind == wire.TypeData:
+					id.seq = m.Data.Counter<<8 | uint32(m.Data.Flags&wire.FlagDirect)
+				}
+				if times[id] > 0 || m.At <= until {
+					times[id]++
+				}
+			}
+		}
+		isHello := func(m wiretest.Message) bool { return m.Kind == wire.TypeHello } // also probes, which go on for ever
+		all := slices.DeleteFunc(s.run(time.Minute), isHello)
+		count(all, all[0].At+1500*time.Millisecond) // until then nobody is lost
 		lonely := newSolo(t, Config{Attempts: attemptsOf(attempts)})
 		lonely.join(newcomer)
 		for lonely.State() == Joining {
-			for _, m := range lonely.run(10 * time.Millisecond) {
-				times[m.Seq]++
-				kinds[m.Seq] = m.Kind
-			}
+			count(lonely.run(10*time.Millisecond), lonely.at)
 		}
 		seen := map[wire.Type]bool{}
-		for seq, n := range times {
-			kind, want := kinds[seq], attempts
-			if kind == unanswered || kind == wire.TypeWelcome || kind == wire.TypeAck {
+		for m, n := range times {
+			want := attempts
+			switch m.kind {
+			case unanswered, wire.TypeWelcome, wire.TypeAck:
 				want = 1
+			case wire.TypeData:
+				if m.to != unknownAddr {
+					want = verifyFrom
+				}
 			}
-			seen[kind] = true
-			s.want(n == want, "a %v was sent %d times instead of %d", kind, n, want)
+			seen[m.kind] = true
+			s.want(n == want, "with %d attempts a %v to %v was sent %d times instead of %d", attempts, m.kind, m.to, n, want)
 		}
 		for _, kind := range []wire.Type{unanswered, wire.TypeHello, wire.TypeWelcome, wire.TypeMemberList, wire.TypeAck, wire.TypeData, wire.TypeStatus} {
 			s.want(seen[kind], "no %v was sent", kind)
@@ -59,10 +74,11 @@ func TestRetryFollowsAttempts(t *testing.T) {
 	}
 }
 
-func TestSilentMemberIsProbedBeforeItIsLost(t *testing.T) {
+func TestSilentMemberIsVerifiedBeforeItIsLost(t *testing.T) {
 	s := newSolo(t, Config{})
 	s.withMembers(around(4)...)
-	silent := peerAddr(around(4)[1])
+	step := around(4)[1]
+	silent, id := peerAddr(step), s.peerID(step)
 	delete(s.responsive, silent)
 	start := s.at
 	s.publish([]byte("x"))
@@ -72,16 +88,29 @@ func TestSilentMemberIsProbedBeforeItIsLost(t *testing.T) {
 		s.want(s.at-start < time.Minute, "a member that is silent for a minute is not lost: %+v", s.Stats())
 	}
 	data, hellos := wiretest.Only(all, wire.TypeData, silent), wiretest.Only(all, wire.TypeHello, silent)
-	s.want(len(data) == 3 && len(hellos) == 3*verifications, "%d Data and %d Hellos went to the silent member", len(data), len(hellos))
-	s.want(hellos[0].At-data[2].At >= outbox.GraceFor, "it was probed %v after the last attempt", hellos[0].At-data[2].At)
+	s.want(len(data) == verifyFrom, "%d Data went to the silent member", len(data))
+	for i, m := range data[1:] {
+		s.want(m.Seq == data[i].Seq+1, "attempt %d has the number %d after %d", i+2, m.Seq, data[i].Seq)
+	}
+	s.want(len(hellos) >= mostUnanswered, "%d Hellos verified it", len(hellos))
+	for i, m := range hellos[1:mostUnanswered] {
+		s.want(m.At-hellos[i].At >= verifyPause, "one Hello follows another after %v", m.At-hellos[i].At)
+	}
 	s.want(s.peers.members.ByAddr(silent) == nil && s.Stats().Lost == 1, "then it should be lost: %+v", s.Stats())
 
-	// It is probed for ever, and any message of it brings it back.
+	// It is probed for ever. A datagram of it causes a Hello, and only the answer brings it back.
 	s.run(2 * time.Hour)
 	probes := len(wiretest.Only(s.run(time.Minute), wire.TypeHello, silent))
 	s.want(probes >= 30 && probes <= 90, "two hours later %d probes go to it in a minute", probes)
+	for s.out.queue.HasHello(silent) {
+		s.run(10 * time.Millisecond)
+	}
 	s.receive(silent, s.data(wire.Data{Origin: 77, Counter: 1}))
-	s.want(s.peers.members.ByAddr(silent) != nil && s.Stats().Lost == 0 && s.Stats().MembersAgain == 1, "it sent a message and is not back: %+v", s.Stats())
+	s.want(s.peers.members.ByAddr(silent) == nil, "a datagram that may be forged brought it back")
+	hello := wiretest.Only(s.run(10*time.Millisecond), wire.TypeHello, silent)
+	s.want(len(hello) == 1, "%d Hellos answer the datagram of a lost member", len(hello))
+	s.receive(silent, s.welcome(hello[0].Seq, 7, id, silent))
+	s.want(s.peers.members.ByAddr(silent) != nil && s.Stats().Lost == 0 && s.Stats().MembersAgain == 1, "it answered and is not back: %+v", s.Stats())
 }
 
 func TestMemberThatAnswersAProbeStays(t *testing.T) {
@@ -115,14 +144,16 @@ func TestOneUnansweredProbeLosesNoMember(t *testing.T) {
 	s.want(s.Stats().MembersLost == 0 && s.Members() == 4, "it was lost for one Hello: %+v", s.Stats())
 }
 
-func TestWindowLimitsMessagesThatAreSentOnce(t *testing.T) {
-	s := newSolo(t, Config{Attempts: attemptsOf(1)})
+func TestWindowLimitsTheBytesInFlight(t *testing.T) {
+	const firstWindow = 16 << 10
+	s := newSolo(t, Config{})
 	s.withMembers(10)
-	for range 500 {
+	for range 600 {
 		s.publish([]byte("x"))
 	}
 	burst := s.sent(wire.TypeData, peerAddr(10))
-	s.want(len(burst) == outbox.FirstWindow, "before any answer %d of 500 messages are in flight", len(burst))
+	size := wire.DataSize(burst[0].Data.Flags, 1)
+	s.want(len(burst) == (firstWindow+size-1)/size, "before any answer %d of 600 messages are in flight", len(burst))
 	for _, m := range burst[:10] {
 		s.answer(m)
 	}

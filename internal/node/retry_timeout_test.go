@@ -27,9 +27,9 @@ func TestTimeoutFollowsTheRoundTrip(t *testing.T) {
 	}
 	rtt := s.Member(0).RTT
 	s.want(rtt > 90*time.Millisecond && rtt < 110*time.Millisecond, "the round trip of 100 ms is taken for %v", rtt)
-	wait := s.timeout(peerAddr(10))
+	wait := s.timeout(s.at, peerAddr(10))
 	s.want(wait >= 100*time.Millisecond && wait < 200*time.Millisecond, "its timeout is %v", wait)
-	s.want(s.timeout(peerAddr(99)) == s.config.RetryInterval, "without a round trip the timeout should be RetryInterval, and is %v", s.timeout(peerAddr(99)))
+	s.want(s.timeout(s.at, peerAddr(99)) == s.config.RetryInterval, "without a round trip the timeout should be RetryInterval, and is %v", s.timeout(s.at, peerAddr(99)))
 }
 
 func TestTimeoutForgetsAPauseSoon(t *testing.T) {
@@ -42,7 +42,7 @@ func TestTimeoutForgetsAPauseSoon(t *testing.T) {
 		}
 		s.receive(m.To, s.ack(m.Seq))
 	}
-	wait := s.timeout(peerAddr(10))
+	wait := s.timeout(s.at, peerAddr(10))
 	s.want(wait < 500*time.Millisecond, "20 messages after a pause of ten minutes the timeout is %v for a round trip of 30 ms", wait)
 }
 
@@ -55,16 +55,16 @@ func TestShortTimeoutDoesNotWaitForALongerOneBeforeIt(t *testing.T) {
 		s.receive(m.To, s.ack(m.Seq))
 	}
 	s.publishToOne() // has no answer
-	long := s.timeout(peerAddr(10))
+	long := s.timeout(s.at, peerAddr(10))
 	for range 100 { // the member is near
 		m := s.publishToOne()
 		s.receive(m.To, s.ack(m.Seq))
 	}
-	short, m, start := s.timeout(peerAddr(10)), s.publishToOne(), s.at
+	short, m, start := s.timeout(s.at, peerAddr(10)), s.publishToOne(), s.at
 	s.want(long > 500*time.Millisecond && short < 100*time.Millisecond, "the timeout is %v and then %v", long, short)
 	delete(s.responsive, peerAddr(10))
 	for _, again := range wiretest.Only(s.run(200*time.Millisecond), wire.TypeData, peerAddr(10)) {
-		if again.Seq == m.Seq {
+		if again.Data.Counter == m.Data.Counter {
 			s.want(again.At-start <= short, "a message with a timeout of %v is sent again after %v", short, again.At-start)
 			return
 		}
@@ -95,7 +95,7 @@ func TestProbeThatWasHeldUpDoesNotMeasureTheRoundTrip(t *testing.T) {
 	for _, m := range held {
 		s.receive(silent, s.welcome(m.Seq, 7, id, silent))
 	}
-	wait := s.timeout(silent)
+	wait := s.timeout(s.at, silent)
 	s.want(wait <= s.config.RetryInterval, "its timeout is %v", wait)
 	s.run(time.Second)
 	again := lose()

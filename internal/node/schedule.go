@@ -8,9 +8,12 @@ import (
 )
 
 const (
-	newsLasts = 1500 * time.Millisecond // after the last news: until then comparisons are more frequent
-	healing   = 3 * time.Second         // after a lost member came back: until then others are probed more often
-	growing   = 8 * time.Second         // after the last new member: until then more are exchanged, and more often
+	comparesAfterReturn = 1500 * time.Millisecond // how long comparisons are frequent after a member is back
+	comparesAfterRepair = 700 * time.Millisecond  // and after a message came by repair
+	healing             = 3 * time.Second         // after a lost member came back: until then others are probed more often
+	growing             = 8 * time.Second         // after the last new member: until then more are exchanged, and more often
+	changing            = 15 * time.Second        // after the last change of the view: until then exchanges are frequent
+	calm                = 4                       // times TickInterval is the time between exchanges after that
 )
 
 // timers is the schedule of a node's recurring duties, and the times it remembers for them.
@@ -20,11 +23,13 @@ type timers struct {
 	compared time.Duration // the interval between two comparisons while there is news
 
 	turn      int           // of the exchange
+	looks     int           // how many there were
 	recent    bool          // the last comparison was of recent messages
 	round     int           // of a node that is alone
 	awake     time.Duration // how long the loop has turned while CONNECTED; the age of gaps is counted by it
 	lookedAt  time.Duration // when gaps were last looked at
-	newsAt    time.Duration // when a message was last new, here or there
+	compareTo time.Duration // until then comparisons are frequent
+	changedAt time.Duration // when the view last changed
 	warnAt    time.Duration // when to record a Hello of another cluster again
 	grewAt    time.Duration // when hearsay last brought a member
 	backAt    time.Duration // when a lost member was last heard again
@@ -37,17 +42,17 @@ type timers struct {
 func (t *timers) reset(now time.Duration, rng *rand.Rand) {
 	*t = timers{
 		interval: t.interval, compared: t.compared, awake: t.awake, lookedAt: t.lookedAt,
-		newsAt: -newsLasts, grewAt: -growing, backAt: -healing,
+		grewAt: -growing, backAt: -healing, changedAt: now,
 	}
 	t.Start(now, t.interval, rng)
 }
 
-// compareOften begins or extends the period in which the node compares what it has seen
-// with random members, because there may be news.
-func (t *timers) compareOften(now time.Duration, rng *rand.Rand) {
-	t.newsAt = now
+// compareOften begins or extends a period in which the node compares what it has seen with
+// random members, because messages may be missing here or there.
+func (t *timers) compareOften(now, lasts time.Duration, rng *rand.Rand) {
+	t.compareTo = max(t.compareTo, now+lasts)
 	t.Compare.Resume(now, t.compared, rng)
 }
 
-// news reports whether there is news.
-func (t *timers) news(now time.Duration) bool { return now-t.newsAt < newsLasts }
+// comparesOften reports whether such a period goes on.
+func (t *timers) comparesOften(now time.Duration) bool { return now < t.compareTo }

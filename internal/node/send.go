@@ -82,13 +82,25 @@ func (n *Node) emit(in *datagram, to netip.AddrPort, kind Kind) *outbox.Envelope
 
 // emitData queues a copy of a message.
 func (n *Node) emitData(to netip.AddrPort, kind Kind, c outbox.Copy) *outbox.Envelope {
-	return n.out.queue.EmitData(to, c, n.config.Attempts[kind])
+	e := n.out.queue.EmitData(to, c, n.config.Attempts[kind])
+	if e != nil && c.Class == outbox.Own && c.Flags&wire.FlagDirect == 0 {
+		n.self.backlog.queued(c.Entry.Counter)
+	}
+	return e
 }
 
 // acknowledge queues an Ack to the source of in.
 func (n *Node) acknowledge(now time.Duration, in *datagram, seq uint32) {
 	if n.afford(in, in.from, wire.AckOverhead+wire.AckSize) {
-		n.out.queue.Acknowledge(now, in.from, seq)
+		n.out.queue.Acknowledge(now, in.from, seq, false)
+	}
+}
+
+// refuse tells the source of in that there is no room for what it sent.
+func (n *Node) refuse(now time.Duration, in *datagram, seq uint32) {
+	n.stats.DropBusy++
+	if n.afford(in, in.from, wire.AckOverhead+wire.AckSize) {
+		n.out.queue.Acknowledge(now, in.from, seq, true)
 	}
 }
 
@@ -113,10 +125,11 @@ func (n *Node) sendStatus(in *datagram, to netip.AddrPort, kind Kind, s wire.Sta
 func (o *out) digestRoom() int { return o.room - wire.StatusOverhead }
 
 // sendMembers sends the list, which is written in out.body, with as many of the members as
-// fit added to it, and returns how many it took.
+// fit added to it, and returns how many it took. Those not validated are passed over: whether
+// there is a node is first found out, then told.
 func (n *Node) sendMembers(in *datagram, to netip.AddrPort, list wire.ListWriter, members []*view.Member) (taken int, e *outbox.Envelope) {
 	for _, m := range members {
-		if m.Addr != to && !list.Add(wire.Member{ID: m.ID, Addr: m.Addr}, n.out.room) {
+		if m.Addr != to && m.Validated && !list.Add(wire.Member{ID: m.ID, Addr: m.Addr}, n.out.room) {
 			break
 		}
 		taken++
@@ -140,15 +153,24 @@ func (n *Node) sendPage(in *datagram, to netip.AddrPort, from uint64, left int) 
 	}
 	taken, e := n.sendMembers(in, to, wire.WriteList(n.out.body, false), p.picked)
 	if e != nil && taken < left {
-		e.Page, e.Left = p.members.At((first+taken)%size).ID, left-taken
+		e.Note = outbox.Note{Page: p.members.At((first + taken) % size).ID, Left: left - taken}
 	}
 }
 
-// drop removes an envelope that was answered or given up.
-func (n *Node) drop(e *outbox.Envelope) {
-	if e.IsData() && e.Flags&wire.FlagDirect != 0 {
+// settle notes that a copy of a message of this node is no longer on its way.
+func (n *Node) settle(e *outbox.Envelope, acknowledged bool) {
+	switch {
+	case !e.IsData() || e.Class != outbox.Own:
+	case e.Flags&wire.FlagDirect != 0:
 		n.self.directDone.Add(e.Entry.Counter, n.history.origins.Pool())
+	default:
+		n.self.backlog.settled(e.Entry.Counter, acknowledged, n.history.log)
 	}
+}
+
+// abandon removes an envelope that was not answered.
+func (n *Node) abandon(e *outbox.Envelope) {
+	n.settle(e, false)
 	n.out.queue.Drop(e)
 }
 
@@ -163,7 +185,7 @@ func BufferSize(maxMessageSize int) int { return sealedFront + maxMessageSize }
 func (n *Node) Next(now time.Duration, buf []byte) (datagram []byte, to netip.AddrPort) {
 	for q := n.out.queue.Next(); q != nil; q = n.out.queue.Next() {
 		to := q.To()
-		messages := n.out.queue.Pack(buf[sealedFront:sealedFront], q, now, n.timeout(to))
+		messages := n.out.queue.Pack(buf[sealedFront:sealedFront], q, now, n.timeout(now, to))
 		if len(messages) == 0 {
 			continue
 		}
@@ -182,6 +204,7 @@ func (n *Node) Next(now time.Duration, buf []byte) (datagram []byte, to netip.Ad
 type peers struct {
 	members *view.Members
 	rtt     view.RTT // of all members together, for one whose own is not known yet
+	loss    float64  // how much of the Data that is answered needed more than one attempt
 	probes  int      // left of mostProbes until the next exchange
 
 	// Scratch space.
@@ -202,10 +225,18 @@ func (p *peers) random(now time.Duration, rng *rand.Rand) *view.Member {
 // leastTimeout is the shortest wait for an acknowledgement, not counting Config.AckDelay.
 const leastTimeout = 5 * time.Millisecond
 
-// timeout returns how long to wait for an answer from an address.
-func (n *Node) timeout(to netip.AddrPort) time.Duration {
-	if m := n.peers.members.ByAddr(to); m != nil {
-		return m.RTT.Timeout(leastTimeout+n.config.AckDelay, n.peers.rtt.Timeout(0, n.config.RetryInterval))
+// timeout returns how long to wait for an answer from an address. Where round trips have become
+// longer the first to find out is the estimate for all members together: it counts too for a
+// member that was not measured lately.
+func (n *Node) timeout(now time.Duration, to netip.AddrPort) time.Duration {
+	m := n.peers.members.ByAddr(to)
+	if m == nil {
+		return n.config.RetryInterval
 	}
-	return n.config.RetryInterval
+	all := n.peers.rtt.Timeout(0, n.config.RetryInterval)
+	own := m.RTT.Timeout(leastTimeout+n.config.AckDelay, all)
+	if m.RTT.Stale(now) {
+		return max(own, all)
+	}
+	return own
 }

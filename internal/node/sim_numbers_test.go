@@ -24,7 +24,7 @@ func (n *simNode) hasPublished(count uint32) {
 		o, _, _ := x.history.origins.Add(n.ID(), 0, n.s.net.Now(), 0)
 		o.Seen.Reset(count, x.history.origins.Pool())
 		o.Direct.Reset(count, x.history.origins.Pool())
-		o.FirstSeen, o.Delivered = 1, count
+		o.From, o.Delivered = 1, count
 	}
 }
 

@@ -42,6 +42,11 @@ func (n *simNode) holders() map[*datalog.Entry]int64 {
 			held[e.Entry]++
 		}
 	}
+	for b, i := &n.self.backlog, 0; i < b.own.Len(); i++ {
+		if e := b.own.At(i).entry; e != nil {
+			held[e]++
+		}
+	}
 	for range n.events.Len() {
 		e, _ := n.events.Pop()
 		if e.entry != nil {

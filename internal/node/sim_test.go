@@ -55,7 +55,7 @@ func simConfig() Config {
 func simAttempts(n int) Attempts {
 	return Attempts{
 		Hello: n, Probe: 1, Welcome: NoAnswer, MemberList: n, Ack: NoAnswer,
-		Data: n, Suspected: 1, Repair: NoAnswer, Status: n, Offer: NoAnswer, Leave: NoAnswer,
+		Verify: UntilAnswered, Data: UntilAnswered, Stray: n, Repair: NoAnswer, Status: n, Offer: NoAnswer, Leave: NoAnswer,
 	}
 }
 

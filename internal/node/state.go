@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"strconv"
+	"time"
 
 	"example.com/gossip/internal/datalog"
 	"example.com/gossip/internal/versions"
@@ -61,10 +62,13 @@ type self struct {
 	observed  netip.AddrPort // where others see it
 	address   netip.AddrPort // where others reach it, as far as that is known
 
-	counter       uint32   // of its last message
-	backlog       wire.Run // messages sent before the cluster was found; First 0: none
-	directCounter uint32   // of its last Direct one
+	counter       uint32 // of its last message
+	backlog       backlog
+	directCounter uint32 // of its last Direct one
 	directDone    versions.Window
+
+	owes    bool          // it had a member, and not all said goodbye
+	aloneAt time.Duration // when it joined, or lost its last member
 }
 
 // active reports whether the node has maintenance to do: it has joined, and neither left nor

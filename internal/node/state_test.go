@@ -54,7 +54,7 @@ func (s *solo) effects() string {
 	q, members, h := s.out.queue.Stats(), s.peers.members, &s.history
 	return fmt.Sprint(s.State(), members.Len(), members.Seeds(), members.Lost(), members.HasNews(),
 		q.Control, q.Data, q.Hellos, q.Acks, q.Recipients, s.Pending(), h.origins.Len(), h.log.Len(), s.Events(),
-		s.self.observed, s.peers.probes, s.timers.newsAt, len(s.got), len(s.states))
+		s.self.observed, s.peers.probes, s.timers.compareTo, len(s.got), len(s.states))
 }
 
 func TestStateDecidesWhichMessagesAreHandled(t *testing.T) {

@@ -15,8 +15,9 @@ type Stats struct {
 	DropCluster, DropIllegal, DropAck, DropWelcome, DropLeave, DropMember uint64
 	DropStranger, DropRecipient, DropOrigin, DropAhead                    uint64
 
-	DropAmplify, DropRelay, DropControl, DropPush, GivenUp, GaveUpUnseen uint64
-	SendErrors, ReceiveErrors                                            uint64
+	DropAmplify, DropRelay, DropBusy, DropControl, DropPush uint64
+	GivenUp, Unheard, GaveUpUnseen                          uint64
+	SendErrors, ReceiveErrors                               uint64
 
 	MembersLost, MembersAgain uint64
 
@@ -32,9 +33,9 @@ func (n *Node) Stats() Stats {
 	s, q, h := n.stats, n.out.queue.Stats(), &n.history
 	s.MessagesOut, s.Retries, s.DropControl = q.Messages, q.Retries, q.Dropped
 	s.Members, s.Lost = n.peers.members.Len(), n.peers.members.Lost()
-	s.QueuedControl, s.QueuedData = q.Control, q.Data+n.backlogLen()
+	s.QueuedControl, s.QueuedData = q.Control, q.Data+n.self.backlog.waiting
 	s.Origins, s.Retained, s.RetainedBytes = h.origins.Len(), h.log.Len(), h.log.Bytes()
-	s.Evicted = h.log.Evicted() + h.log.Refused()
+	s.Evicted, s.GaveUpUnseen = h.log.Evicted()+h.log.Refused(), h.repair.Lost()
 	s.AcksPending, s.Arrived = q.Acks, n.events.Len()
 	return s
 }

@@ -1,10 +1,10 @@
 package outbox
 
 import (
+	"bytes"
 	"fmt"
-	"maps"
 	"math/rand/v2"
-	"slices"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -13,271 +13,441 @@ import (
 	"example.com/gossip/internal/wire"
 )
 
-// audit checks everything that holds of a queue between two calls.
-func (q *bench) audit() {
-	q.t.Helper()
-	data, acks, hellos, listed, numbered := 0, 0, 0, 0, 0
-	seen := map[*Envelope]bool{}
-	for to, l := range q.peers {
-		q.want(l.to == to, "the peer of %v is found under %v", l.to, to)
-		q.want(!l.idle(), "the idle peer of %v was not freed", to)
-		q.want(l.listed || !l.sendable() && len(l.acks) < AcksInHand, "the peer of %v has something to send and no turn", to)
-		due, any := l.due()
-		q.want(!any || l.index >= 0 && l.wake <= due, "the peer of %v is due at %v and wakes at %v, index %d", to, due, l.wake, l.index)
-		q.want(l.index < 0 || l.index < len(q.timers) && q.timers[l.index] == l, "the peer of %v is not at its index %d of the timers", to, l.index)
-		flight, outstanding := 0, 0
-		for _, c := range l.chains() {
-			n := 0
-			var prev *Envelope
-			for e := c.head; e != nil; prev, e = e, e.links[inQueue].next {
-				q.want(e.peer == l && e.chain == c && e.links[inQueue].prev == prev && !seen[e], "an envelope to %v is in the wrong chain", to)
-				seen[e] = true
-				n++
-				if e.IsData() {
-					data++
-				}
-				if e.Kind == wire.TypeHello {
-					hellos++
-				}
-				if e.IsData() && (c == &l.sent || e.Attempts == 1 && (c == &l.final || c == &l.grace)) {
-					flight++
-				}
-				began := e.IsData() && e.Attempt > 0 && c != &l.grace
-				q.want((e.begunAt != 0) == began, "an envelope to %v in attempt %d began as number %d", to, e.Attempt, e.begunAt)
-				if began {
-					outstanding++
-				}
-				q.want(e.Size() <= q.config.Room, "an envelope of %d bytes waits for a room of %d", e.Size(), q.config.Room)
-				if e.Seq != 0 {
-					numbered++
-					q.want(q.bySeq[e.Seq] == e, "number %d is not found", e.Seq)
-				}
-				if c == &l.sent || c == &l.final || c == &l.grace {
-					q.want(prev == nil || prev.Deadline <= e.Deadline, "the deadlines of a chain to %v are not in order", to)
-					q.want((e.Attempt >= e.Attempts) == (c != &l.sent), "attempt %d of %d waits in the wrong chain", e.Attempt, e.Attempts)
-				}
-			}
-			q.want(c.tail == prev && c.len == n, "a chain to %v holds %d and says %d", to, n, c.len)
+// model is a queue, and all that was asked of it as one would note it down.
+type model struct {
+	*bench
+	rng      *rand.Rand
+	peers    int
+	messages []*datalog.Entry
+	emitted  int
+	packed   int                    // messages in datagrams
+	waiting  map[*Envelope]*message // to be sent or answered
+	sent     []attempted            // the last attempts
+	owed     map[answer]bool        // to be acknowledged or refused
+}
+
+// message is what became of one envelope.
+type message struct {
+	order   int // of emission
+	charge  int
+	class   Class
+	data    bool
+	begun   bool
+	attempt int
+}
+
+// attempted is one attempt to send a message.
+type attempted struct {
+	*message
+	to  netip.AddrPort
+	seq uint32
+	at  time.Duration
+}
+
+// answer is that a number is to be acknowledged to a recipient, or refused.
+type answer struct {
+	to      netip.AddrPort
+	seq     uint32
+	refused bool
+}
+
+func newModel(t *testing.T, seed uint64) *model {
+	m := &model{
+		bench: newBench(t, Config{Limit: []int{1, 5, 64, 1024}[seed%4], Span: []int{10, span}[seed/4%2]}), rng: rand.New(rand.NewPCG(seed, 1)),
+		waiting: map[*Envelope]*message{}, owed: map[answer]bool{},
+	}
+	m.log = datalog.New(1 << 14)
+	m.Outbox.rng = m.rng
+	for i := range 20 {
+		m.messages = append(m.messages, m.log.Put(7, uint32(i+1), make([]byte, m.rng.IntN(400)), 0))
+	}
+	m.peers = 1 + m.rng.IntN(40)
+	return m
+}
+
+func (m *model) someone() netip.AddrPort { return peerAddr(m.rng.IntN(m.peers)) }
+
+// emit queues control, which may displace the oldest.
+func (m *model) emit() {
+	to, kind := m.someone(), []wire.Type{wire.TypeHello, wire.TypeMemberList}[m.rng.IntN(2)]
+	controls, toIt := 0, 0
+	var oldest *Envelope
+	for e, x := range m.waiting {
+		if x.data {
+			continue
 		}
-		q.want(l.outstanding.len == outstanding, "%d Data to %v may be sent again, counted %d", outstanding, to, l.outstanding.len)
-		for e := l.outstanding.head; e != nil && e != l.outstanding.tail; e = e.links[inOutstanding].next {
-			q.want(e.begunAt < e.links[inOutstanding].next.begunAt, "what was outstanding to %v is not in order", to)
+		if controls++; e.To() == to {
+			toIt++
 		}
-		q.want(l.flight == flight, "%d Data are in flight to %v, counted %d", flight, to, l.flight)
-		controls := 0
-		for _, c := range l.chains() {
-			for e := c.head; e != nil; e = e.links[inQueue].next {
-				if !e.IsData() {
-					controls++
-				}
-			}
-		}
-		q.want(l.controls == controls, "%d control are for %v, counted %d", controls, to, l.controls)
-		acks += len(l.acks)
-		if l.listed {
-			listed++
+		if oldest == nil || x.order < m.waiting[oldest].order {
+			oldest = e
 		}
 	}
-	aged := 0
-	for e := q.age.head; e != nil; e = e.links[inAge].next {
-		q.want(seen[e] && !e.IsData(), "the age chain holds what no peer has")
-		if next := e.links[inAge].next; next != nil {
-			q.want(q.emitted[e] <= q.emitted[next], "the age chain is not in order of age")
-		}
-		aged++
+	refused := toIt >= m.Share()
+	if !refused && controls == m.config.Limit {
+		delete(m.waiting, oldest)
 	}
-	q.want(aged == q.age.len && aged+data == len(seen) && data == q.stats.Data, "control %d counted %d, data %d counted %d, in peers %d", aged, q.age.len, data, q.stats.Data, len(seen))
-	q.want(acks == q.stats.Acks && hellos == q.stats.Hellos, "acks %d counted %d, Hellos %d counted %d", acks, q.stats.Acks, hellos, q.stats.Hellos)
-	for _, l := range q.freePeers { // whose turn came to nothing
-		if l.listed {
-			listed++
-		}
-	}
-	q.want(listed == q.ready.Len(), "%d peers have a turn and %d turns are given", listed, q.ready.Len())
-	q.want(len(q.peers)+len(q.freePeers) <= 4*q.config.Limit, "there are %d peers, and %d free, with bounds of %d", len(q.peers), len(q.freePeers), q.config.Limit)
-	q.want(numbered == len(q.bySeq), "%d envelopes have a number and %d are found by one", numbered, len(q.bySeq))
-	for i, l := range q.timers {
-		q.want(l.index == i && q.peers[l.to] == l, "timer %d is of a peer that is gone or elsewhere", i)
-		q.want(i == 0 || q.timers[(i-1)/2].wake <= l.wake, "the timers are no heap at %d", i)
-	}
-	q.want(q.age.len <= q.config.Limit && q.stats.Data <= q.config.Limit, "a bound of %d is broken: %d control, %d data", q.config.Limit, q.age.len, q.stats.Data)
-	for _, l := range q.freePeers {
-		q.want(q.peers[l.to] != l && l.idle() && l.index < 0, "a peer is both free and in use")
-	}
-	for e := q.freeEnvs; e != nil; e = e.links[inQueue].next {
-		q.want(!seen[e] && e.Entry == nil && e.chain == nil && e.Seq == 0, "an envelope is both free and in use")
+	e := m.Emit(to, kind, make([]byte, m.rng.IntN(400)), []int{NoAnswer, 1, 2, 3, UntilAnswered}[m.rng.IntN(5)])
+	m.want((e == nil) == refused, "control was refused: %v, and the recipient had its share: %v", e == nil, refused)
+	if e != nil {
+		m.noteDown(e)
 	}
 }
 
-// TestQueueByRandomSteps does at random what a service does with its queue, and
-// audits it. A model keeps what must become of each envelope.
+func (m *model) noteDown(e *Envelope) {
+	m.want(m.waiting[e] == nil, "an envelope is used for two messages")
+	m.emitted++
+	x := &message{order: m.emitted, data: e.IsData()}
+	if x.data {
+		x.class, x.charge = e.Class, e.charge()
+	}
+	m.waiting[e] = x
+}
+
+// takes is Takes and TakesRepair by counting.
+func (m *model) takes(to netip.AddrPort, c Class, hops int, alone bool) bool {
+	used, usedBy, unsent, unsentBy, repairsBy, count := 0, 0, 0, 0, 0, 0
+	for e, x := range m.waiting {
+		if !x.data || x.class != c {
+			continue
+		}
+		count++
+		used += x.charge
+		if !x.begun {
+			unsent++
+		}
+		if e.To() != to {
+			continue
+		}
+		repairsBy++
+		usedBy += x.charge
+		if !x.begun {
+			unsentBy++
+		}
+	}
+	limit := m.config.Limit
+	switch bytes := bytesEach * limit; c {
+	case Repair:
+		return used < bytes && count < limit && repairsBy < m.Share()
+	case Own:
+		return used < bytes && unsent < limit && (alone || usedBy <= bytes/2 && unsentBy < max(limit/4, 1))
+	default:
+		bytes = bytes / hopClasses * hops
+		return used < bytes && (alone || usedBy <= bytes/4)
+	}
+}
+
+// emitData queues some copies, as long as there is room for them, and sometimes regardless.
+func (m *model) emitData() {
+	to, class, hops, alone := m.someone(), Class(m.rng.IntN(int(classes))), 1+m.rng.IntN(hopClasses), m.rng.IntN(2) == 0
+	for range 1 + m.rng.IntN(1+m.rng.IntN(40)) {
+		takes := m.Takes(to, class, uint8(hops), alone)
+		if class == Repair {
+			takes = m.TakesRepair(to)
+		}
+		want := m.takes(to, class, hops, alone)
+		m.want(takes == want, "room for class %d, hops %d, alone %v, is %v, not %v", class, hops, alone, takes, want)
+		if !takes && m.rng.IntN(8) > 0 {
+			return
+		}
+		c := Copy{Entry: m.messages[m.rng.IntN(len(m.messages))], Class: class, Hops: uint8(hops)}
+		attempts := UntilAnswered
+		switch {
+		case class == Repair:
+			c.Flags, attempts = wire.FlagPull, NoAnswer
+		case m.rng.IntN(4) == 0:
+			c.Flags, attempts = wire.FlagDirect, 1+m.rng.IntN(3)
+		default:
+			c.Arc = ring.Arc{Lo: 1, Hi: 2 + m.rng.Uint32()/2}
+		}
+		e := m.EmitData(to, c, attempts)
+		fits := wire.DataSize(wire.FlagArc, len(c.Entry.Payload)) <= m.config.Room
+		m.want((e != nil) == fits, "Data was queued: %v, and fits: %v", e != nil, fits)
+		if e != nil {
+			m.noteDown(e)
+		}
+	}
+}
+
+// acknowledge owes a recipient some answers.
+func (m *model) acknowledge() {
+	a := answer{m.someone(), m.rng.Uint32N(50), m.rng.IntN(4) == 0}
+	if m.rng.IntN(8) == 0 {
+		a.seq = m.rng.Uint32()
+	}
+	for range 1 + m.rng.IntN(1+m.rng.IntN(1+m.rng.IntN(400))) {
+		m.owe(a)
+		a.seq += 1 + m.rng.Uint32N(3)
+	}
+}
+
+func (m *model) owe(a answer) {
+	idle := 0 // queues, or with acknowledgements alone
+	for _, l := range m.Outbox.peers {
+		if !l.laden() {
+			idle++
+		}
+	}
+	room := m.Outbox.peers[a.to] != nil || idle < 2*m.config.Limit
+	dropped := m.stats.Dropped
+	m.Acknowledge(m.now, a.to, a.seq, a.refused)
+	if room {
+		m.owed[a] = true
+	}
+	m.want((m.stats.Dropped == dropped) == room, "there is room for an acknowledgement: %v, and dropped were %d", room, m.stats.Dropped-dropped)
+}
+
+// send sends one datagram, and compares it with what moved in the queue.
+func (m *model) send() {
+	l := m.Next()
+	if l == nil {
+		return
+	}
+	was := map[*Envelope]Envelope{}
+	var queued []*Envelope
+	for _, c := range l.chains() {
+		for e := c.head; e != nil; e = e.links[inQueue].next {
+			was[e] = *e
+			queued = append(queued, e)
+		}
+	}
+	blocked, to := l.busy || l.held.len > 0, l.To()
+	b := m.Pack(nil, l, m.now, time.Duration(m.rng.IntN(300))*time.Millisecond)
+	m.want(len(b) <= m.config.Room, "a datagram has %d bytes", len(b))
+	messages, newest := 0, 0
+	for _, e := range queued {
+		x, was := m.waiting[e], was[e]
+		if e.uses != was.uses { // no answer is expected
+			messages++
+			m.want(was.Attempts == NoAnswer, "Pack dropped a message that may be answered")
+			m.want(!x.data || !blocked, "Data was sent to a recipient that is silent or busy")
+			delete(m.waiting, e)
+			continue
+		}
+		if e.Attempt == was.Attempt {
+			continue
+		}
+		messages++
+		x.attempt++
+		m.want(int(e.Attempt) == x.attempt && e.SentAt == m.now && (e.FirstAt == m.now || x.begun), "attempt %d is counted as %d, sent at %v, first at %v", x.attempt, e.Attempt, e.SentAt, e.FirstAt)
+		m.want(e.Attempts == UntilAnswered || int(e.Attempt) <= int(e.Attempts), "attempt %d of %d was made", e.Attempt, e.Attempts)
+		m.want(bytes.Contains(b, e.appendTo(nil, m.config.Tag)), "a message that was sent is not in the datagram")
+		m.sent = append(m.sent, attempted{x, to, e.Seq, m.now})
+		if x.data {
+			m.want(!blocked, "Data was sent to a recipient that is silent or busy")
+			m.want(l.flight < l.window+m.config.Room, "%d bytes are in flight in a window of %d", l.flight, l.window)
+			if !x.begun {
+				newest = max(newest, x.order)
+			}
+		}
+		x.begun = true
+	}
+	for e := l.data.head; e != nil; e = e.links[inQueue].next {
+		m.want(m.waiting[e].order > newest, "Data was sent before older Data")
+	}
+	m.sent = m.sent[max(0, len(m.sent)-2000):]
+	for len(b) > 0 {
+		h, _ := wire.ParseHeader(b)
+		if h.Type != wire.TypeAck {
+			break
+		}
+		messages++
+		ack, n, ok := wire.ParseAck(b[wire.HeaderSize:])
+		for seq := range ack.Numbers() {
+			a := answer{to, seq, ack.Refused}
+			m.want(ok && m.owed[a], "%v was not owed", a)
+			delete(m.owed, a)
+		}
+		b = b[wire.HeaderSize+n:]
+	}
+	m.packed += messages
+	m.want(m.stats.Messages == uint64(m.packed), "%d messages were sent, counted %d", m.packed, m.stats.Messages)
+}
+
+// answer lets a recipient answer some attempt, one that was answered before or not.
+func (m *model) answer() {
+	if len(m.sent) == 0 {
+		return
+	}
+	i := m.rng.IntN(len(m.sent))
+	if m.rng.IntN(3) > 0 {
+		i = len(m.sent) - 1 - m.rng.IntN(min(20, len(m.sent)))
+	}
+	a := m.sent[i]
+	e, at, exact := m.Answered(a.to, a.seq)
+	m.want(e == nil || m.waiting[e] == a.message, "number %x of a message finds another", a.seq)
+	for other, x := range m.waiting {
+		m.want(e != nil || x != a.message, "attempt %x is not found, though its message waits: %+v", a.seq, other)
+	}
+	if e == nil {
+		return
+	}
+	m.want(at == a.at && exact || !a.data && e.Attempt > 1, "attempt %x, at %v, is found as one at %v", a.seq, a.at, at)
+	roundTrip := time.Duration(m.rng.IntN(50)) * time.Millisecond
+	if a.data && m.rng.IntN(3) == 0 {
+		m.Refused(e, m.now, roundTrip)
+		m.want(e.peer.busy, "a queue goes on at once after a refusal")
+		return
+	}
+	delete(m.waiting, e)
+	l := e.peer
+	m.Accepted(e, m.now, roundTrip)
+	m.want(l.held.len == 0, "what was held waits though its recipient answers")
+}
+
+// wait moves the clock, and does something with what is overdue.
+func (m *model) wait() {
+	at, any := m.Deadline()
+	if any && m.rng.IntN(2) == 0 {
+		m.now = max(m.now, at)
+	} else {
+		m.now += time.Duration(m.rng.IntN(int(50 * time.Millisecond)))
+	}
+	if m.rng.IntN(50) == 0 {
+		m.now += keepFor
+	}
+	busy := func() (n int) {
+		for _, l := range m.Outbox.peers {
+			if l.busy {
+				n++
+			}
+		}
+		return n
+	}
+	pending, before, acted := m.ready.Len(), len(m.Outbox.peers)+busy(), 0
+	for e := m.Overdue(m.now); e != nil; e = m.Overdue(m.now) {
+		acted++
+		m.want(e.Deadline <= m.now, "an envelope is overdue before its deadline")
+		if m.rng.IntN(3) == 0 && e.IsData() { // another covers its arc
+			e.Arc = ring.Arc{}
+			e.Flags &^= wire.FlagArc
+			if e.Flags&wire.FlagDirect != 0 {
+				e.Recipient = m.rng.Uint64() | 1
+			}
+		}
+		switch {
+		case e.IsLast() || m.rng.IntN(20) == 0:
+			delete(m.waiting, e)
+			m.Drop(e)
+		case e.IsData() && m.rng.IntN(3) == 0:
+			m.Hold(m.now, e)
+		default:
+			m.Resend(m.now, e)
+		}
+	}
+	m.want(!any || at > m.now || acted > 0 || m.ready.Len() > pending || len(m.Outbox.peers)+busy() < before, "at its deadline the queue had nothing to do")
+	next, more := m.Deadline()
+	m.want(!more || next > m.now, "the deadline %v is in the past after all that was overdue", next)
+}
+
+// giveUp drops what is queued to one, or everything, or what no longer fits.
+func (m *model) giveUp() {
+	drop := func(e *Envelope) {
+		delete(m.waiting, e)
+		m.Drop(e)
+	}
+	switch to := m.someone(); m.rng.IntN(40) {
+	case 0:
+		m.Clear()
+		clear(m.waiting)
+		clear(m.owed)
+		m.Trim()
+		m.want(m.freeEnvs == nil && m.freePeers == nil, "an empty queue keeps what is free")
+	case 1, 2, 3: // the recipient is no member any more
+		for e := m.Any(to); e != nil; e = m.Any(to) {
+			drop(e)
+		}
+	case 4, 5:
+		m.SetRoom([]int{420, 512}[m.rng.IntN(2)], func(e *Envelope) {
+			m.want(e.Size()+8 > m.config.Room, "an envelope of %d bytes is dropped for a room of %d", e.Size(), m.config.Room)
+			drop(e)
+		})
+	case 6:
+		m.Resume(to)
+	default:
+		if e := m.Any(to); e != nil {
+			drop(e)
+		}
+	}
+}
+
+// drain lets all recipients answer everything, and the queue must come to its end.
+func (m *model) drain() {
+	end := m.now + time.Minute
+	for m.stats.Data+m.age.len+m.stats.Acks > 0 {
+		m.want(m.now < end, "though everything is answered there remain %+v", m.Stats())
+		for m.Pending() {
+			m.send()
+		}
+		for _, a := range m.sent {
+			if e, _, _ := m.Answered(a.to, a.seq); e != nil {
+				delete(m.waiting, e)
+				m.Accepted(e, m.now, time.Millisecond)
+			}
+		}
+		m.audit()
+		if at, any := m.Deadline(); any && !m.Pending() {
+			m.now = max(m.now, at)
+		}
+		for e := m.Overdue(m.now); e != nil; e = m.Overdue(m.now) {
+			m.Resend(m.now, e)
+		}
+	}
+	m.want(len(m.waiting)+len(m.owed) == 0, "%d messages and %d acknowledgements were forgotten", len(m.waiting), len(m.owed))
+	m.now += 2 * keepFor
+	m.Overdue(m.now)
+	m.want(len(m.Outbox.peers) == 0, "%d idle queues are kept", len(m.Outbox.peers))
+	m.audit()
+}
+
+// TestQueueByRandomSteps does at random what a node does with its queue, and audits it.
 func TestQueueByRandomSteps(t *testing.T) {
-	for seed := range uint64(16) {
-		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) { queueByRandomSteps(t, seed, 2000) })
+	for seed := range uint64(24) {
+		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) { queueByRandomSteps(t, seed, 1200) })
 	}
 }
 
 func queueByRandomSteps(t *testing.T, seed uint64, steps int) {
-	rng := rand.New(rand.NewPCG(uint64(seed), 1))
-	q := newBench(t, Config{Limit: []int{1, 5, 64, 1024}[seed%4]})
-	q.log = datalog.New(1 << 14)
-	messages := []*datalog.Entry{}
-	for i := range 20 {
-		messages = append(messages, q.log.Put(7, uint32(i+1), make([]byte, rng.IntN(400)), 0))
-	}
-	q.rng = rand.New(rand.NewPCG(uint64(seed), 1))
-	peers := 1 + rng.IntN(40)
-	alive := map[*Envelope]bool{} // answered ones that must be in the queue
-	sync := func() {              // what was displaced is gone
-		here := map[*Envelope]bool{}
-		for e := range q.All() {
-			here[e] = true
-		}
-		gone := 0
-		for e := range alive {
-			if !here[e] {
-				gone++
-				delete(alive, e)
-			}
-		}
-		q.want(gone == 0, "%d envelopes were lost, with seed %d", gone, seed)
-	}
+	m := newModel(t, seed)
+	does := []func(){m.emit, m.emit, m.emitData, m.emitData, m.acknowledge, m.acknowledge, m.answer, m.answer, m.answer, m.send, m.send, m.send, m.send, m.wait, m.giveUp}
 	for step := range steps {
-		to := peerAddr(rng.IntN(peers))
-		switch rng.IntN(13) {
-		case 0, 1:
-			l := q.peers[to]
-			refused := l != nil && l.controls >= q.Share()
-			oldest, full := q.age.head, q.age.len == q.config.Limit && !refused
-			kind := []wire.Type{wire.TypeHello, wire.TypeMemberList}[rng.IntN(2)]
-			attempts := rng.IntN(4) // 0 is NoAnswer
-			if full {
-				delete(alive, oldest)
-			}
-			e := q.Emit(to, kind, make([]byte, rng.IntN(400)), attempts)
-			q.want((e == nil) == refused, "control was refused: %v, and the recipient had its share: %v", e == nil, refused)
-			q.emitted[e] = step
-			if e != nil && attempts != NoAnswer {
-				alive[e] = true
-			}
-		case 2, 3, 4:
-			c := Copy{Entry: messages[rng.IntN(len(messages))], Hops: 1, Arc: ring.Arc{Lo: 1, Hi: 2 + rng.Uint32()/2}}
-			attempts := 1 + rng.IntN(3)
-			if rng.IntN(3) == 0 {
-				c.Flags, c.Arc, attempts = wire.FlagPull, ring.Arc{}, NoAnswer
-			}
-			refused := q.Spare() == 0 || wire.DataSize(wire.FlagArc, len(c.Entry.Payload)) > q.config.Room
-			e := q.EmitData(to, c, attempts)
-			q.want((e == nil) == refused, "Data was refused: %v, and there was no room: %v", e == nil, refused)
-			if e != nil && attempts != NoAnswer {
-				alive[e] = true
-			}
-		case 5:
-			q.Acknowledge(q.now, to, rng.Uint32())
-		case 6:
-			if sent := slices.Sorted(maps.Keys(q.bySeq)); len(sent) > 0 {
-				e := q.bySeq[sent[rng.IntN(len(sent))]]
-				q.want(q.Acknowledged(e.peer.to, e.Seq, nobodyElse) == e, "what was sent is not found by its number")
-				delete(alive, e)
-				q.Drop(e)
-			}
-		case 7, 8, 9:
-			for range 1 + rng.IntN(4) {
-				if l := q.Next(); l != nil {
-					b := q.Pack(nil, l, q.now, time.Duration(rng.IntN(300))*time.Millisecond)
-					q.want(len(b) <= q.config.Room, "a datagram has %d bytes, with seed %d", len(b), seed)
-				}
-			}
-		case 10:
-			at, any := q.Deadline()
-			if any && rng.IntN(2) == 0 {
-				q.now = max(q.now, at)
-			} else {
-				q.now += time.Duration(rng.IntN(int(50 * time.Millisecond)))
-			}
-			acted := 0
-			pending := q.ready.Len()
-			for e := q.Overdue(q.now); e != nil; e = q.Overdue(q.now) {
-				acted++
-				q.want(e.Deadline <= q.now, "an envelope is overdue before its deadline, with seed %d", seed)
-				switch {
-				case e.Attempt < e.Attempts:
-					if rng.IntN(3) == 0 { // somebody else covers it
-						e.Arc, e.Flags = ring.Arc{}, e.Flags&^wire.FlagArc
-					}
-					q.Resend(q.now, e)
-				case e.chain != &e.peer.grace:
-					q.Grace(e)
-				default:
-					delete(alive, e)
-					q.Drop(e)
-				}
-			}
-			q.want(!any || at > q.now || acted > 0 || q.ready.Len() > pending, "at its deadline the queue had nothing to do, with seed %d", seed)
-			next, more := q.Deadline()
-			q.want(!more || next > q.now, "the deadline is in the past after all that was overdue, with seed %d", seed)
-		case 11:
-			if e := q.Any(to); e != nil && rng.IntN(3) == 0 { // the recipient is no member any more
-				delete(alive, e)
-				q.Drop(e)
-			} else if rng.IntN(300) == 0 {
-				q.Clear()
-				clear(alive)
-				q.Trim()
-				q.want(q.freeEnvs == nil && q.freePeers == nil, "an empty queue keeps what is free")
-			}
-		case 12:
-			q.SetRoom([]int{420, 512}[rng.IntN(2)], func(e *Envelope) {
-				q.want(e.IsData() && e.Size() > q.config.Room, "an envelope of %d bytes is dropped for a room of %d", e.Size(), q.config.Room)
-				delete(alive, e)
-				q.Drop(e)
-			})
-		}
+		does[m.rng.IntN(len(does))]()
 		if step%16 == 0 || steps-step < 50 {
-			q.audit()
-			sync()
+			m.audit()
+			m.sync()
+		}
+		if step%(steps/3) == steps/3-1 {
+			m.drain()
 		}
 	}
-	q.Clear()
-	q.audit()
-	// Nobody but the test and the log may hold a message now: the log empty and the
-	// references returned, each must be free to be used again.
-	ours := map[*datalog.Entry]bool{}
-	for _, m := range messages {
-		ours[m] = true
-		q.log.Release(m)
+	m.Clear()
+	m.audit()
+	m.releaseAll()
+}
+
+// sync checks that exactly what waits is in the queue.
+func (m *model) sync() {
+	here := 0
+	for e := range m.All() {
+		here++
+		m.want(m.waiting[e] != nil, "an envelope is in the queue that should be gone")
 	}
-	q.log.Drop(7)
+	m.want(here == len(m.waiting), "%d envelopes were lost", len(m.waiting)-here)
+}
+
+// releaseAll checks that only the test and the log hold a message now: the log empty and
+// the references returned, each must be free to be used again.
+func (m *model) releaseAll() {
+	ours := map[*datalog.Entry]bool{}
+	for _, e := range m.messages {
+		ours[e] = true
+		m.log.Release(e)
+	}
+	m.log.Drop(7)
 	for size := 1; size <= 512; size *= 2 {
-		for e := q.log.Detached(1, 1, make([]byte, size), 0); ours[e]; e = q.log.Detached(1, 1, make([]byte, size), 0) {
+		for e := m.log.Detached(1, 1, make([]byte, size), 0); ours[e]; e = m.log.Detached(1, 1, make([]byte, size), 0) {
 			delete(ours, e)
 		}
 	}
-	q.want(len(ours) == 0, "%d messages are still held by the empty queue, with seed %d", len(ours), seed)
-}
-
-func BenchmarkQueue(b *testing.B) {
-	for _, n := range []int{1, 32, 1024} {
-		b.Run(fmt.Sprint("queued=", n), func(b *testing.B) {
-			q := newBench(b, Config{Limit: 2048})
-			for i := range n - 1 { // they wait for an answer
-				q.EmitData(peerAddr(i%256), Copy{Entry: q.one, Hops: 1, Arc: ring.Arc{Lo: 1, Hi: 2}}, 3)
-			}
-			buffer := make([]byte, 0, q.config.Room)
-			for l := q.Next(); l != nil; l = q.Next() {
-				q.Pack(buffer, l, q.now, time.Hour)
-			}
-			to := peerAddr(300)
-			b.ReportAllocs()
-			for b.Loop() {
-				q.now++
-				e := q.EmitData(to, Copy{Entry: q.one, Hops: 1, Arc: ring.Arc{Lo: 1, Hi: 2}}, 3)
-				q.Pack(buffer, q.Next(), q.now, patience)
-				if q.Overdue(q.now) != nil {
-					b.Fatal("something is overdue too early")
-				}
-				q.Drop(q.Acknowledged(to, e.Seq, nobodyElse))
-			}
-		})
-	}
+	m.want(len(ours) == 0, "%d messages are still held by the empty queue", len(ours))
 }

@@ -3,318 +3,199 @@ package outbox
 import (
 	"fmt"
 	"math/rand/v2"
-	"net/netip"
 	"testing"
 	"time"
 
-	"example.com/gossip/internal/datalog"
+	"example.com/gossip/internal/ring"
 	"example.com/gossip/internal/wire"
 )
 
-// bench is an Outbox on its own, with a clock that a test moves by hand.
-type bench struct {
-	*Outbox
-	t   testing.TB
-	now time.Duration
-	one *datalog.Entry // the message that all its Data carry
-
-	emitted map[*Envelope]int // at which step, of control
-}
-
-const (
-	patience = 100 * time.Millisecond // until an answer is overdue, in these tests
-	span     = 768                    // Config.Span
-)
-
-// newBench fills in the settings that a service has by default.
-func newBench(t testing.TB, c Config) *bench {
-	t.Helper()
-	if c.Limit == 0 {
-		c.Limit = 1024
-	}
-	c.Room, c.AckDelay, c.Span = 512, 10*time.Millisecond, span
-	log := datalog.New(0)
-	q := &bench{t: t, emitted: map[*Envelope]int{}, now: time.Hour, Outbox: New(c, log, rand.New(rand.NewPCG(1, 2)))}
-	q.one = log.Detached(7, 1, make([]byte, 100), 0)
-	return q
-}
-
-// peerAddr returns the address of the i-th recipient.
-func peerAddr(i int) netip.AddrPort {
-	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, byte(i >> 8), byte(i)}), 7070)
-}
-
-func (q *bench) want(holds bool, sentence string, args ...any) {
-	q.t.Helper()
-	if !holds {
-		q.t.Fatalf("at %v: %s", q.now, fmt.Sprintf(sentence, args...))
-	}
-}
-
-// control queues a control message of that many bytes in all.
-func (q *bench) control(to int, size, attempts int) *Envelope {
-	body := make([]byte, size-wire.HeaderSize)
-	return q.Emit(peerAddr(to), wire.TypeMemberList, body, attempts)
-}
-
-func (q *bench) copyTo(to int, attempts int) *Envelope {
-	return q.EmitData(peerAddr(to), Copy{Entry: q.one, Hops: 1}, attempts)
-}
-
-// sentNow is a datagram that went out: to whom, and the headers in it.
-type sentNow struct {
-	to      netip.AddrPort
-	size    int
-	kinds   string // a letter for each message: A, M, D
-	headers []wire.Header
-}
-
-// datagram sends one, as a service does, and returns it, or nil. A turn may come
-// for nothing when what waited was dropped meanwhile.
-func (q *bench) datagram() *sentNow {
-	q.t.Helper()
-	var to netip.AddrPort
-	var b []byte
-	for turns := 0; len(b) == 0; turns++ {
-		l := q.Next()
-		if l == nil {
-			return nil
-		}
-		to = l.to
-		b = q.Pack(nil, l, q.now, patience)
-		q.want(turns < 10_000, "turns for nothing do not come to an end")
-	}
-	q.want(len(b) <= q.config.Room, "a datagram of %d bytes exceeds the %d allowed", len(b), q.config.Room)
-	d := &sentNow{to: to, size: len(b)}
-	for len(b) > 0 {
-		h, _ := wire.ParseHeader(b)
-		n := len(b) - wire.HeaderSize
-		switch b = b[wire.HeaderSize:]; h.Type {
-		case wire.TypeAck:
-			_, n, _ = wire.ParseAck(b)
-			d.kinds += "A"
-		case wire.TypeData:
-			_, n, _ = wire.ParseData(b)
-			d.kinds += "D"
-		default: // these tests have one such size per datagram, or only one message
-			d.kinds += "M"
-			if n > 92 {
-				n = 92
-			}
-		}
-		d.headers = append(d.headers, h)
-		b = b[n:]
-	}
-	return d
-}
-
-// flush sends all there is to send now.
-func (q *bench) flush() (all []*sentNow) {
-	q.t.Helper()
-	for d := q.datagram(); d != nil; d = q.datagram() {
-		all = append(all, d)
-		q.want(len(all) < 100_000, "sending does not come to an end")
-	}
-	return all
-}
-
-func nobodyElse(a, b netip.AddrPort) bool { return false }
-
-func TestControlDisplacesItsOldestAndDataIsRefused(t *testing.T) {
-	q := newBench(t, Config{Limit: 4})
-	first := q.control(1, 100, 3)
-	q.flush() // also one that was sent and waits for an answer is the oldest
-	for i := range 3 {
-		q.control(2+i, 100, 3)
-	}
-	q.want(q.stats.Dropped == 0 && q.age.len == 4, "4 of 4 fit")
-	seq := first.Seq
-	q.control(9, 100, 3)
-	q.want(q.stats.Dropped == 1 && q.age.len == 4, "the fifth should displace one and be counted: %d, %d", q.stats.Dropped, q.age.len)
-	q.want(q.bySeq[seq] == nil, "the one displaced should be the oldest")
-	for range 4 {
-		q.want(q.copyTo(1, 3) != nil, "there was room for Data")
-	}
-	q.want(q.copyTo(1, 3) == nil && q.Spare() == 0 && q.stats.Data == 4, "the fifth Data should be refused")
-	q.want(q.age.len == 4 && q.stats.Dropped == 1, "a full data queue should leave control alone")
-	q.audit()
-}
-
-func TestAnEnvelopeIsTriedAsOftenAsItsTypeAllowsUnderOneNumber(t *testing.T) {
-	for attempts := 1; attempts <= 4; attempts++ {
-		q := newBench(t, Config{})
-		e := q.control(1, 100, attempts)
-		var seq uint32
-		for i := range attempts {
-			d := q.flush()
-			q.want(len(d) == 1 && len(d[0].headers) == 1, "attempt %d of %d should go out once", i+1, attempts)
-			if i == 0 {
-				seq = d[0].headers[0].Seq
-			}
-			q.want(d[0].headers[0].Seq == seq && seq != 0, "attempt %d has another number", i+1)
-			q.want(e.Attempt == i+1, "attempt %d is counted as %d", i+1, e.Attempt)
-			q.now += patience - 1
-			q.want(q.Overdue(q.now) == nil, "nothing is overdue before its time")
-			q.now++
-			q.want(q.Overdue(q.now) == e, "attempt %d should be overdue", i+1)
-			if i < attempts-1 {
-				q.Resend(q.now, e)
-			}
-		}
-		q.Grace(e)
-		q.want(q.Overdue(q.now) == nil, "after the last attempt it lingers")
-		q.now += GraceFor - patience - 1
-		q.want(q.Overdue(q.now) == nil, "it should linger a whole second")
-		q.now++
-		q.want(q.Overdue(q.now) == e, "then it is to be given up")
-		q.Drop(e)
-		q.want(q.stats.Retries == uint64(attempts-1), "%d retries were counted for %d attempts", q.stats.Retries, attempts)
-		q.want(len(q.bySeq)+len(q.peers)+len(q.timers) == 0, "something is left of it")
-		q.audit()
-	}
-}
-
-func TestWithoutAnAnswerExpectedAnEnvelopeIsGoneOnceSent(t *testing.T) {
-	q := newBench(t, Config{})
-	q.Emit(peerAddr(1), wire.TypeWelcome, make([]byte, 92), NoAnswer)
-	q.EmitData(peerAddr(1), Copy{Entry: q.one, Flags: wire.FlagPull}, NoAnswer)
-	q.want(len(q.flush()) == 1, "both fit one datagram")
-	q.want(q.age.len+q.stats.Data+len(q.peers)+len(q.bySeq) == 0, "nothing should wait for an answer")
-	_, any := q.Deadline()
-	q.want(!any, "there is nothing to wait for")
-	q.audit()
-}
-
-func TestTimeoutsComeInTheOrderOfTheirDeadlines(t *testing.T) {
-	q := newBench(t, Config{})
-	due := map[*Envelope]time.Duration{}
-	for i := range 200 {
-		e := q.control(i*37%50, 100, 3)
-		q.Pack(nil, q.Next(), q.now, time.Duration(100+i*61%97)*time.Millisecond)
-		due[e] = e.Deadline
-		q.now += 300 * time.Microsecond
-	}
-	q.audit()
-	for len(due) > 0 {
-		at, any := q.Deadline()
-		q.want(any && at >= q.now, "%d envelopes wait; the next deadline is %v, %v", len(due), at, any)
-		q.now = at
-		for e := q.Overdue(q.now); e != nil; e = q.Overdue(q.now) {
-			q.want(due[e] == q.now, "an envelope was overdue at %v, its deadline is %v", q.now, due[e])
-			delete(due, e)
-			q.Drop(e)
-		}
-		for _, d := range due {
-			q.want(d > q.now, "an envelope due at %v was forgotten", d)
-		}
-	}
-	q.audit()
-}
-
 func TestAnAckMustComeFromWhomTheEnvelopeWentTo(t *testing.T) {
 	q := newBench(t, Config{})
-	e := q.control(1, 100, 3)
-	q.want(q.Acknowledged(peerAddr(1), 1, nobodyElse) == nil, "nothing was sent yet")
-	q.flush()
-	q.want(q.Acknowledged(peerAddr(2), e.Seq, nobodyElse) == nil, "a stranger acknowledged it")
-	q.want(q.Acknowledged(peerAddr(1), e.Seq+1, nobodyElse) == nil, "another number acknowledged it")
-	q.want(q.Acknowledged(peerAddr(1), 0, nobodyElse) == nil, "number 0 acknowledged it")
-	same := func(a, b netip.AddrPort) bool { return a == peerAddr(1) && b == peerAddr(2) }
-	q.want(q.Acknowledged(peerAddr(2), e.Seq, same) == e, "the same node at its other address should count")
-	q.want(q.Acknowledged(peerAddr(1), e.Seq, nobodyElse) == e, "the recipient itself should count")
-	q.now += patience
-	q.want(q.Overdue(q.now) == e, "it is overdue")
-	q.Resend(q.now, e)
-	q.want(q.Acknowledged(peerAddr(1), e.Seq, nobodyElse) == e, "a late Ack should count while it waits to be sent again")
-	q.Drop(e)
-	q.want(q.Acknowledged(peerAddr(1), e.Seq, nobodyElse) == nil, "an Ack counts once")
-	q.want(len(q.flush()) == 0, "what was acknowledged should not be sent again")
-	q.audit()
-}
-
-func TestAcksWaitForTheirDelayOrForCompany(t *testing.T) {
-	q := newBench(t, Config{})
-	q.Acknowledge(q.now, peerAddr(1), 1)
-	q.now += 4 * time.Millisecond
-	q.Acknowledge(q.now, peerAddr(1), 2)
-	q.want(len(q.flush()) == 0 && !q.Pending(), "acks wait")
-	at, any := q.Deadline()
-	q.want(any && at == time.Hour+10*time.Millisecond, "the deadline is %v, not that of the first ack", at)
-	q.now = at - 1
-	q.Overdue(q.now)
-	q.want(!q.Pending(), "they should wait to the end")
-	q.now = at
-	q.Overdue(q.now)
-	d := q.flush()
-	q.want(len(d) == 1 && d[0].size == wire.AckOverhead+2*wire.AckSize, "both should go in one Ack")
-	q.want(q.stats.Acks == 0 && len(q.peers) == 0, "the peer should be freed")
-
-	for i := range AcksInHand {
-		q.want(!q.Pending(), "%d acks should still wait", i)
-		q.Acknowledge(q.now, peerAddr(1), uint32(i+1))
-	}
-	d = q.flush()
-	q.want(len(d) == 1 && d[0].kinds == "A", "32 acks should wait no longer")
-
-	q.Acknowledge(q.now, peerAddr(1), 1)
-	q.copyTo(1, 3)
-	q.control(1, 100, 3)
-	d = q.flush()
-	q.want(len(d) == 1 && d[0].kinds[0] == 'A' && len(d[0].kinds) == 3, "acks go first in a datagram that goes anyhow: %q", d[0].kinds)
-	q.audit()
-}
-
-func TestMoreAcksThanADatagramHoldsGoInSeveral(t *testing.T) {
-	q := newBench(t, Config{})
-	for i := range MostAcks + 10 {
-		q.Acknowledge(q.now, peerAddr(1), uint32(i+1))
-	}
-	q.want(q.stats.Acks == MostAcks && q.stats.Dropped == 10, "%d acks wait, %d were dropped", q.stats.Acks, q.stats.Dropped)
-	total := 0
-	for _, wait := range []time.Duration{0, 10 * time.Millisecond} { // too few for 32 wait on
-		q.now += wait
-		q.Overdue(q.now)
-		for _, d := range q.flush() {
-			total += (d.size - wire.AckOverhead) / wire.AckSize
+	for _, emit := range []func() *Envelope{func() *Envelope { return q.control(1, 100, 3) }, func() *Envelope { return q.copyTo(1, 3) }} {
+		e := emit()
+		found := func(to int, seq uint32) *Envelope {
+			e, _, _ := q.Answered(peerAddr(to), seq)
+			return e
 		}
+		q.want(found(1, 1) == nil && found(1, dataNumber) == nil, "nothing was sent yet")
+		q.flush()
+		first := e.Seq
+		q.want(found(2, first) == nil, "another recipient acknowledged it")
+		q.want(found(1, first+1) == nil && found(1, first^dataNumber) == nil, "another number acknowledged it")
+		q.want(found(1, 0) == nil, "number 0 acknowledged it")
+		q.want(found(1, first) == e, "the recipient should count")
+		q.now += patience
+		q.want(q.Overdue(q.now) == e, "it is overdue")
+		q.Resend(q.now, e)
+		q.want(found(1, first) == e, "a late Ack should count while it waits to be sent again")
+		got, at, exact := q.Answered(peerAddr(1), first)
+		q.want(got == e && at == q.now-patience && exact, "it was sent once, at %v", at)
+		q.flush()
+		_, _, exact = q.Answered(peerAddr(1), first)
+		q.want(exact == e.IsData(), "which attempt of control is answered is not known: %v", exact)
+		q.Accepted(e, q.now, roundTrip)
+		q.want(found(1, first) == nil, "an Ack counts once")
+		q.want(len(q.flush()) == 0, "what was acknowledged should not be sent again")
 		q.audit()
 	}
-	q.want(total == MostAcks && q.stats.Acks == 0, "%d acks went out of %d, %d are left", total, MostAcks, q.stats.Acks)
-
-	for i := range 512/wire.AckSize + 1 {
-		q.Acknowledge(q.now, peerAddr(1), uint32(i+1))
-	}
-	q.now += 10 * time.Millisecond
-	q.flush()
-	q.want(q.stats.Acks == 0, "%d acks that are due are left behind the first datagram", q.stats.Acks)
 }
 
-func TestLanesOfAcksAloneAreBounded(t *testing.T) {
-	q := newBench(t, Config{Limit: 8})
-	for i := range 100 {
-		q.Acknowledge(q.now, peerAddr(i), 1)
+// Late answers name numbers whose envelope's memory is used for another message by now.
+func TestAnOldNumberFindsNoNewEnvelope(t *testing.T) {
+	q := newBench(t, Config{})
+	var old []uint32
+	for round := range 50 {
+		e := q.copyTo(1, UntilAnswered)
+		for range round % 3 {
+			q.flush()
+			old = append(old, e.Seq)
+			q.overdue(e.Deadline - q.now)
+		}
+		q.flush()
+		q.accept(e)
+		old = append(old, 0)
+		next := q.copyTo(1+round%2, UntilAnswered)
+		q.flush()
+		q.want(next == e, "the memory is used again")
+		for to := range 3 {
+			for _, seq := range old {
+				found, _, _ := q.Answered(peerAddr(to), seq)
+				q.want(found == nil, "number %x finds what was sent as %x", seq, next.Seq)
+			}
+		}
+		q.accept(next)
 	}
-	q.want(len(q.peers) == 16 && q.stats.Dropped == 84, "%d peers for a limit of 8, %d dropped", len(q.peers), q.stats.Dropped)
-	q.Acknowledge(q.now, peerAddr(3), 2)
-	q.want(q.stats.Acks == 17, "a peer that is there takes more")
 	q.audit()
 }
 
-func TestSmallMessagesShareDatagramsAndLargeOnesDoNot(t *testing.T) {
-	q := newBench(t, Config{})
-	for range 11 {
-		q.control(1, 100, 1)
+func TestClearLeavesNothingAndTheQueueUsable(t *testing.T) {
+	q := newBench(t, Config{Limit: 200})
+	q.grown(77)
+	for i := range 40 {
+		q.control(i%7, 100, 3)
+		q.copyTo(i%9, 3)
+		q.repairTo(i % 5)
+		q.Emit(peerAddr(i%11), wire.TypeHello, []byte("\x00\x05abc"), 1)
+		if i%10 == 0 {
+			q.flush()
+		}
+		q.Acknowledge(q.now, peerAddr(i%13), uint32(i), i%3 == 0)
 	}
+	q.now += patience
+	for i := range 5 {
+		switch e := q.Overdue(q.now); {
+		case i == 0 && e.IsData():
+			q.Hold(q.now, e)
+		default:
+			q.Resend(q.now, e)
+		}
+	}
+	q.audit()
+	q.Clear()
+	q.want(q.age.len+q.stats.Data+q.stats.Hellos+q.stats.Acks+len(q.peers)+len(q.bySeq)+len(q.timers)+q.ready.Len()+q.unsent+q.repairs == 0, "something is left: %+v", q.Stats())
+	_, any := q.Deadline()
+	q.want(!any && !q.Pending() && q.Overdue(q.now+time.Hour) == nil, "there should be nothing to do")
+	q.audit()
+	e := q.control(1, 100, 3)
 	d := q.flush()
-	q.want(len(d) == 3 && d[0].kinds == "MMMMM" && d[2].kinds == "M", "11 messages of 100 bytes should go as 5, 5, 1")
-	for _, size := range []int{512, 512, 300, 213, 212} {
-		q.control(1, size, 1)
+	q.want(len(d) == 1 && d[0].kinds == "C" && e.Attempt == 1, "the queue should work on")
+	q.audit()
+}
+
+func TestTrimReleasesTheMemoryOfAnEmptyQueueOnly(t *testing.T) {
+	q := newBench(t, Config{})
+	e := q.copyTo(1, 3)
+	q.flush()
+	q.Trim()
+	q.want(q.peers[peerAddr(1)] != nil && q.answered(e) == e, "what waits for an answer must stay")
+	q.accept(e)
+	q.want(q.freeEnvs == e && len(q.freePeers) == 1, "their memory is kept to be used again")
+	q.Trim()
+	q.want(q.freeEnvs == nil && q.freePeers == nil, "an empty queue keeps no memory")
+	q.copyTo(1, 3)
+	q.want(kinds(q.flush()) == "D", "the queue should work on")
+	q.audit()
+}
+
+// What is queued may have to name its recipient yet.
+func TestSetRoomDropsWhatNoLongerFits(t *testing.T) {
+	q := newBench(t, Config{})
+	size := wire.DataSize(wire.FlagArc, payload)
+	long := q.log.Detached(7, 2, make([]byte, payload+1), 0)
+	for _, c := range []struct {
+		story string
+		emit  func() *Envelope
+		fits  bool
+	}{
+		{"control", func() *Envelope { return q.control(1, size, 3) }, true},
+		{"longer control", func() *Envelope { return q.control(1, size+1, 3) }, false},
+		{"Data with an arc", func() *Envelope {
+			return q.EmitData(peerAddr(1), Copy{Entry: q.one, Arc: ring.Arc{Lo: 1, Hi: 2}}, UntilAnswered)
+		}, true},
+		{"Data of which no recipient is known", func() *Envelope {
+			return q.EmitData(peerAddr(1), Copy{Entry: q.one, Flags: wire.FlagDirect}, UntilAnswered)
+		}, true},
+		{"longer Data, of which none is known", func() *Envelope {
+			return q.EmitData(peerAddr(1), Copy{Entry: long, Flags: wire.FlagDirect}, UntilAnswered)
+		}, false},
+	} {
+		e, dropped := c.emit(), false
+		q.SetRoom(size, func(x *Envelope) {
+			q.want(x == e, "%s: another is dropped", c.story)
+			dropped = true
+			q.Drop(x)
+		})
+		q.want(dropped != c.fits, "%s: that it fits in %d bytes should be %v", c.story, size, c.fits)
+		if c.fits {
+			if e.Flags&wire.FlagDirect != 0 {
+				e.Recipient = 1<<40 | 5
+			}
+			q.want(len(kinds(q.flush())) == 1, "%s should be sent", c.story)
+			q.Drop(e)
+		}
+		q.audit()
+		q.SetRoom(512, nil)
 	}
-	sizes := []int{}
-	for _, d := range q.flush() {
-		sizes = append(sizes, d.size)
+}
+
+func TestLoadIsWhatWaitsOrIsNotAnswered(t *testing.T) {
+	q := newBench(t, Config{})
+	load := func(want int, when string) {
+		t.Helper()
+		q.want(q.Load(peerAddr(1)) == want, "%s the load is %d, not %d", when, q.Load(peerAddr(1)), want)
 	}
-	q.want(fmt.Sprint(sizes) == "[512 512 300 425]", "the sizes are %v", sizes)
+	load(0, "with no queue")
+	q.control(1, 100, 1)
+	load(0, "before control was sent")
+	once, twice := q.copyTo(1, 1), q.copyTo(1, 2)
+	q.repairTo(1)
+	load(3, "before Data were sent")
+	q.flush()
+	load(3, "after control was sent, the last attempt of one and the first of another, and a repair")
+	q.Hold(q.now, once)
+	load(3, "while one is held")
+	q.accept(twice)
+	load(2, "when one was answered")
+}
+
+func TestQueueKnowsOfHellosAndOfTheOldestData(t *testing.T) {
+	q := newBench(t, Config{})
+	q.want(!q.HasHello(peerAddr(1)) && q.Oldest(peerAddr(1)) == nil && q.Any(peerAddr(1)) == nil, "nothing is queued")
+	e := q.Emit(peerAddr(1), wire.TypeHello, []byte("\x00\x05abc"), 2)
+	q.want(q.HasHello(peerAddr(1)) && !q.HasHello(peerAddr(2)) && q.Any(peerAddr(1)) == e && q.Stats().Hellos == 1, "a Hello is queued")
+	q.flush()
+	q.want(q.HasHello(peerAddr(1)) && q.Find(e.Seq) == e, "it is not answered")
+	first, second := q.copyTo(1, UntilAnswered), q.copyTo(1, UntilAnswered)
+	q.want(q.Oldest(peerAddr(1)) == nil, "nothing was sent yet")
+	q.flush()
+	q.overdue(patience)
+	q.accept(e)
+	q.want(!q.HasHello(peerAddr(1)) && q.Stats().Hellos == 0, "the Hello was answered")
+	q.want(q.Oldest(peerAddr(1)) == first, "the first was sent first, and waits to be sent again")
+	q.accept(first)
+	q.want(q.Oldest(peerAddr(1)) == second, "then the second has waited longest")
+	q.audit()
 }
 
 // script is a source of random numbers that are known beforehand.
@@ -326,13 +207,90 @@ func (s *script) Uint64() uint64 {
 	return uint64(n) << 32
 }
 
-func TestSequenceNumbersAreDrawnAndSkipZeroAndThoseInUse(t *testing.T) {
+func TestControlNumbersAreDrawnAndSkipZeroAndThoseInUse(t *testing.T) {
 	q := newBench(t, Config{})
-	q.rng = rand.New(&script{7, 0, 7, 1<<32 - 1, 1<<32 - 1, 7, 0, 8})
-	for i, want := range []uint32{7, 1<<32 - 1, 8} {
+	for i := range 3 { // their queues draw their first number for Data
+		q.Acknowledge(q.now, peerAddr(i+1), 1, false)
+	}
+	q.now += 10 * time.Millisecond
+	q.rng = rand.New(&script{90, 7, 91, 0, 7, 1 << 31, 1<<31 | 7, 1<<31 - 1, 92, 1<<32 - 1, 7, 0, 8})
+	for i, want := range []uint32{7, 1<<31 - 1, 8} {
 		e := q.control(i+1, 100, 3)
 		q.flush()
 		q.want(e.Seq == want, "message %d has the number %d instead of %d", i, e.Seq, want)
 	}
 	q.audit()
+}
+
+func TestQueueAllocatesNothingOnceWarm(t *testing.T) {
+	q := newBench(t, Config{})
+	buffer := make([]byte, 0, q.config.Room)
+	body := make([]byte, 92)
+	send := func() {
+		for l := q.Next(); l != nil; l = q.Next() {
+			q.Pack(buffer, l, q.now, patience)
+		}
+	}
+	round := func() {
+		e := q.Emit(peerAddr(1), wire.TypeHello, body, 3)
+		var data [20]*Envelope
+		for i := range data {
+			data[i] = q.copyTo(i%4, UntilAnswered)
+			q.Acknowledge(q.now, peerAddr(i%7), uint32(i*i), i%3 == 0)
+		}
+		q.repairTo(2)
+		send()
+		q.now += patience
+		for e := q.Overdue(q.now); e != nil; e = q.Overdue(q.now) {
+			if e == data[0] {
+				q.Hold(q.now, e)
+			} else {
+				q.Resend(q.now, e)
+			}
+		}
+		q.Resume(peerAddr(0))
+		send()
+		q.Refused(data[1], q.now, roundTrip)
+		at, _ := q.Deadline()
+		q.now = at
+		q.Overdue(q.now)
+		send()
+		for _, e := range data {
+			found, _, _ := q.Answered(e.To(), e.Seq)
+			q.Accepted(found, q.now, roundTrip)
+		}
+		q.Accepted(e, q.now, roundTrip)
+	}
+	round()
+	if n := testing.AllocsPerRun(100, round); n != 0 {
+		t.Errorf("a round of a warm queue allocates %v times", n)
+	}
+	q.want(len(q.peers) == 0, "%d queues are left", len(q.peers))
+}
+
+func BenchmarkQueue(b *testing.B) {
+	for _, n := range []int{1, 32, 1024} {
+		b.Run(fmt.Sprint("queued=", n), func(b *testing.B) {
+			q := newBench(b, Config{Limit: 2048})
+			for i := range n - 1 { // they wait for an answer
+				q.EmitData(peerAddr(i%256), Copy{Entry: q.one, Hops: 1, Arc: ring.Arc{Lo: 1, Hi: 2}}, UntilAnswered)
+			}
+			buffer := make([]byte, 0, q.config.Room)
+			for l := q.Next(); l != nil; l = q.Next() {
+				q.Pack(buffer, l, q.now, time.Hour)
+			}
+			to := peerAddr(300)
+			b.ReportAllocs()
+			for b.Loop() {
+				q.now++
+				e := q.EmitData(to, Copy{Entry: q.one, Hops: 1, Arc: ring.Arc{Lo: 1, Hi: 2}}, UntilAnswered)
+				q.Pack(buffer, q.Next(), q.now, patience)
+				if q.Overdue(q.now) != nil {
+					b.Fatal("something is overdue too early")
+				}
+				found, _, _ := q.Answered(to, e.Seq)
+				q.Accepted(found, q.now, roundTrip)
+			}
+		})
+	}
 }

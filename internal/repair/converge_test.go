@@ -119,9 +119,12 @@ func wanting(n *node, digest []record, floors bool) (all []message) {
 		if window.Highest() == 0 && x.floor > versions.Width {
 			window.Reset(x.floor-versions.Width, n.origins.Pool())
 		}
-		for i := uint64(1); i <= versions.Width; i++ {
-			c := uint64(window.Floor()) + i
-			if c <= lastCounter && x.has(uint32(c)) && !window.Has(uint32(c)) {
+		last := x.floor
+		for _, r := range x.runs {
+			last = max(last, r.Last)
+		}
+		for c := uint64(window.Floor()) + 1; c <= min(uint64(window.Floor())+versions.Width, uint64(last)); c++ {
+			if x.has(uint32(c)) && !window.Has(uint32(c)) {
 				all = append(all, message{x.origin, uint32(c)})
 			}
 		}
@@ -161,7 +164,7 @@ func past(r *rand.Rand, n *node, now time.Duration, origins []uint64, bases []ui
 			misses, forgets = 0, 0
 		}
 		if r.IntN(4) == 0 {
-			from += uint32(r.IntN(2500)) // it came late, or was away for longer than a window
+			from += uint32(r.IntN(5 * versions.Width / 4)) // it came late, or was away for longer than a window
 		}
 		for k := range count {
 			m := message{origin, from + uint32(k) + 1}

@@ -213,7 +213,7 @@ func TestWhatFollowsAMessageThatWasTakenIsNoHistory(t *testing.T) {
 	o := d.Origin(0, 5, 0)
 	d.SkipTo(o, 9)
 	o.Seen.Add(10, d.origins.Pool())
-	o.FirstSeen = 10
+	o.Taken(10)
 	d.Skip(0, digestOf(record{5, 20, nil}, record{6, 20, nil}), 0, lastOrigin, 0, func(*versions.Origin) {})
 	if got := d.origins.Get(5).Seen.Floor(); got != 10 {
 		t.Errorf("of what followed a message that was taken all up to %d is skipped", got)

@@ -3,7 +3,6 @@ package repair
 import (
 	"time"
 
-	"example.com/gossip/internal/datalog"
 	"example.com/gossip/internal/versions"
 	"example.com/gossip/internal/wire"
 )
@@ -14,11 +13,25 @@ import (
 func (d *Reconciler) SkipHistory() {
 	d.skipped, d.skipUntil, d.joinedAt, d.newUntil = 0, forever, forever, forever
 	for i := range d.origins.Len() {
-		d.origins.At(i).FirstSeen = 0
+		d.origins.At(i).From = 0
 	}
 }
 
-const forever = 1<<63 - 1
+const (
+	forever = 1<<63 - 1
+
+	// settled is how long after CONNECTED an origin may be heard of for the first time that
+	// sent messages before. For so long members send a newcomer their pages.
+	settled = 10 * time.Second
+)
+
+// settling reports whether an origin heard of now may have a history.
+func (d *Reconciler) settling(now time.Duration) bool {
+	return now-d.joinedAt <= settled || d.Skipping(now)
+}
+
+// Rejoin notes that the node joins anew, so that what is said until Joined is history.
+func (d *Reconciler) Rejoin() { d.joinedAt = forever }
 
 // Joined notes that the node found its cluster. If it skips history, that ends within most.
 func (d *Reconciler) Joined(now, most time.Duration) {
@@ -36,6 +49,33 @@ func (d *Reconciler) Skipping(now time.Duration) bool { return now < d.skipUntil
 func (d *Reconciler) History(age, now time.Duration) bool {
 	joined := max(now-d.joinedAt, 0)
 	return now < d.newUntil && age > joined+joined/8+2*time.Second
+}
+
+// Heard takes what a page of a member names, while an origin may have a history, for that
+// history: counting begins behind it, or with the lowest message that is taken all the same.
+// introducer stands for the member, as for Origin.
+func (d *Reconciler) Heard(now time.Duration, page wire.Digest, introducer uint64) {
+	for d.settling(now) {
+		origin, floor, theirs, more := page.Next(d.theirs)
+		d.theirs = theirs
+		if !more {
+			return
+		}
+		for _, r := range theirs {
+			floor = max(floor, r.Last)
+		}
+		if o := d.Origin(now, origin, introducer); o != nil && floor < 1<<32-1 {
+			o.CountFrom(floor + 1)
+		}
+	}
+}
+
+// Begin is to be called before a message is taken. If nothing was heard of its origin while
+// it might have had a history, all messages count.
+func (d *Reconciler) Begin(now time.Duration, o *versions.Origin) {
+	if !d.settling(now) {
+		o.CountFrom(1)
+	}
 }
 
 // Skip skips what a page of a member says was seen, except what follows the first message
@@ -60,7 +100,7 @@ func (d *Reconciler) Skip(now time.Duration, page wire.Digest, first, last, intr
 		for _, r := range theirs {
 			floor = max(floor, r.Last)
 		}
-		d.SkipTo(o, min(floor, o.FirstSeen-1)) // FirstSeen 0, none taken: no bound, for it wraps
+		d.SkipTo(o, min(floor, o.From-1)) // From 0, none taken: no bound, for it wraps
 		skipped(o)
 	}
 	if first == 0 || first-1 <= d.skipped {
@@ -71,33 +111,8 @@ func (d *Reconciler) Skip(now time.Duration, page wire.Digest, first, last, intr
 	}
 }
 
-// SkipTo skips all of an origin up to floor. Where order is kept, InOrder moves past it and
-// yields what waits there.
+// SkipTo skips all of an origin up to floor, which is no loss. Where order is kept, InOrder
+// moves past it and yields what waits there.
 func (d *Reconciler) SkipTo(o *versions.Origin, floor uint32) {
-	o.Seen.Advance(floor, d.origins.Pool())
-}
-
-// InOrder yields the messages of an origin that are next in its order: those after the last
-// one given, up to the floor. It returns how many are lost because they were seen but are no
-// longer retained. These do not include the unseen messages that were given up on the way,
-// which the caller has counted already.
-func (d *Reconciler) InOrder(o *versions.Origin, unseen uint64, yield func(*datalog.Entry)) (lost uint64) {
-	floor := o.Seen.Floor()
-	if o.Delivered >= floor {
-		return 0
-	}
-	for e := d.log.From(o.ID, o.Delivered+1); e != nil && e.Counter <= floor; e = d.log.Next(e) {
-		if e.Counter >= o.FirstSeen {
-			lost--
-		}
-		yield(e)
-	}
-	// What is missing before the first message taken is history, not loss.
-	if first := max(o.Delivered+1, o.FirstSeen); o.FirstSeen > 0 && first <= floor {
-		lost += uint64(floor-first) + 1
-	} else {
-		lost = 0
-	}
-	o.Delivered = floor
-	return lost - min(lost, unseen)
+	o.Skip(floor, d.origins.Pool())
 }

@@ -160,3 +160,31 @@ func BenchmarkARequestOfHoles(b *testing.B) {
 		desk.Serve(request, bottomless())
 	}
 }
+
+// BenchmarkADigestOfHoles is a datagram of 512 bytes that names origins of which every other
+// message is missing: each of its records could cost as many runs as a record holds.
+func BenchmarkADigestOfHoles(b *testing.B) {
+	n := roomy()
+	var short, long []record
+	for origin := uint64(1); wire.MinRecord*int(origin) <= pageRoom; origin++ {
+		for c := uint32(2); c <= versions.Width; c += 2 {
+			n.take(0, message{origin, c}, true)
+		}
+		short = append(short, record{origin, 0, []wire.Run{run(1, versions.Width)}})
+	}
+	long = []record{{origin: 1}}
+	for i := range uint32(pageRoom-recordFixed) / runSize {
+		long[0].runs = append(long[0].runs, run(64*i+1, 64*i+40))
+	}
+	n.log = datalog.New(0) // what is pushed costs apart
+	n.desk.log = n.log
+	for name, records := range map[string][]record{"many records": short, "many runs": long} {
+		b.Run(name, func(b *testing.B) {
+			digest := digestOf(records...)
+			for b.Loop() {
+				n.desk.Want(0, digest, pageRoom)
+				n.desk.Compare(old, digest, 1, lastOrigin, pageRoom, bottomless())
+			}
+		})
+	}
+}

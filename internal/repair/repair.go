@@ -6,6 +6,7 @@ package repair
 import (
 	"iter"
 	"math"
+	"sort"
 	"time"
 
 	"example.com/gossip/internal/datalog"
@@ -31,15 +32,19 @@ type Pusher interface {
 // Reconciler compares on behalf of one node. The work of a call is bounded by the digest it is
 // given, the table of origins and the log. It is for one goroutine at a time.
 type Reconciler struct {
+	// Ordered says that messages are delivered in the order of their origin, by InOrder.
+	Ordered bool
+
 	log     *datalog.Log
 	origins *versions.Table
 	cursor  uint64 // the id at which the next page begins
+	lost    uint64
 
 	whole bool // the last page covered all origins
 
+	joinedAt  time.Duration // when the node was CONNECTED
 	skipUntil time.Duration // when skipping history ends
-	joinedAt  time.Duration // when the node that skips it was CONNECTED
-	newUntil  time.Duration // until when repairs from before that are skipped
+	newUntil  time.Duration // until when repairs from before joinedAt are skipped
 	skipped   uint64        // the id up to which history was skipped
 
 	// Scratch space. A digest that is returned is valid until the next call.
@@ -47,12 +52,12 @@ type Reconciler struct {
 	recent  News
 	runs    []wire.Run
 	theirs  []wire.Run
-	unknown versions.Window // of an origin that is not known
+	unknown *versions.Origin // in place of one that is not known
 }
 
-// NewDesk returns a Reconciler over a node's log and origins.
+// NewReconciler returns a Reconciler over a node's log and origins.
 func NewReconciler(log *datalog.Log, origins *versions.Table) *Reconciler {
-	return &Reconciler{log: log, origins: origins}
+	return &Reconciler{log: log, origins: origins, joinedAt: forever, unknown: versions.NewOrigin(0)}
 }
 
 // OriginIdle is how long an origin must be silent before it may make room for another.
@@ -60,14 +65,16 @@ const OriginIdle = time.Hour
 
 // Origin returns the origin with this id, adding it if it is unknown, or nil if there is no
 // room for it; introducer stands for the member that tells of it, as in versions.Table.Add. If
-// another origin makes room, its retained messages are dropped.
+// another origin makes room, its retained messages are dropped, and those that it will not
+// deliver any more are lost.
 func (d *Reconciler) Origin(now time.Duration, id, introducer uint64) *versions.Origin {
 	o, evicted, ok := d.origins.Add(id, introducer, now, OriginIdle)
 	if !ok {
 		return nil
 	}
-	if evicted != 0 {
-		d.log.Drop(evicted)
+	if evicted.ID != 0 {
+		d.log.Drop(evicted.ID)
+		d.lost += d.unsettled(uint64(evicted.Missing), uint64(evicted.Waiting))
 	}
 	return o
 }
@@ -140,39 +147,51 @@ func (d *Reconciler) Want(now time.Duration, offer wire.Digest, room int) wire.D
 		if !more {
 			return d.digest
 		}
-		if o := d.origins.Get(origin); d.Skipping(now) && origin > d.skipped && (o == nil || o.FirstSeen == 0) {
+		if o := d.origins.Get(origin); d.Skipping(now) && origin > d.skipped && (o == nil || o.From == 0) {
 			continue
 		}
-		d.want(origin, 0, theirs, room)
+		if !d.want(origin, 0, theirs, room) {
+			return d.digest
+		}
 	}
 }
 
 // Missing returns, in room bytes, the gaps in what was seen that have lasted for patience.
 func (d *Reconciler) Missing(now, patience time.Duration, room int) wire.Digest {
 	d.digest.Reset()
-	for o := range d.StaleGap(now, patience) {
-		d.want(o.ID, o.GapEnd(), nil, room)
+	for o, end := range d.StaleGaps(now, patience) {
+		if !d.want(o.ID, end, nil, room) {
+			break
+		}
 	}
 	return d.digest
 }
 
-// GiveUp moves the floor of an origin to at least floor and returns how many messages that
-// gives up. Messages before the first one ever taken of the origin, or all if none was, are
-// history and not counted.
-func (d *Reconciler) GiveUp(o *versions.Origin, floor uint32) uint64 {
-	o.Seen.Advance(min(floor, o.FirstSeen-1), d.origins.Pool()) // FirstSeen 0, none taken: no bound, for it wraps
-	return uint64(o.Seen.Advance(floor, d.origins.Pool()))
+// MissingOf returns, in room bytes, the gaps in what was seen of an origin.
+func (d *Reconciler) MissingOf(o *versions.Origin, room int) wire.Digest {
+	d.digest.Reset()
+	d.want(o.ID, o.Seen.Highest(), nil, room)
+	return d.digest
 }
 
-// StaleGap yields the origins with a gap that has lasted for patience.
-func (d *Reconciler) StaleGap(now, patience time.Duration) iter.Seq[*versions.Origin] {
-	return func(yield func(*versions.Origin) bool) {
-		for i := range d.origins.Len() {
-			if o := d.origins.At(i); o.StaleGap(now, patience) && !yield(o) {
-				return
-			}
-		}
-	}
+// Lacks reports whether any of a run of an origin's messages was not seen.
+func (d *Reconciler) Lacks(origin uint64, r wire.Run) bool {
+	o := d.origins.Get(origin)
+	return o == nil || !o.Seen.HasAll(r)
+}
+
+// One returns a digest of one run.
+func (d *Reconciler) One(origin uint64, r wire.Run, room int) wire.Digest {
+	d.digest.Reset()
+	d.runs = append(d.runs[:0], r)
+	d.digest.Add(origin, r.First-1, d.runs, room)
+	return d.digest
+}
+
+// StaleGaps yields the origins of which a message has been missing for patience, and up to
+// where all that is missing has been.
+func (d *Reconciler) StaleGaps(now, patience time.Duration) iter.Seq2[*versions.Origin, uint32] {
+	return d.origins.StaleGaps(now, patience)
 }
 
 // Serve pushes the requested messages that are retained.
@@ -229,19 +248,22 @@ func (d *Reconciler) push(now time.Duration, origin uint64, floor uint32, runs [
 	return true
 }
 
-// want adds to the digest what another node has of an origin and this one lacks.
-func (d *Reconciler) want(origin uint64, floor uint32, runs []wire.Run, room int) {
-	d.unknown.Reset(0, d.origins.Pool())
-	window := &d.unknown
-	if o := d.origins.Get(origin); o != nil {
-		window = &o.Seen
+// want adds to the digest what another node has of an origin and this one lacks. It returns
+// false if the digest has no room for another record.
+func (d *Reconciler) want(origin uint64, floor uint32, runs []wire.Run, room int) bool {
+	limit := sort.Search(wire.MaxRuns, func(n int) bool { return !d.digest.Fits(n+1, room) })
+	if limit == 0 {
+		return false
 	}
-	if window.Highest() == 0 && floor > versions.Width {
-		d.unknown.Reset(floor-versions.Width, d.origins.Pool())
-		window = &d.unknown
+	o, pool := d.origins.Get(origin), d.origins.Pool()
+	if o == nil || o.Seen.Highest() == 0 {
+		o = d.unknown
+		o.Seen.Reset(0, pool)
+		o.Seen.Reset(o.Seen.FloorFor(floor, pool), pool)
 	}
-	d.runs = window.AppendMissing(d.runs[:0], floor, runs, 255)
+	d.runs = o.Seen.AppendMissing(d.runs[:0], floor, runs, limit, pool)
 	if len(d.runs) > 0 {
 		d.digest.Add(origin, d.runs[0].First-1, d.runs, room)
 	}
+	return true
 }

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"example.com/gossip/internal/versions"
 	"example.com/gossip/internal/wire"
@@ -29,12 +30,12 @@ func TestWantAsksForWhatIsOfferedAndLacking(t *testing.T) {
 		record{4, 0, []wire.Run{run(1, 2)}},
 		record{5, 1, []wire.Run{run(2, 7), run(9, 9)}},
 		record{6, 77, nil}, // an offer of nothing
-		record{8, 4000, []wire.Run{run(4990, 5002), run(9000, 9001)}},
-		record{9, 3000, []wire.Run{run(3001, 3001)}})
+		record{8, 4000, []wire.Run{run(4990, 5002), run(5000+versions.Width, 5002+versions.Width)}},
+		record{9, 30000, []wire.Run{run(30001, 30001)}})
 	want := []record{
 		{4, 0, []wire.Run{run(1, 2)}},
 		{5, 3, []wire.Run{run(4, 5), run(7, 7), run(9, 9)}},
-		{8, 5000, []wire.Run{run(5001, 5002)}},
+		{8, 5000, []wire.Run{run(5001, 5002), run(5000+versions.Width, 5000+versions.Width)}},
 	}
 	if !slices.EqualFunc(got, want, record.equal) {
 		t.Fatalf("the lacking of what is offered, as far as there is room to record it, is %v, but %v is asked for", want, got)
@@ -67,6 +68,29 @@ func TestWantAsksForAsManyRunsAsARecordHolds(t *testing.T) {
 	got := asked(t, n, anyRoom, record{5, 0, []wire.Run{run(1, versions.Width)}}, record{6, 0, []wire.Run{run(1, 1)}})
 	if all := messages(got); len(got) != 2 || len(got[0].runs) != mostRuns || all[mostRuns-1] != (message{5, 2*mostRuns - 1}) {
 		t.Fatalf("of %d gaps the first %d are asked for, and then of the next origin, but asked for is %v", versions.Width/2, mostRuns, got)
+	}
+}
+
+// Where the windows of other origins use up what there is for wide ones, a node asks for what
+// a narrow window holds.
+func TestWantAsksForNoMoreThanItHasRoomToRecord(t *testing.T) {
+	n := roomy()
+	n.origins = versions.NewTable(10) // with room for four windows of the full width
+	n.desk = NewReconciler(n.log, n.origins)
+	const floor = 2 * versions.Width
+	for _, c := range []struct {
+		others int
+		width  uint32
+	}{{0, versions.Width}, {3, versions.Width}, {4, versions.NarrowWidth}} {
+		for origin := range uint64(c.others) {
+			n.hear(origin+1, run(versions.Width, versions.Width))
+		}
+		n.hear(8, run(1, 1))
+		wanted := read(n.desk.Compare(old, digestOf(record{8, floor, nil}, record{9, floor, nil}), 0, lastOrigin, anyRoom, bottomless()))
+		want := []record{{8, 1, []wire.Run{run(2, c.width+1)}}, {9, floor - c.width, []wire.Run{run(floor-c.width+1, floor)}}}
+		if !slices.EqualFunc(wanted, want, record.equal) {
+			t.Errorf("beside %d wide windows of others %v should be wanted, but %v is", c.others, want, wanted)
+		}
 	}
 }
 
@@ -164,5 +188,28 @@ func TestWhatIsGoneIsAskedForInVain(t *testing.T) {
 	}
 	if l.moved != 0 || a.has(message{5, 1}) {
 		t.Fatalf("nobody retains messages 1 to 10, but %d moved, and is the first seen? %v", l.moved, a.has(message{5, 1}))
+	}
+}
+
+func TestMissingAsksForWhatHasBeenMissingForAWhile(t *testing.T) {
+	n := roomy().hear(9, run(1, 3), run(6, 7)).hear(5, run(3, 3)).hear(7, run(1, 9))
+	ask := func(at time.Duration, room int) []record {
+		return read(carry(t, n.desk.Missing(at, time.Second, room), 1, lastOrigin, room))
+	}
+	if got := ask(0, anyRoom); len(got) > 0 {
+		t.Fatalf("gaps that are new are not asked for, but %v is", got)
+	}
+	n.hear(9, run(10, 10))
+	ask(time.Second/2, anyRoom)
+	want := []record{{5, 0, []wire.Run{run(1, 2)}}, {9, 3, []wire.Run{run(4, 5)}}}
+	if got := ask(time.Second, anyRoom); !slices.EqualFunc(got, want, record.equal) {
+		t.Fatalf("after a second %v should be asked for, not %v", want, got)
+	}
+	if got := ask(time.Second, wire.MinRecord); !slices.EqualFunc(got, want[:1], record.equal) {
+		t.Fatalf("with room for one record %v should be asked for, not %v", want[:1], got)
+	}
+	want[1].runs = append(want[1].runs, run(8, 9))
+	if got := ask(2*time.Second, anyRoom); !slices.EqualFunc(got, want, record.equal) {
+		t.Fatalf("after two %v should be asked for, not %v", want, got)
 	}
 }

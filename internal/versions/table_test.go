@@ -12,8 +12,8 @@ const anHour = time.Hour
 func TestTableAscendsByID(t *testing.T) {
 	table := NewTable(10)
 	for _, id := range []uint64{50, 10, 40, 20, 30} {
-		if o, evicted, ok := table.Add(id, 0, 0, anHour); !ok || evicted != 0 || o.ID != id || table.Get(id) != o {
-			t.Fatalf("origin %d should be added with room to spare, but got %v, evicted %d, %v", id, o, evicted, ok)
+		if o, evicted, ok := table.Add(id, 0, 0, anHour); !ok || evicted.ID != 0 || o.ID != id || table.Get(id) != o {
+			t.Fatalf("origin %d should be added with room to spare, but got %v, evicted %d, %v", id, o, evicted.ID, ok)
 		}
 	}
 	for i := range table.Len() {
@@ -38,8 +38,8 @@ func TestTableTakesAnOriginItKnowsAsItIs(t *testing.T) {
 	first, _, _ := table.Add(7, 0, 0, anHour)
 	first.Seen.Add(1, table.Pool())
 	again, evicted, ok := table.Add(7, 0, 2*anHour, anHour)
-	if again != first || evicted != 0 || !ok || again.Idle(2*anHour) != 2*anHour {
-		t.Fatalf("origin 7 should be found untouched in a full table, but got %v, evicted %d, %v", again, evicted, ok)
+	if again != first || evicted.ID != 0 || !ok || again.Idle(2*anHour) != 2*anHour {
+		t.Fatalf("origin 7 should be found untouched in a full table, but got %v, evicted %d, %v", again, evicted.ID, ok)
 	}
 }
 
@@ -60,21 +60,21 @@ func TestTableEvictsTheIdlestAndOnlyIfIdleEnough(t *testing.T) {
 	if o, _, ok := table.Add(4, 0, 62*time.Minute-1, anHour); ok || o != nil || table.Len() != 3 {
 		t.Fatalf("origin 3 is a nanosecond short of an hour idle, yet origin 4 got in as %v", o)
 	}
-	if _, evicted, ok := table.Add(4, 0, 62*time.Minute, anHour); !ok || evicted != 3 || table.Get(3) != nil || table.Len() != 3 {
-		t.Fatalf("origin 3 is the idlest beside our own and should go for 4, but %d went, %v", evicted, ok)
+	if _, evicted, ok := table.Add(4, 0, 62*time.Minute, anHour); !ok || evicted.ID != 3 || table.Get(3) != nil || table.Len() != 3 {
+		t.Fatalf("origin 3 is the idlest beside our own and should go for 4, but %d went, %v", evicted.ID, ok)
 	}
 	if len(table.pool.free) != 2 {
-		t.Fatalf("both bitmaps of origin 3 should be in the pool, but %d are", len(table.pool.free))
+		t.Fatalf("both gaps of origin 3 should be in the pool, but %d are", len(table.pool.free))
 	}
-	if _, evicted, ok := table.Add(5, 0, 90*time.Minute, anHour); !ok || evicted != 2 {
-		t.Fatalf("origin 2 was touched at 30m and should go at 90m, but %d went, %v", evicted, ok)
+	if _, evicted, ok := table.Add(5, 0, 90*time.Minute, anHour); !ok || evicted.ID != 2 {
+		t.Fatalf("origin 2 was touched at 30m and should go at 90m, but %d went, %v", evicted.ID, ok)
 	}
 	if o, _, ok := table.Add(6, 0, 95*time.Minute, anHour); ok {
 		t.Fatalf("only our own origin has been idle for an hour at 95m, yet %d got in", o.ID)
 	}
 	table.Keep(4)
-	if _, evicted, ok := table.Add(6, 0, 95*time.Minute, anHour); !ok || evicted != 1 {
-		t.Fatalf("origin 1 is no longer our own and should go, but %d went, %v", evicted, ok)
+	if _, evicted, ok := table.Add(6, 0, 95*time.Minute, anHour); !ok || evicted.ID != 1 {
+		t.Fatalf("origin 1 is no longer our own and should go, but %d went, %v", evicted.ID, ok)
 	}
 }
 
@@ -82,8 +82,8 @@ func TestTableOfOnlyOurselvesTakesNobody(t *testing.T) {
 	table := NewTable(1)
 	table.Keep(9)
 	table.Add(9, 0, 0, anHour)
-	if o, evicted, ok := table.Add(1, 0, 100*anHour, anHour); ok || evicted != 0 || table.Get(9) == nil {
-		t.Fatalf("our own origin is never evicted, but %v got in and %d went", o, evicted)
+	if o, evicted, ok := table.Add(1, 0, 100*anHour, anHour); ok || evicted.ID != 0 || table.Get(9) == nil {
+		t.Fatalf("our own origin is never evicted, but %v got in and %d went", o, evicted.ID)
 	}
 }
 
@@ -92,8 +92,8 @@ func TestTableFindsRoomForOurselves(t *testing.T) {
 	table.Keep(9)
 	table.Add(1, 0, 2*time.Minute, anHour)
 	table.Add(2, 0, 1*time.Minute, anHour)
-	if o, evicted, ok := table.Add(9, 0, 3*time.Minute, anHour); !ok || evicted != 2 || table.Get(9) != o {
-		t.Fatalf("nobody is idle for an hour, but our own origin takes the place of the idlest, 2: got in %v, and %d went", ok, evicted)
+	if o, evicted, ok := table.Add(9, 0, 3*time.Minute, anHour); !ok || evicted.ID != 2 || table.Get(9) != o {
+		t.Fatalf("nobody is idle for an hour, but our own origin takes the place of the idlest, 2: got in %v, and %d went", ok, evicted.ID)
 	}
 }
 
@@ -105,10 +105,10 @@ func TestTableDoesNotSearchForAVictimThatCannotBe(t *testing.T) {
 
 	two.touched = 0 // which cannot happen, and shows whether the table looks
 	if _, evicted, ok := table.Add(4, 0, 70*time.Minute-1, anHour); ok {
-		t.Fatalf("nobody can be idle enough before 70m, yet the table searched and evicted %d", evicted)
+		t.Fatalf("nobody can be idle enough before 70m, yet the table searched and evicted %d", evicted.ID)
 	}
-	if _, evicted, ok := table.Add(4, 0, 70*time.Minute, anHour); !ok || evicted != 2 {
-		t.Fatalf("from 70m on the table should search and find origin 2, but %d went, %v", evicted, ok)
+	if _, evicted, ok := table.Add(4, 0, 70*time.Minute, anHour); !ok || evicted.ID != 2 {
+		t.Fatalf("from 70m on the table should search and find origin 2, but %d went, %v", evicted.ID, ok)
 	}
 }
 
@@ -146,11 +146,11 @@ func TestTableAgreesWithAPlainMap(t *testing.T) {
 				}
 				full := !known && len(touched) == limit
 				_, evicted, ok := table.Add(id, 0, now, idle)
-				if ok != (!full || len(victims) > 0) || (evicted != 0) != (full && ok) || (evicted != 0 && !slices.Contains(victims, evicted)) {
+				if ok != (!full || len(victims) > 0) || (evicted.ID != 0) != (full && ok) || (evicted.ID != 0 && !slices.Contains(victims, evicted.ID)) {
 					t.Fatalf("seed %d step %d: adding %d (known %v, full %v) may evict one of %v, but evicted %d, ok %v",
-						seed, step, id, known, full, victims, evicted, ok)
+						seed, step, id, known, full, victims, evicted.ID, ok)
 				}
-				delete(touched, evicted)
+				delete(touched, evicted.ID)
 				if ok && !known {
 					touched[id] = now
 				}
@@ -168,80 +168,12 @@ func TestTableAgreesWithAPlainMap(t *testing.T) {
 	}
 }
 
-func TestOriginHidesTheYoungForOneToTwoAges(t *testing.T) {
-	for seed := range uint64(100) {
-		r := rand.New(rand.NewPCG(seed, 4))
-		age := time.Duration(1 + r.IntN(50))
-		var o Origin
-		type arrival struct {
-			c  uint32
-			at time.Duration
-		}
-		var all []arrival
-		now := time.Duration(0)
-		for step := range 300 {
-			now += time.Duration(r.IntN(1 + r.IntN(int(age)*2)))
-			if r.IntN(3) > 0 {
-				c := 1 + r.Uint32N(1000)
-				o.MarkYoung(c, now, age)
-				all = append(all, arrival{c, now})
-			}
-			must, may := uint32(0), false // lowest that has to be hidden; whether what was said may be
-			got := o.YoungFrom(now, age)
-			for _, a := range all {
-				if now-a.at < age && (must == 0 || a.c < must) {
-					must = a.c
-				}
-				may = may || a.c == got && now-a.at < 2*age
-			}
-			if got == 0 && must != 0 || got > must && must != 0 || got != 0 && !may {
-				t.Fatalf("seed %d step %d: at %v with age %v the young begin at %d, but YoungFrom says %d", seed, step, now, age, must, got)
-			}
-		}
-		if got := o.YoungFrom(now+2*age, age); got != 0 {
-			t.Fatalf("seed %d: nothing is young after two ages of silence, but YoungFrom says %d", seed, got)
-		}
-	}
-}
-
-func TestOriginIsStuckOnceItsFloorStaysAtAGap(t *testing.T) {
-	const patience = 10 * time.Second
-	var o Origin
-	var p Pool
-	ask := func(at int, want bool, why string) {
-		t.Helper()
-		if got := o.StaleGap(time.Duration(at)*time.Second, patience); got != want {
-			t.Fatalf("at %ds StaleGap should be %v: %s", at, want, why)
-		}
-	}
-	o.Seen.Add(1, &p)
-	ask(0, false, "there is no gap")
-	ask(50, false, "there is still none")
-	o.Seen.Add(3, &p)
-	o.Seen.Add(5, &p)
-	ask(51, false, "the gap has just opened")
-	ask(60, false, "patience lasts until 61s")
-	ask(61, true, "the floor has been at 1 for 10s")
-	o.Seen.Add(2, &p)
-	ask(62, false, "the floor has moved to 3, where 4 is missing")
-	ask(72, true, "the floor has been at 3 for 10s")
-	o.Seen.Advance(4, &p)
-	ask(73, false, "4 was given up")
-	o.Seen.Add(7, &p)
-	ask(90, false, "a new gap has a new patience, however old the floor")
-	ask(100, true, "which is over by now")
-	o.Seen.Release(&p)
-	ask(101, false, "with 7 forgotten there is no gap")
-	o.Seen.Add(7, &p)
-	ask(102, false, "the gap is new, though at the same floor")
-}
-
 func TestOriginsAllocateNothingOnceWarm(t *testing.T) {
 	table := NewTable(100)
 	for id := range uint64(100) {
 		table.Add(id+1, 0, 0, anHour)
 	}
-	now := time.Duration(0)
+	now, stale := time.Duration(0), 0
 	round := func() {
 		now += time.Second
 		o := table.Get(uint64(now/time.Second)%100 + 1)
@@ -250,7 +182,9 @@ func TestOriginsAllocateNothingOnceWarm(t *testing.T) {
 		o.Touch(now)
 		o.MarkYoung(f+2, now, time.Minute)
 		o.YoungFrom(now, time.Minute)
-		o.StaleGap(now, time.Minute)
+		for range table.StaleGaps(now, 0) {
+			stale++
+		}
 		o.Seen.Add(f+1, table.Pool())
 		table.At(table.Search(o.ID))
 		table.Add(1000, 0, now, 100*anHour)
@@ -258,6 +192,9 @@ func TestOriginsAllocateNothingOnceWarm(t *testing.T) {
 	round()
 	if n := testing.AllocsPerRun(1000, round); n != 0 {
 		t.Fatalf("a warm table allocates %v times each round", n)
+	}
+	if stale < 1000 {
+		t.Fatalf("each round has a stale gap, but only %d were found", stale)
 	}
 }
 
@@ -291,10 +228,10 @@ func TestTheEvictedAreNotNewAgain(t *testing.T) {
 		}
 	}
 	o, _, _ = table.Add(1, 0, 19*time.Hour, time.Hour)
-	if o.Seen.Check(5) != Seen || o.Seen.Check(3) != Seen || o.Direct.Check(3) != Seen {
+	if o.Seen.Check(5, table.Pool()) != Seen || o.Seen.Check(3, table.Pool()) != Seen || o.Direct.Check(3, table.Pool()) != Seen {
 		t.Error("what was seen of origin 1 before it was evicted counts as new")
 	}
-	if o.Seen.Check(6) != New || o.Direct.Check(4) != New {
+	if o.Seen.Check(6, table.Pool()) != New || o.Direct.Check(4, table.Pool()) != New {
 		t.Error("what origin 1 says next should be new")
 	}
 	for id := uint64(20); id < 60; id++ {
@@ -303,6 +240,29 @@ func TestTheEvictedAreNotNewAgain(t *testing.T) {
 	if n := len(table.tombstones); n > 16 {
 		t.Errorf("a table of 2 remembers %d tombstones origins, and should 16", n)
 	}
+}
+
+// What counts is remembered with it: what was history remains so, and what is missing then is
+// told to who evicts it.
+func TestTheEvictedCountOnWhereTheyLeft(t *testing.T) {
+	table := NewTable(1)
+	o, _, _ := table.Add(1, 0, 0, time.Hour)
+	o.CountFrom(10)
+	o, _, _ = table.Add(2, 0, 2*time.Hour, time.Hour)
+	o.CountFrom(1)
+	for _, c := range []uint32{1, 3, 5, 6} {
+		o.Seen.Add(c, table.Pool())
+	}
+	o, evicted, _ := table.Add(1, 0, 4*time.Hour, time.Hour)
+	if want := (Evicted{ID: 2, Missing: 2, Waiting: 3}); evicted != want {
+		t.Errorf("origin 2 lacks 2 and 4 and has 3, 5 and 6 above its floor: evicted should be %v, not %v", want, evicted)
+	}
+	counts(t, o, "after 9 that are history", 10, 0, 0)
+	o, evicted, _ = table.Add(2, 0, 6*time.Hour, time.Hour)
+	if want := (Evicted{ID: 1}); evicted != want {
+		t.Errorf("nothing of origin 1 was missing: evicted should be %v, not %v", want, evicted)
+	}
+	counts(t, o, "after 6 that were counted", 7, 0, 0)
 }
 
 // Whoever left, came back and left again is remembered from the second time on.
@@ -332,7 +292,7 @@ func TestWhoIsEvictedAgainIsRememberedAsLongAsAnybody(t *testing.T) {
 func TestAFullTableIsSharedByWhoTells(t *testing.T) {
 	const limit = 60
 	table, id := NewTable(limit), uint64(0)
-	tell := func(introducer uint64) (evicted uint64, ok bool) {
+	tell := func(introducer uint64) (evicted Evicted, ok bool) {
 		id++
 		_, evicted, ok = table.Add(id, introducer, time.Duration(id), time.Hour)
 		return evicted, ok
@@ -351,7 +311,7 @@ func TestAFullTableIsSharedByWhoTells(t *testing.T) {
 		room       int // of limit, when it has told of that many
 	}{{2, limit / 2}, {3, limit / 3}} {
 		for i := range c.room {
-			if evicted, ok := tell(c.introducer); !ok || evicted == 0 {
+			if evicted, ok := tell(c.introducer); !ok || evicted.ID == 0 {
 				t.Fatalf("origin %d of member %d found no room among %d", i+1, c.introducer, limit)
 			}
 		}

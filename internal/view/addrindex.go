@@ -7,14 +7,14 @@ import (
 )
 
 // addrIndex finds members by the address where they are, or from which they send. It is
-// sorted by the folds of these addresses, and takes a fifth of the memory of a map.
+// sorted by the hashes of these addresses, and takes a fifth of the memory of a map.
 //
-// Bound: two entries for each member of the view. Addresses with equal folds, which an
+// Bound: two entries for each member of the view. Addresses with equal hashes, which an
 // attacker may choose, are adjacent and searched one after the other.
 type addrIndex []entry
 
 type entry struct {
-	fold uint64
+	hash uint64
 	m    *Member
 }
 
@@ -41,9 +41,9 @@ func (d *addrIndex) remove(addr netip.AddrPort) {
 
 // search returns the index of the entry of addr, or the one to insert it at.
 func (d addrIndex) search(addr netip.AddrPort) (i int, ok bool) {
-	fold := HashAddr(addr)
-	i = sort.Search(len(d), func(i int) bool { return d[i].fold >= fold })
-	for ; i < len(d) && d[i].fold == fold; i++ {
+	hash := HashAddr(addr)
+	i = sort.Search(len(d), func(i int) bool { return d[i].hash >= hash })
+	for ; i < len(d) && d[i].hash == hash; i++ {
 		if d[i].m.isAt(addr) {
 			return i, true
 		}

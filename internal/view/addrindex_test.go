@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// twin returns another address with the fold of a.
+// twin returns another address with the hash of a.
 func twin(a netip.AddrPort, port uint16) netip.AddrPort {
 	inverse := uint64(1) // of 31, as numbers of 64 bits multiply
 	for range 6 {
@@ -20,7 +20,7 @@ func twin(a netip.AddrPort, port uint16) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom16(b), port)
 }
 
-func TestMembersAreFoundByAddressesOfOneFold(t *testing.T) {
+func TestMembersAreFoundByAddressesOfOneHash(t *testing.T) {
 	for seed := range uint64(20) {
 		rng := rand.New(rand.NewPCG(seed, 40))
 		var addrs []netip.AddrPort
@@ -32,7 +32,7 @@ func TestMembersAreFoundByAddressesOfOneFold(t *testing.T) {
 			}
 		}
 		if HashAddr(addrs[1]) == HashAddr(addrs[0]) || HashAddr(addrs[len(addrs)-1]) != HashAddr(addrs[len(addrs)-2]) {
-			t.Fatal("the twins of an address, and only they, should have its fold")
+			t.Fatal("the twins of an address, and only they, should have its hash")
 		}
 		v, at := New(1, len(addrs)), map[netip.AddrPort]*Member{}
 		for step := range 2000 {

@@ -18,6 +18,9 @@ const (
 	// this all of them would probe the seed all the time.
 	resting = time.Minute
 
+	// askPause is the time between two Hellos to a candidate of which something is heard.
+	askPause = 100 * time.Millisecond
+
 	// latest is how many of the newest candidates are favoured, if there are more than
 	// twice as many candidates.
 	latest = 8
@@ -37,13 +40,15 @@ type candidates struct {
 
 // candidate is an address to send a Hello to: that of a seed, a lost member or both.
 type candidate struct {
-	addr   netip.AddrPort
-	id     uint64        // of the lost member, 0 if none
-	at     time.Duration // when it was lost
-	by     uint64        // of the member that answered last, 0 if none
-	rest   time.Duration // until then it is left alone, unless that member is lost
-	seed   bool
-	echoes bool // see Echo
+	addr    netip.AddrPort
+	id      uint64        // of the lost member, 0 if none
+	at      time.Duration // when it was lost
+	by      uint64        // of the member that answered last, 0 if none
+	askedAt time.Duration // when ProbeNext may make it the first again
+	rest    time.Duration // until then it is left alone, unless that member is lost
+	deaf    bool          // that member took no Data
+	seed    bool
+	echoes  bool // see Echo
 }
 
 func (c *candidates) reset() { *c = candidates{limit: c.limit, all: c.all[:0], lastLost: never} }
@@ -114,7 +119,7 @@ func (c *candidates) lose(m *Member, now time.Duration) {
 	c.rouse(m.ID)
 	if i := c.candidate(m.Addr); i >= 0 {
 		x := &c.all[i]
-		x.id, x.at, x.rest, x.echoes = m.ID, now, 0, false // a member was lost there, so it is not the node itself
+		x.id, x.at, x.rest, x.echoes, x.deaf = m.ID, now, 0, false, m.Deaf // a member was lost there, so it is not the node itself
 		return
 	}
 	if c.count(func(x *candidate) bool { return !x.seed }) >= c.limit {
@@ -126,7 +131,12 @@ func (c *candidates) lose(m *Member, now time.Duration) {
 		}
 		c.forget(oldest)
 	}
-	c.all = append(c.all, candidate{addr: m.Addr, id: m.ID, at: now})
+	c.all = append(c.all, candidate{addr: m.Addr, id: m.ID, at: now, deaf: m.Deaf})
+}
+
+// lostElsewhere reports whether id was lost at another address than addr.
+func (c *candidates) lostElsewhere(id uint64, addr netip.AddrPort) bool {
+	return slices.ContainsFunc(c.all, func(x candidate) bool { return x.id == id && x.addr != addr })
 }
 
 // rouse ends the rest of the candidates at which the member id has answered.
@@ -139,17 +149,22 @@ func (c *candidates) rouse(id uint64) {
 }
 
 // found removes from the candidates the lost member at addr, and id wherever it was lost; a
-// seed stays.
-func (c *candidates) found(id uint64, addr netip.AddrPort) {
+// seed stays. It reports whether id was lost, and whether for being deaf.
+func (c *candidates) found(id uint64, addr netip.AddrPort) (lost, deaf bool) {
 	for i := len(c.all) - 1; i >= 0; i-- {
 		switch x := &c.all[i]; {
 		case x.addr != addr && x.id != id:
-		case x.seed:
-			x.id = 0
-		default:
+			continue
+		case x.id == id:
+			lost, deaf = true, x.deaf
+		}
+		if c.all[i].seed {
+			c.all[i].id = 0
+		} else {
 			c.forget(i)
 		}
 	}
+	return lost, deaf
 }
 
 // forget removes a candidate, without changing the turn of those after it.
@@ -176,6 +191,17 @@ func (c *candidates) next(turn *int, ok func(i int) bool) int {
 		}
 	}
 	return -1
+}
+
+// ProbeNext makes the candidate at addr the first of the next Probes. It returns false if there
+// is none, or if it was made that less than askPause ago.
+func (c *candidates) ProbeNext(addr netip.AddrPort, now time.Duration) bool {
+	i := c.candidate(addr)
+	if i < 0 || now < c.all[i].askedAt {
+		return false
+	}
+	c.turn, c.favoured, c.all[i].rest, c.all[i].askedAt = i, i, 0, now+askPause
+	return true
 }
 
 // Probes appends the addresses to send a Hello to in this round, of candidates at which no

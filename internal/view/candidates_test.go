@@ -23,7 +23,7 @@ func TestSeedsAreFewAndStandForEver(t *testing.T) {
 	if r.Seeds() != least-1 {
 		t.Fatalf("one seed was removed, once, but %d are left of %d", r.Seeds(), least)
 	}
-	m, _ := r.Admit(50, host(1), now) // a seed
+	m, _, _ := r.Admit(50, host(1), now) // a seed
 	r.Lose(m, now)
 	know(r, 60)
 	r.Lose(r.Get(60), now)
@@ -33,8 +33,8 @@ func TestSeedsAreFewAndStandForEver(t *testing.T) {
 	if r.AddSeed(host(60)); r.Seeds() != least || r.Lost() != 2 {
 		t.Fatalf("a lost member's address may be a seed too, but there are %d seeds and %d lost", r.Seeds(), r.Lost())
 	}
-	r.MarkAlive(host(60), 0, now)
-	r.MarkAlive(host(1), 0, now)
+	r.Admit(60, host(60), now)
+	r.Admit(50, host(1), now)
 	if r.Seeds() != least || r.Lost() != 0 || r.Len() != 2 {
 		t.Fatalf("both are back, and their addresses still seeds: %d seeds, %d lost, %d members", r.Seeds(), r.Lost(), r.Len())
 	}
@@ -70,10 +70,11 @@ func TestTheOldestLostIsForgotten(t *testing.T) {
 			}
 			if rng.IntN(4) == 0 {
 				k := rng.IntN(len(lost))
-				if _, again := r.MarkAlive(host(lost[k]), 0, now); !again {
+				m, _, back := r.Admit(uint64(lost[k]), host(lost[k]), now)
+				if !back {
 					t.Fatalf("seed %d: %d should be among the lost %v", seed, lost[k], lost)
 				}
-				r.Depart(r.ByAddr(host(lost[k])), now)
+				r.Depart(m, now)
 				lost = slices.Delete(lost, k, k+1)
 			}
 			if r.Lost() != len(lost) {
@@ -81,8 +82,8 @@ func TestTheOldestLostIsForgotten(t *testing.T) {
 			}
 		}
 		for i := range 40 {
-			if _, again := r.MarkAlive(host(i), 0, now); again != slices.Contains(lost, i) {
-				t.Fatalf("seed %d: of those lost %v are still to be known, but %d came back: %v", seed, lost, i, again)
+			if _, known := r.MarkAlive(host(i), 0, now); known != slices.Contains(lost, i) {
+				t.Fatalf("seed %d: of those lost %v are still to be known, but that %d is one is %v", seed, lost, i, known)
 			}
 		}
 	}

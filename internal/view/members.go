@@ -1,14 +1,18 @@
 package view
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"time"
 )
 
-// Forget is how long hearsay cannot bring back a member that left or was lost.
-const Forget = time.Minute
+// How long hearsay cannot bring back a member.
+const (
+	afterLoss    = time.Minute      // that left or was lost
+	afterHearsay = 10 * time.Second // that did not answer when it was known only by hearsay
+)
 
 // Verdict says what became of a piece of hearsay.
 type Verdict int
@@ -27,14 +31,14 @@ const (
 type Members struct {
 	*View
 	candidates
-	gone map[uint64]time.Duration // ids that left, until when; nil while none did
+	gone map[uint64]burial // ids that left, until when; nil while none did
 
 	transmitsLeft int       // how often the arrival of a member is passed on
 	news          []*Member // members whose arrival is to be passed on
 }
 
-// NewMembers returns an empty roster with a view of at most limit members; the arrival of a
-// member is passed on transmitsLeft times, at most 255.
+// NewMembers returns no members, and a view of at most limit of them; the arrival of a member
+// is passed on transmitsLeft times, at most 255.
 func NewMembers(self uint64, limit, transmitsLeft int) *Members {
 	v := New(self, limit)
 	return &Members{View: v, candidates: candidates{limit: v.limit, lastLost: never}, transmitsLeft: transmitsLeft}
@@ -49,36 +53,27 @@ func (r *Members) Reset(self uint64) {
 	r.news = r.news[:0]
 }
 
-// Heard records that something came from addr itself, from a node that claims to be the
-// node claimed if that is not 0. A lost member is back by that, which again reports, unless
-// another node claims its address. For an unknown address m is nil.
-func (r *Members) MarkAlive(addr netip.AddrPort, claimed uint64, now time.Duration) (m *Member, again bool) {
-	if m = r.ByAddr(addr); m == nil {
-		i := r.candidate(addr)
-		if i < 0 || r.all[i].id == 0 || r.Get(r.all[i].id) != nil {
-			return nil, false
-		}
-		id := r.all[i].id
-		if claimed != 0 && claimed != id {
-			return nil, false
-		}
-		r.found(id, addr)
-		if m = r.insert(id, addr, false); m == nil {
-			return nil, false
-		}
-		again = true
+// MarkAlive records that something came from addr. For an unknown address m is nil; lost then
+// tells that a member was lost there, unless the source claims to be another node: claimed is
+// the id that it gives, 0 if none. Only an answer brings a lost member back, for datagrams may
+// come from where none can be sent.
+func (r *Members) MarkAlive(addr netip.AddrPort, claimed uint64, now time.Duration) (m *Member, lost bool) {
+	if m = r.ByAddr(addr); m != nil {
+		m.LastSeen, m.SuspectUntil = now, 0
+		return m, false
 	}
-	m.LastSeen, m.SuspectUntil, m.Probed = now, 0, 0
-	return m, again
+	i := r.candidate(addr)
+	return nil, i >= 0 && r.all[i].id != 0 && (claimed == 0 || claimed == r.all[i].id)
 }
 
 // Admit adds id, which has proved that it can be reached at addr, to the view, in place of
-// any other member known there. added reports whether it was not in the view before.
-func (r *Members) Admit(id uint64, addr netip.AddrPort, now time.Duration) (m *Member, added bool) {
+// any other member known there. added reports whether it was not in the view before, and back
+// whether it was lost then.
+func (r *Members) Admit(id uint64, addr netip.AddrPort, now time.Duration) (m *Member, added, back bool) {
 	if m = r.ByAddr(addr); m != nil && m.ID != id {
 		r.drop(m)
 	}
-	r.found(id, addr)
+	back, deaf := r.found(id, addr)
 	r.Answered(addr, id, now)
 	delete(r.gone, id)
 	if m = r.Get(id); m == nil {
@@ -86,8 +81,9 @@ func (r *Members) Admit(id uint64, addr netip.AddrPort, now time.Duration) (m *M
 	} else if m.Addr != addr {
 		r.Move(m, addr)
 	}
-	m.LastSeen, m.SuspectUntil, m.Probed = now, 0, 0
-	return m, added
+	m.Deaf = m.Deaf || deaf && m.TookAt == 0
+	m.Validated, m.LastSeen, m.SuspectUntil, m.Probed = true, now, 0, 0
+	return m, added, added && back
 }
 
 // Learn takes hearsay: another node says that id can be reached at addr.
@@ -103,7 +99,9 @@ func (r *Members) Learn(id uint64, addr netip.AddrPort, now time.Duration) (*Mem
 		return m, Known
 	case m != nil || there != nil:
 		return nil, Doubted
-	case r.gone[id] > now:
+	case r.gone[id].until > now && (r.gone[id].hearsay || r.lostElsewhere(id, addr)):
+		return nil, Doubted
+	case r.gone[id].until > now:
 		return nil, Refused
 	}
 	if i := r.candidate(addr); i >= 0 && r.all[i].id != 0 {
@@ -118,8 +116,14 @@ func (r *Members) Learn(id uint64, addr netip.AddrPort, now time.Duration) (*Mem
 // Lose moves m from the view to the lost members.
 func (r *Members) Lose(m *Member, now time.Duration) {
 	r.drop(m)
-	r.bury(m.ID, now)
+	r.bury(m.ID, now, burial{now + afterLoss, false})
 	r.lose(m, now)
+}
+
+// Forget removes m, which was known only by hearsay, from the view.
+func (r *Members) Forget(m *Member, now time.Duration) {
+	r.drop(m)
+	r.bury(m.ID, now, burial{now + afterHearsay, true})
 }
 
 // Depart removes m, which is leaving, from the view.
@@ -127,10 +131,10 @@ func (r *Members) Depart(m *Member, now time.Duration) {
 	r.drop(m)
 	r.found(m.ID, m.Addr)
 	r.rouse(m.ID)
-	r.bury(m.ID, now)
+	r.bury(m.ID, now, burial{now + afterLoss, false})
 }
 
-// Tell makes the arrival of m news.
+// Disseminate makes the arrival of m news.
 func (r *Members) Disseminate(m *Member) {
 	if m.transmitsLeft == 0 {
 		r.news = append(r.news, m)
@@ -139,13 +143,18 @@ func (r *Members) Disseminate(m *Member) {
 }
 
 // News appends up to n members whose arrival is to be passed on now, those passed on the
-// fewest times first, and counts this as one pass.
+// fewest times first, and counts this as one pass. Those that are not validated have to wait.
 func (r *Members) News(dst []*Member, n int) []*Member {
 	slices.SortStableFunc(r.news, func(a, b *Member) int { return int(b.transmitsLeft) - int(a.transmitsLeft) })
-	n = min(n, len(r.news))
-	told := len(dst)
-	dst = append(dst, r.news[:n]...)
-	r.news = append(r.news[:0], r.news[n:]...)
+	told, waiting := len(dst), r.news[:0]
+	for _, m := range r.news {
+		if m.Validated && len(dst)-told < n {
+			dst = append(dst, m)
+		} else {
+			waiting = append(waiting, m)
+		}
+	}
+	r.news = waiting
 	for _, m := range dst[told:] {
 		if m.transmitsLeft--; m.transmitsLeft > 0 {
 			r.news = append(r.news, m)
@@ -158,7 +167,8 @@ func (r *Members) News(dst []*Member, n int) []*Member {
 func (r *Members) HasNews() bool { return len(r.news) > 0 }
 
 // Partner returns the member to exchange members with in a turn: alternately one of the
-// nearest, on either side, and a random one. It is nil if there are no members.
+// nearest, on either side, and a random one or the one that was not heard of for longest, so
+// that the dead are found. It is nil if there are no members.
 func (r *Members) Partner(turn int, rng *rand.Rand) *Member {
 	n := r.Len()
 	if n == 0 {
@@ -169,15 +179,17 @@ func (r *Members) Partner(turn int, rng *rand.Rand) *Member {
 		return r.Clockwise(i)
 	case 2:
 		return r.Counterclockwise(i)
+	case 1:
+		return slices.MinFunc(r.ring, func(a, b *Member) int { return cmp.Compare(a.LastSeen, b.LastSeen) })
 	default:
 		return r.At(rng.IntN(n))
 	}
 }
 
-// Random appends up to n random members that are neither suspect nor at
-// the address except.
+// Random appends up to n random validated members that are neither suspect nor at the address
+// except.
 func (r *Members) Random(dst []*Member, rng *rand.Rand, n int, except netip.AddrPort, now time.Duration) []*Member {
-	return r.Sample(dst, rng, n, func(m *Member) bool { return m.Addr != except && !m.Suspect(now) })
+	return r.Sample(dst, rng, n, func(m *Member) bool { return m.Validated && m.Addr != except && !m.Suspect(now) })
 }
 
 // drop removes m from the view and the news.
@@ -200,19 +212,26 @@ func (r *Members) undisseminate(m *Member) {
 	r.news = slices.DeleteFunc(r.news, func(x *Member) bool { return x == m })
 }
 
+// burial is until when hearsay does not bring an id back, and whether all that was ever known of
+// it was hearsay.
+type burial struct {
+	until   time.Duration
+	hearsay bool
+}
+
 // bury keeps hearsay from bringing id back for a while.
-func (r *Members) bury(id uint64, now time.Duration) {
+func (r *Members) bury(id uint64, now time.Duration, b burial) {
 	if len(r.gone) >= 4*r.View.limit {
-		for id, until := range r.gone {
-			if until <= now {
+		for id, old := range r.gone {
+			if old.until <= now {
 				delete(r.gone, id)
 			}
 		}
 	}
 	if r.gone == nil {
-		r.gone = map[uint64]time.Duration{}
+		r.gone = map[uint64]burial{}
 	}
 	if len(r.gone) < 4*r.View.limit {
-		r.gone[id] = now + Forget
+		r.gone[id] = b
 	}
 }

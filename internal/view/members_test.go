@@ -51,13 +51,14 @@ func TestLearnTakesWhatContradictsNothing(t *testing.T) {
 		{"it is the node itself", 1, 100, Refused},
 		{"it is known just so", 2, 2, Known},
 		{"it is known to send from there", 2, 22, Known},
-		{"it is known altAddrs", 2, 100, Doubted},
-		{"it is known altAddrs, and answered there too", 2, 24, Known},
+		{"it is known elsewhere", 2, 100, Doubted},
+		{"it is known elsewhere, and answered there too", 2, 24, Known},
 		{"somebody else is there", 100, 3, Doubted},
 		{"somebody else sends from there", 100, 22, Doubted},
 		{"both are known, but not together", 2, 3, Doubted},
 		{"it was lost lately", 4, 4, Refused},
-		{"it was lost lately, wherever it is said to be", 4, 100, Refused},
+		{"it was lost lately there", 4, 4, Refused},
+		{"it was lost lately, and may be elsewhere now", 4, 100, Doubted},
 		{"somebody else was lost there", 100, 4, Doubted},
 		{"it has left", 5, 5, Refused},
 		{"only who left was there", 100, 5, Added},
@@ -81,7 +82,7 @@ func TestLearnTakesNobodyWhomTheFullViewHasNoPlaceFor(t *testing.T) {
 		t.Fatalf("beside its octave's only member it leaves the smaller hole and should be refused, but got %v, %v", m, v)
 	}
 	announce(r, place(3<<29))
-	if m, added := r.Admit(place(5<<28), host(100), now); m == nil || !added || r.Get(place(3<<29)) != nil {
+	if m, added, _ := r.Admit(place(5<<28), host(100), now); m == nil || !added || r.Get(place(3<<29)) != nil {
 		t.Fatalf("when it has shown itself it should take the other's place, but got %v, %v", m, added)
 	}
 	announce(r, place(5<<28))
@@ -97,15 +98,15 @@ func TestAdmitTakesThePlaceOfWhoeverWasThere(t *testing.T) {
 	r := NewMembers(1, least, 2)
 	know(r, 2, 3)
 	announce(r, 2, 3)
-	m, added := r.Admit(9, host(2), now+5)
-	if m == nil || !added || r.Get(2) != nil || r.ByAddr(host(2)) != m || r.Len() != 2 || m.LastSeen != now+5 {
+	m, added, back := r.Admit(9, host(2), now+5)
+	if m == nil || !added || back || r.Get(2) != nil || r.ByAddr(host(2)) != m || r.Len() != 2 || m.LastSeen != now+5 {
 		t.Fatalf("9 should be where 2 was, and 2 gone, but got %v, %v", m, added)
 	}
 	if ids := tellAll(r, 10); !slices.Equal(ids, []uint64{3, 3}) {
 		t.Fatalf("2 is no news any more and 9 not yet, but told are %v", ids)
 	}
 	m.SuspectUntil = now + time.Hour
-	again, added := r.Admit(9, host(3), now+6)
+	again, added, _ := r.Admit(9, host(3), now+6)
 	if again != m || added || r.Len() != 1 || m.Addr != host(3) || r.ByAddr(host(2)) != nil || m.Suspect(now) || m.LastSeen != now+6 {
 		t.Fatalf("9 should have moved to where 3 was, above suspicion, but is %v, added %v", again, added)
 	}
@@ -114,7 +115,7 @@ func TestAdmitTakesThePlaceOfWhoeverWasThere(t *testing.T) {
 	}
 }
 
-func TestTheLostAreProbedAndComeBack(t *testing.T) {
+func TestTheLostAreProbedAndComeBackWhenTheyAnswer(t *testing.T) {
 	r := NewMembers(1, least, 2)
 	know(r, 2, 3)
 	two := r.Get(2)
@@ -126,26 +127,107 @@ func TestTheLostAreProbedAndComeBack(t *testing.T) {
 	if p := r.Probes(nil, 8, true, now); !slices.Equal(p, []netip.AddrPort{host(2)}) {
 		t.Fatalf("the lost should be probed, not %v", p)
 	}
-	if m, again := r.MarkAlive(host(7), 0, now); m != nil || again {
-		t.Fatalf("nobody is known at %v, but %v is", host(7), m)
+	for _, c := range []struct {
+		addr    int
+		claimed uint64
+		lost    bool
+	}{
+		{7, 0, false},  // no node is known there
+		{7, 2, false},  // nor was 2 lost there
+		{2, 99, false}, // another node took its address
+		{2, 2, true},
+		{2, 0, true},
+	} {
+		if m, lost := r.MarkAlive(host(c.addr), c.claimed, now+8); m != nil || lost != c.lost || r.Len() != 1 || r.Lost() != 1 {
+			t.Fatalf("a datagram from %v that claims to be of %d brings %v, lost there %v, and %d of 1 are lost", host(c.addr), c.claimed, m, lost, r.Lost())
+		}
 	}
-	if m, again := r.MarkAlive(host(2), 99, now); m != nil || again {
-		t.Fatalf("another node took the address of 2, but %v is back", m)
-	}
-	m, again := r.MarkAlive(host(2), 0, now+9)
-	if m == nil || !again || m.ID != 2 || m.Addr != host(2) || m.LastSeen != now+9 || r.Get(2) != m || r.Lost() != 0 {
-		t.Fatalf("2 was heard and should be back, but got %v, %v, and %d are lost", m, again, r.Lost())
+	m, added, back := r.Admit(2, host(2), now+9)
+	if m == nil || !added || !back || m.ID != 2 || m.Addr != host(2) || m.LastSeen != now+9 || r.Get(2) != m || r.Lost() != 0 {
+		t.Fatalf("2 answered and should be back, but got %v, %v, %v, and %d are lost", m, added, back, r.Lost())
 	}
 	announce(r, 2)
 	if ids := tellAll(r, 10); !slices.Equal(ids, []uint64{2, 2}) {
 		t.Fatalf("that 2 is back should be passed on twice, but told are %v", ids)
 	}
-	m.SuspectUntil = now + time.Hour
-	if same, again := r.MarkAlive(host(2), 0, now+10); same != m || again || m.Suspect(now) || m.LastSeen != now+10 {
-		t.Fatalf("2 is back already and now no more suspect, but got %v, %v", same, again)
+	if same, added, back := r.Admit(2, host(2), now+10); same != m || added || back {
+		t.Fatalf("2 is back already, but got %v, %v, %v", same, added, back)
 	}
 	if p := r.Probes(nil, 8, true, now); len(p) != 0 {
-		t.Fatalf("nobody is left to probe, but %v are", p)
+		t.Fatalf("no node is left to probe, but %v are", p)
+	}
+}
+
+// A datagram shows only that its source sends. That the member receives anything, or takes
+// Data, shows in its answers.
+func TestMarkAliveEndsSuspicionAndNothingElse(t *testing.T) {
+	r := NewMembers(1, least, 2)
+	r.Learn(2, host(2), now)
+	m := r.Get(2)
+	m.SuspectUntil, m.Probed, m.Deaf = now+time.Hour, 3, true
+	if got, lost := r.MarkAlive(host(2), 0, now+1); got != m || lost {
+		t.Fatalf("2 is a member and not lost, but got %v, %v", got, lost)
+	}
+	if m.LastSeen != now+1 || m.SuspectUntil != 0 {
+		t.Errorf("2 was seen at %v and is no longer suspect, but was at %v and is until %v", now+1, m.LastSeen, m.SuspectUntil)
+	}
+	if m.Validated || m.Probed != 3 || !m.Deaf || !m.Suspect(now+1) {
+		t.Errorf("a datagram made 2 validated: %v, left it %d of 3 unanswered Hellos, and deaf: %v", m.Validated, m.Probed, m.Deaf)
+	}
+	r.Admit(2, host(2), now+2)
+	if !m.Validated || m.Probed != 0 || m.LastSeen != now+2 {
+		t.Errorf("an answer should make 2 validated: %v, and its Hellos answered: %d are not", m.Validated, m.Probed)
+	}
+}
+
+func TestAMemberLostForBeingDeafComesBackDeaf(t *testing.T) {
+	for _, c := range []struct {
+		story string
+		deaf  bool
+		back  func(r *Members) *Member
+	}{
+		{"it answers where it was", true, func(r *Members) *Member {
+			m, _, _ := r.Admit(2, host(2), now+1)
+			return m
+		}},
+		{"it answers at a new address", true, func(r *Members) *Member {
+			m, _, _ := r.Admit(2, host(20), now+1)
+			return m
+		}},
+		{"hearsay names a new address before it answers there", true, func(r *Members) *Member {
+			r.Learn(2, host(20), now+afterLoss)
+			m, _, _ := r.Admit(2, host(20), now+afterLoss+1)
+			return m
+		}},
+		{"it took Data at a new address before it answered a Hello there", false, func(r *Members) *Member {
+			m, _ := r.Learn(2, host(20), now+afterLoss)
+			m.TookAt = now + afterLoss + 1
+			m, _, _ = r.Admit(2, host(20), now+afterLoss+2)
+			return m
+		}},
+		{"another node has its address", false, func(r *Members) *Member {
+			m, _, _ := r.Admit(9, host(2), now+1)
+			return m
+		}},
+		{"it said goodbye since", false, func(r *Members) *Member {
+			m, _, _ := r.Admit(2, host(2), now+1)
+			r.Depart(m, now+2)
+			m, _, _ = r.Admit(2, host(2), now+3)
+			return m
+		}},
+	} {
+		for _, seed := range []bool{false, true} {
+			r := NewMembers(1, least, 2)
+			if seed {
+				r.AddSeed(host(2))
+			}
+			know(r, 2)
+			r.Get(2).Deaf = true
+			r.Lose(r.Get(2), now)
+			if m := c.back(r); m.Deaf != c.deaf || m.Suspect(now+time.Hour) != c.deaf {
+				t.Errorf("%s (at a seed: %v): that it is deaf should be %v, but is %v", c.story, seed, c.deaf, m.Deaf)
+			}
+		}
 	}
 }
 
@@ -175,22 +257,22 @@ func TestHearsayDoesNotBringBackTheGoneForAWhile(t *testing.T) {
 		want       Verdict
 		admonition string
 	}{
-		{2, 2, Forget - 1, Refused, "it was lost less than a minute ago"},
-		{3, 3, Forget - 1, Refused, "it left less than a minute ago"},
-		{2, 2, Forget, Doubted, "it is being probed there"},
-		{2, 20, Forget, Added, "it may be altAddrs"},
-		{3, 3, Forget, Added, "its leave is forgotten"},
+		{2, 2, afterLoss - 1, Refused, "it was lost less than a minute ago"},
+		{3, 3, afterLoss - 1, Refused, "it left less than a minute ago"},
+		{2, 2, afterLoss, Doubted, "it is being probed there"},
+		{2, 20, afterLoss, Added, "it may be elsewhere"},
+		{3, 3, afterLoss, Added, "its leave is forgotten"},
 	} {
 		if _, v := r.Learn(c.id, host(c.addr), now+c.after); v != c.want {
 			t.Errorf("after %v the verdict on %d at %v should be %d, for %s, but is %d", c.after, c.id, host(c.addr), c.want, c.admonition, v)
 		}
 	}
-	r.Depart(r.Get(3), now+Forget)
-	if m, added := r.Admit(3, host(3), now+Forget+1); m == nil || !added {
-		t.Error("who left and proves that it is there is admitted at once")
+	r.Depart(r.Get(3), now+afterLoss)
+	if m, added, back := r.Admit(3, host(3), now+afterLoss+1); m == nil || !added || back {
+		t.Error("who left and proves that it is there is admitted at once, and was not lost")
 	}
 	r.drop(r.Get(3))
-	if _, v := r.Learn(3, host(3), now+Forget+2); v != Added {
+	if _, v := r.Learn(3, host(3), now+afterLoss+2); v != Added {
 		t.Errorf("since it was there again its leave counts no more, but the verdict is %d", v)
 	}
 }
@@ -199,7 +281,7 @@ func TestOnlySoManyDeparturesAreRemembered(t *testing.T) {
 	r := NewMembers(1, least, 2)
 	leave := func(from, to uint64, at time.Duration) {
 		for id := from; id < to; id++ {
-			m, _ := r.Admit(id, host(int(id)), at)
+			m, _, _ := r.Admit(id, host(int(id)), at)
 			r.Depart(m, at)
 		}
 	}
@@ -207,8 +289,8 @@ func TestOnlySoManyDeparturesAreRemembered(t *testing.T) {
 	if len(r.gone) != 4*least {
 		t.Fatalf("of 900 that left %d should be remembered, but %d are", 4*least, len(r.gone))
 	}
-	leave(2000, 2001, now+Forget)
-	if _, v := r.Learn(2000, host(2000), now+Forget); v != Refused || len(r.gone) != 1 {
+	leave(2000, 2001, now+afterLoss)
+	if _, v := r.Learn(2000, host(2000), now+afterLoss); v != Refused || len(r.gone) != 1 {
 		t.Fatalf("a minute later there should be room for one more, but its verdict is %d among %d", v, len(r.gone))
 	}
 }

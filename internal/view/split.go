@@ -18,7 +18,7 @@ type Delegate struct {
 // Split appends to dst about k delegates that cover arc between them. The node's own
 // position is cut out of the arc first: an arc that spans its sender would lose the part
 // behind it. The delegates' arcs are disjoint and hold every position of arc except the
-// node's, unless no member is known there.
+// node's, unless no validated member is known there: one that is not validated may not exist.
 //
 // This is the broadcast of El-Ansary, Alima, Brand and Haridi, "Efficient
 // Broadcast in Structured P2P Networks" (IPTPS 2003), on arcs of equal length
@@ -55,31 +55,44 @@ func (v *View) split(dst []Delegate, arc ring.Arc, k int, now time.Duration) []D
 		}
 	} else {
 		for i := range n {
-			m := v.clockwise(first + i)
-			dst = append(dst, Delegate{Member: m, Tried: m.Suspect(now)})
+			if m := v.clockwise(first + i); m.Validated {
+				dst = append(dst, Delegate{Member: m, Tried: m.Suspect(now)})
+			}
 		}
 	}
 	return own(dst, start, arc)
 }
 
-// cut divides the arc into k equal parts and appends a delegate for each: of the members
-// that may be one, the first proven one, or else the first. Unproven ones might not exist.
+// cut divides the arc into k equal parts and appends a delegate for each: the first of the
+// validated members that may be one.
 func (v *View) cut(dst []Delegate, arc ring.Arc, k int, may func(*Member) bool) []Delegate {
 	length := uint64(arc.Len())
 	for i := range uint64(k) {
 		part := ring.Arc{Lo: arc.Lo + uint32(i*length/uint64(k)), Hi: arc.Lo + uint32((i+1)*length/uint64(k))}
 		first, n := v.within(part)
-		var delegate *Member
-		for j := 0; j < n && (delegate == nil || !delegate.Validated); j++ {
-			if m := v.clockwise(first + j); may(m) && (delegate == nil || m.Validated) {
-				delegate = m
+		for j := range n {
+			if m := v.clockwise(first + j); m.Validated && may(m) {
+				dst = append(dst, Delegate{Member: m})
+				break
 			}
-		}
-		if delegate != nil {
-			dst = append(dst, Delegate{Member: delegate})
 		}
 	}
 	return dst
+}
+
+// Hearsay returns a member in arc that is not validated and has left fewer Hellos than that
+// unanswered, or nil.
+func (v *View) Hearsay(arc ring.Arc, unanswered uint8) *Member {
+	if arc.Empty() {
+		return nil
+	}
+	first, n := v.within(arc)
+	for i := range n {
+		if m := v.clockwise(first + i); !m.Validated && m.Probed < unanswered {
+			return m
+		}
+	}
+	return nil
 }
 
 // own gives each delegate from start on the arc from itself to the next one, and the first
@@ -126,7 +139,7 @@ func (v *View) within(arc ring.Arc) (first, n int) {
 	return lo, n
 }
 
-// Inside returns a random member in arc that is not suspect and not except, or
+// Inside returns a random validated member in arc that is not suspect and not except, or
 // nil.
 func (v *View) Inside(arc ring.Arc, except *Member, rng *rand.Rand, now time.Duration) *Member {
 	if arc.Empty() {
@@ -138,21 +151,21 @@ func (v *View) Inside(arc ring.Arc, except *Member, rng *rand.Rand, now time.Dur
 	}
 	start := rng.IntN(n)
 	for i := range n {
-		if m := v.clockwise(first + (start+i)%n); m != except && !m.Suspect(now) {
+		if m := v.clockwise(first + (start+i)%n); m.Validated && m != except && !m.Suspect(now) {
 			return m
 		}
 	}
 	return nil
 }
 
-// Outside returns the nearest member outside arc, after it or before it, that is not suspect
+// Outside returns the nearest validated member outside arc, after it or before it, that is not suspect
 // and not except, looking at Near on each side; or nil.
 func (v *View) Outside(arc ring.Arc, except *Member, now time.Duration) *Member {
 	first, n := v.within(arc)
 	size := len(v.ring)
 	for i := range min(Near, size-n) {
 		for _, j := range [2]int{first + n + i, first - 1 - i + size} {
-			if m := v.clockwise(j); m != except && !m.Suspect(now) {
+			if m := v.clockwise(j); m.Validated && m != except && !m.Suspect(now) {
 				return m
 			}
 		}

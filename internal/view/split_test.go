@@ -27,6 +27,7 @@ func crowd(r *rand.Rand, n int) *View {
 			continue
 		}
 		m, _ := v.Insert(place(pos), host(i), false)
+		m.Validated = true
 		if r.IntN(4) < doubt {
 			m.SuspectUntil = now + 1
 		}
@@ -76,8 +77,6 @@ func sides(a ring.Arc, pos uint32) (parts []ring.Arc) {
 	return slices.DeleteFunc(parts, ring.Arc.Empty)
 }
 
-func holds(a, b ring.Arc) bool { return uint64(b.Lo-a.Lo)+uint64(b.Len()) <= uint64(a.Len()) }
-
 // disjoint reports whether the delegates' arcs have no position in common.
 func disjoint(dels []Delegate) bool {
 	for i, a := range dels {
@@ -88,40 +87,6 @@ func disjoint(dels []Delegate) bool {
 		}
 	}
 	return true
-}
-
-func TestArcOnTheRing(t *testing.T) {
-	const top = ^uint32(0)
-	for _, c := range []struct {
-		arc     ring.Arc
-		len     uint32
-		in, out []uint32
-	}{
-		{ring.Arc{Lo: 10, Hi: 20}, 10, []uint32{10, 15, 19}, []uint32{9, 20, 0, top}},
-		{ring.Arc{Lo: 10, Hi: 10}, 0, nil, []uint32{9, 10, 11}},
-		{ring.Arc{Lo: 0, Hi: 0}, 0, nil, []uint32{0, top}},
-		{ring.Arc{Lo: 10, Hi: 11}, 1, []uint32{10}, []uint32{9, 11}},
-		{ring.Arc{Lo: top, Hi: 2}, 3, []uint32{top, 0, 1}, []uint32{2, top - 1, 1 << 31}},
-		{ring.Arc{Lo: top, Hi: 0}, 1, []uint32{top}, []uint32{0, top - 1}},
-		{ring.Arc{Lo: 20, Hi: 10}, top - 9, []uint32{20, top, 0, 9}, []uint32{10, 19}},
-		{ring.AllBut(place(5)), top, []uint32{6, top, 0, 4}, []uint32{5}},
-		{ring.AllBut(place(top)), top, []uint32{0, top - 1}, []uint32{top}},
-		{ring.AllBut(place(0)), top, []uint32{1, top}, []uint32{0}},
-	} {
-		if c.arc.Len() != c.len || c.arc.Empty() != (c.len == 0) {
-			t.Errorf("arc %v should have %d positions, but has %d", c.arc, c.len, c.arc.Len())
-		}
-		for _, p := range c.in {
-			if !c.arc.Has(p) {
-				t.Errorf("arc %v should have %d", c.arc, p)
-			}
-		}
-		for _, p := range c.out {
-			if c.arc.Has(p) {
-				t.Errorf("arc %v should not have %d", c.arc, p)
-			}
-		}
-	}
 }
 
 func TestSplitCoversTheArcOnce(t *testing.T) {
@@ -199,7 +164,7 @@ func checkSplit(t *testing.T, seed uint64, v *View, arc ring.Arc, k int) {
 			if !part.Has(d.Pos()) {
 				continue
 			}
-			if covered += uint64(d.Arc.Len()); !d.Tried && !holds(part, d.Arc) {
+			if covered += uint64(d.Arc.Len()); !d.Tried && !part.Contains(d.Arc) {
 				fail("the arc %v of %d leaves its side %v", d.Arc, d.Pos(), part)
 			}
 			if !d.Tried && d.Suspect(now) && trusted > 0 {
@@ -231,7 +196,8 @@ func TestSplitTakesMembersAtOnePosition(t *testing.T) {
 		v := New(uint64(base+r.Uint32N(6))<<32|1<<31, 1000)
 		for i := range r.IntN(40) {
 			if id := uint64(base+r.Uint32N(6))<<32 | uint64(r.Uint32()); id != v.self && v.Get(id) == nil {
-				if m, _ := v.Insert(id, host(i), false); r.IntN(3) == 0 {
+				m, _ := v.Insert(id, host(i), false)
+				if m.Validated = true; r.IntN(3) == 0 {
 					m.SuspectUntil = now + 1
 				}
 			}
@@ -240,7 +206,7 @@ func TestSplitTakesMembersAtOnePosition(t *testing.T) {
 		dels := v.Split(nil, arc, 1+r.IntN(16), now)
 		seen, covered, want := map[*Member]bool{}, uint64(0), uint64(0)
 		for _, d := range dels {
-			if seen[d.Member] || d.Arc.Has(ring.Pos(v.self)) || !holds(arc, d.Arc) && !d.Arc.Empty() {
+			if seen[d.Member] || d.Arc.Has(ring.Pos(v.self)) || !arc.Contains(d.Arc) && !d.Arc.Empty() {
 				t.Fatalf("seed %d: %x is a delegate for %v of %v, or twice", seed, d.ID, d.Arc, arc)
 			}
 			seen[d.Member] = true
@@ -269,7 +235,8 @@ func fullViews(r *rand.Rand, n int) (ids []uint64, views map[uint64]*View) {
 	for _, v := range views {
 		for i, id := range ids {
 			if v.self != id {
-				v.Insert(id, host(i), false)
+				m, _ := v.Insert(id, host(i), false)
+				m.Validated = true
 			}
 		}
 	}
@@ -371,7 +338,8 @@ func BenchmarkSplit(b *testing.B) {
 			r := rand.New(rand.NewPCG(1, 8))
 			v := New(r.Uint64(), n)
 			for i := range n {
-				v.Insert(r.Uint64(), host(i), false)
+				m, _ := v.Insert(r.Uint64(), host(i), false)
+				m.Validated = true
 			}
 			dels := make([]Delegate, 0, 16)
 			b.ReportAllocs()
@@ -379,5 +347,34 @@ func BenchmarkSplit(b *testing.B) {
 				dels = v.Split(dels[:0], ring.AllBut(v.self), 16, now)
 			}
 		})
+	}
+}
+
+// A member that is not validated may not exist: those that are cover its part of the arc.
+func TestSplitPassesOverHearsay(t *testing.T) {
+	for seed := range uint64(500) {
+		r := rand.New(rand.NewPCG(seed, 77))
+		v := crowd(r, 2+r.IntN(40))
+		for _, m := range v.ring {
+			m.Validated = r.IntN(2) == 0
+		}
+		arc := someArc(r, v)
+		delegates := v.Split(nil, arc, 1+r.IntN(16), now)
+		validated := false
+		for _, m := range v.ring {
+			validated = validated || m.Validated && arc.Has(m.Pos())
+		}
+		if validated != (len(delegates) > 0) {
+			t.Fatalf("seed %d: that there are validated members in %v is %v, and %d delegates were found", seed, arc, validated, len(delegates))
+		}
+		for _, d := range delegates {
+			if !d.Validated {
+				t.Fatalf("seed %d: %d is a delegate and not validated", seed, d.ID)
+			}
+		}
+		h := v.Hearsay(arc, 2)
+		if h != nil && (h.Validated || !arc.Has(h.Pos())) {
+			t.Fatalf("seed %d: %d is no hearsay in %v", seed, h.ID, arc)
+		}
 	}
 }

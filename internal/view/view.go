@@ -24,15 +24,18 @@ type Member struct {
 
 	RTT           RTT
 	LastSeen      time.Duration // when something last came from Addr, since the service's start
+	TookAt        time.Duration // when it last acknowledged Data, 0 if it never did
+	RefusedAt     time.Duration // when it last had no room for Data, 0 if it always had
 	SuspectUntil  time.Duration // until then it is presumed absent
 	Validated     bool          // it has shown that it can be reached at Addr
-	Probed        uint8         // how many times it was probed since it was last heard
+	Deaf          bool          // it was lost because it acknowledged no Data, and has not done so since
+	Probed        uint8         // how many Hellos it left unanswered since it last answered anything
 	transmitsLeft uint8         // how many times its arrival is still to be passed on
 
 	altAddrs *altAddrs // nil for most members, to save memory
 }
 
-// elsewhere holds other addresses of a member.
+// altAddrs holds other addresses of a member.
 type altAddrs struct {
 	advertised netip.AddrPort // where it says that it can be reached
 	observed   netip.AddrPort // where its datagrams come from
@@ -81,12 +84,21 @@ func (m *Member) Said(addr netip.AddrPort) {
 	}
 }
 
-// source returns where the datagrams of m come from, if not from its address.
+// observed returns where the datagrams of m come from, if not from its address.
 func (m *Member) observed() (addr netip.AddrPort, ok bool) {
 	if m.altAddrs == nil {
 		return netip.AddrPort{}, false
 	}
 	return m.altAddrs.observed, m.altAddrs.observed.IsValid()
+}
+
+// Other returns the one of the two addresses of m, to which it is sent and from which it sends,
+// that addr is not.
+func (m *Member) Other(addr netip.AddrPort) netip.AddrPort {
+	if observed, ok := m.observed(); ok && addr == m.Addr {
+		return observed
+	}
+	return m.Addr
 }
 
 // isAt reports whether m is at addr or sends from there.
@@ -98,8 +110,8 @@ func (m *Member) isAt(addr netip.AddrPort) bool {
 // Pos returns the member's position on the ring.
 func (m *Member) Pos() uint32 { return ring.Pos(m.ID) }
 
-// Suspect reports whether m is presumed absent at now.
-func (m *Member) Suspect(now time.Duration) bool { return m.SuspectUntil > now }
+// Suspect reports whether m is presumed not to take messages at now.
+func (m *Member) Suspect(now time.Duration) bool { return m.Deaf || m.SuspectUntil > now }
 
 // HashAddr returns a hash of an address, never 0.
 func HashAddr(a netip.AddrPort) uint64 {
@@ -110,8 +122,8 @@ func HashAddr(a netip.AddrPort) uint64 {
 // View is the ring of known members without the node itself. It holds at most limit of them:
 // at the limit the most crowded octave of distance from the node, per side, gives one up,
 // but never one of the Near nearest on each side. If more than a quarter of the members are
-// not proven, one of those goes, so that invented members cannot drive out more of the
-// proven ones. A View is for one goroutine at a time.
+// not validated, one of those goes, so that invented members cannot drive out more of the
+// validated ones. A View is for one goroutine at a time.
 type View struct {
 	self   uint64
 	limit  int
@@ -150,13 +162,6 @@ func (v *View) Get(id uint64) *Member {
 
 // ByAddr returns the member with that address or source, or nil.
 func (v *View) ByAddr(a netip.AddrPort) *Member { return v.byAddr.find(a) }
-
-// SameNode reports whether two addresses are those of one member, which is reached at one and
-// sends from the other.
-func (v *View) SameNode(a, b netip.AddrPort) bool {
-	m := v.ByAddr(a)
-	return m != nil && m == v.ByAddr(b)
-}
 
 // Insert adds a member of which neither id nor address is in the view. If the view is full
 // another member is evicted, and returned as gone. Unless keep is set the new one itself may
@@ -230,15 +235,6 @@ func (v *View) SendsFrom(m *Member, observed netip.AddrPort) {
 	}
 	m.altAddrs.observed, m.altAddrs.proven = observed, false
 	v.byAddr.add(observed, m)
-}
-
-// Remeasure forgets the round trips of members for which they are estimated to be shorter.
-func (v *View) Remeasure(than time.Duration) {
-	for _, m := range v.ring {
-		if m.RTT.Smoothed() < than {
-			m.RTT = RTT{}
-		}
-	}
 }
 
 // Search returns the index of the first member whose id is at least id, or Len if there is

@@ -23,7 +23,8 @@ func place(pos uint32) uint64 { return uint64(pos)<<32 | 1 }
 func ringOf(self uint32, positions ...uint32) *View {
 	v := New(place(self), 1000)
 	for i, pos := range positions {
-		v.Insert(place(pos), host(i), false)
+		m, _ := v.Insert(place(pos), host(i), false)
+		m.Validated = true
 	}
 	return v
 }
@@ -92,7 +93,7 @@ func TestViewAgreesWithAPlainMap(t *testing.T) {
 			for i := range 30 {
 				m, id := v.ByAddr(host(i)), at(host(i))
 				if m == nil && id != 0 || m != nil && m.ID != id {
-					t.Fatalf("seed %d step %d: at %v should be %d (0 is nobody), but ByAddr advertised %v", seed, step, host(i), id, m)
+					t.Fatalf("seed %d step %d: at %v should be %d (0 is nobody), but ByAddr gives %v", seed, step, host(i), id, m)
 				}
 			}
 		}
@@ -298,7 +299,9 @@ func TestInsideAndOutsideOfAnArc(t *testing.T) {
 		except   uint32
 		inside   []uint32
 		outside  uint32
+		hearsay  []uint32
 	}{
+		{arc: ring.Arc{Lo: 20, Hi: 41}, hearsay: []uint32{30, 50}, inside: []uint32{20, 40}, outside: 10},
 		{arc: ring.Arc{Lo: 20, Hi: 41}, inside: []uint32{20, 30, 40}, outside: 50},
 		{arc: ring.Arc{Lo: 20, Hi: 40}, inside: []uint32{20, 30}, outside: 40},
 		{arc: ring.Arc{Lo: 20, Hi: 40}, except: 20, inside: []uint32{30}, outside: 40},
@@ -316,6 +319,9 @@ func TestInsideAndOutsideOfAnArc(t *testing.T) {
 		{arc: ring.AllBut(place(20)), inside: []uint32{10, 30, 40, 50, 60}, outside: 20},
 	} {
 		v := ringOf(35, 10, 20, 30, 40, 50, 60)
+		for _, p := range []uint32{10, 20, 30, 40, 50, 60} {
+			v.Get(place(p)).Validated = !slices.Contains(c.hearsay, p)
+		}
 		for _, p := range c.suspects {
 			v.Get(place(p)).SuspectUntil = now + 1
 		}

@@ -1,6 +1,9 @@
 package wire
 
-import "sort"
+import (
+	"iter"
+	"sort"
+)
 
 const (
 	recordFixed = 8 + 4 + 1
@@ -87,6 +90,19 @@ func (d *Digest) Next(runs []Run) (origin uint64, floor uint32, _ []Run, ok bool
 	}
 	d.raw, d.count = d.raw[n:], d.count-1
 	return origin, floor, runs, true
+}
+
+// All yields the records of a digest by origin, without their floors. Runs are decoded into the
+// space of runs, and valid until the next one.
+func (d Digest) All(runs []Run) iter.Seq2[uint64, []Run] {
+	return func(yield func(uint64, []Run) bool) {
+		for {
+			origin, _, theirs, ok := d.Next(runs)
+			if runs = theirs; !ok || !yield(origin, theirs) {
+				return
+			}
+		}
+	}
 }
 
 // ParseDigest reads count records from the front of b and returns how many

@@ -95,6 +95,7 @@ func FuzzRoundTrip(f *testing.F) {
 		f.Add(kind, uint64(1), uint64(2), uint32(3), uint8(kind), uint8(5), []byte{192, 0, 2, 1}, uint16(7070), []byte("some text to be cut up"))
 	}
 	f.Add(uint8(0), uint64(1), uint64(2), uint32(3), uint8(0), uint8(5), bytes.Repeat([]byte{255}, 16), uint16(1), []byte("\xc3("))
+	f.Add(uint8(3), uint64(1), uint64(2), uint32(3), uint8(1), uint8(5), []byte(nil), uint16(1), bytes.Repeat([]byte("1234\xff"), MostAcked/256+1))
 	f.Add(uint8(5), uint64(1), uint64(2), uint32(math.MaxUint32-9), uint8(3), uint8(5), []byte(nil), uint16(1), []byte("\x00\x01\x00\x02"))
 
 	f.Fuzz(func(t *testing.T, kind uint8, id, other uint64, n uint32, flags, hops uint8, ip []byte, port uint16, more []byte) {
@@ -138,9 +139,9 @@ func build(kind uint8, id, other uint64, n uint32, flags, hops uint8, addr netip
 		}
 		return p
 	case 3:
-		var p plainAck
-		for ; len(more) >= 4; more = more[4:] {
-			p = append(p, binary.LittleEndian.Uint32(more))
+		p := plainAck{Refused: flags&1 != 0}
+		for ; len(more) >= AckSize; more = more[AckSize:] {
+			p.Runs = append(p.Runs, AckRun{binary.LittleEndian.Uint32(more), more[4]})
 		}
 		return p
 	case 4:
@@ -178,6 +179,8 @@ func legal(p plain) bool {
 				return false
 			}
 		}
+	case plainAck:
+		return p.numbers() <= MostAcked
 	case plainData:
 		return p.Origin != 0 && p.Counter != 0
 	case plainStatus:

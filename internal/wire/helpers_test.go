@@ -29,7 +29,10 @@ type (
 		News    bool
 		Members []Member
 	}
-	plainAck  []uint32
+	plainAck struct {
+		Refused bool
+		Runs    []AckRun
+	}
 	plainData struct {
 		Origin      uint64
 		Counter     uint32
@@ -77,7 +80,7 @@ func (p plainList) appendTo(b []byte) []byte {
 	return append(b, w.Body()...)
 }
 
-func (p plainAck) appendTo(b []byte) []byte { return AppendAck(b, p) }
+func (p plainAck) appendTo(b []byte) []byte { return AppendAck(b, p.Runs, p.Refused) }
 
 func (p plainData) appendTo(b []byte) []byte {
 	return Data{p.Origin, p.Counter, p.Flags, p.Hops, p.Lo, p.Hi, []byte(p.Payload)}.AppendTo(b)
@@ -111,9 +114,9 @@ func parse(kind Type, b []byte) (_ plain, n int, ok bool) {
 		return p, n, ok
 	case TypeAck:
 		m, n, ok := ParseAck(b)
-		var p plainAck
-		for i := range m.Len() {
-			p = append(p, m.Seq(i))
+		p := plainAck{Refused: m.Refused}
+		for b := m.raw; len(b) > 0; b = b[AckSize:] {
+			p.Runs = append(p.Runs, AckRun{be.Uint32(b), b[4]})
 		}
 		return p, n, ok
 	case TypeData:
@@ -150,9 +153,11 @@ func random(r *rand.Rand) plain {
 		}
 		return p
 	case TypeAck:
-		var p plainAck
-		for range r.IntN(40) {
-			p = append(p, r.Uint32())
+		p := plainAck{Refused: r.IntN(2) == 0}
+		for left := MostAcked; left > 256 && r.IntN(40) > 0; {
+			run := AckRun{r.Uint32(), uint8(r.Uint32() >> r.IntN(32))}
+			p.Runs = append(p.Runs, run)
+			left -= 1 + int(run.More)
 		}
 		return p
 	case TypeData:

@@ -4,6 +4,7 @@ import (
 	"math"
 	"net/netip"
 	"reflect"
+	"strings"
 	"testing"
 )
 
@@ -47,9 +48,17 @@ func TestMalformedMessagesAreRefused(t *testing.T) {
 			`8001 | 0000000000000001 00 0000`,
 			`8002 | 0000000000000001 00 0000`,
 		}, {
-			"it counts one sequence number too many", TypeAck,
-			`0001 | 00000000`,
-			`0002 | 00000000`,
+			"it counts one run too many", TypeAck,
+			`0001 | 00000000 00`,
+			`0002 | 00000000 00`,
+		}, {
+			"it refuses one run too many", TypeAck,
+			`8001 | 00000000 00`,
+			`8002 | 00000000 00`,
+		}, {
+			"it holds one number more than MostAcked", TypeAck,
+			`0009` + strings.Repeat(`00000000 ff`, 7) + `00000000 fe 00000000 00`,
+			`0009` + strings.Repeat(`00000000 ff`, 8) + `00000000 00`,
 		}, {
 			"the origin is 0", TypeData,
 			`0000000000000001 | 00000001 | 00 | 00 | 0000`,
@@ -69,7 +78,7 @@ func TestMalformedMessagesAreRefused(t *testing.T) {
 		}, {
 			"the mode is not known", TypeStatus,
 			`02 | 0000000000000000 | ffffffffffffffff | 0000`,
-			`03 | 0000000000000000 | ffffffffffffffff | 0000`,
+			`04 | 0000000000000000 | ffffffffffffffff | 0000`,
 		}, {
 			"the origins descend", TypeStatus,
 			`00 | 0000000000000000 | ffffffffffffffff | 0002 | 0000000000000002 00000000 00 | 0000000000000003 00000000 00`,

@@ -1,31 +1,56 @@
 package wire
 
 import (
+	"iter"
 	"math/bits"
 	"time"
 )
 
-// Ack acknowledges messages of its recipient, by their sequence numbers.
+// Ack acknowledges messages of its recipient, by runs of their sequence numbers. Refused, the
+// top bit of count, says that there was no room for them, and that they are to be sent again.
 //
-//	+-------+------------------+
-//	| count | sequence numbers |
-//	| 2     | 4 each           |
-//	+-------+------------------+
+//	+-------+--------------------------------+
+//	| count | runs: first number 4, more 1   |
+//	| 2     | each                           |
+//	+-------+--------------------------------+
 type Ack struct {
-	raw []byte
+	Refused bool
+	raw     []byte
 }
 
-// Len returns the number of sequence numbers.
-func (m Ack) Len() int { return len(m.raw) / AckSize }
+const refusedBit = 1 << 15
 
-// Seq returns the i-th sequence number.
-func (m Ack) Seq(i int) uint32 { return be.Uint32(m.raw[AckSize*i:]) }
+// AckRun is a run of sequence numbers: the first and those that follow it.
+type AckRun struct {
+	First uint32
+	More  uint8 // how many follow the first
+}
 
-// AppendAck appends the body of an Ack to b.
-func AppendAck(b []byte, seqs []uint32) []byte {
-	b = be.AppendUint16(b, uint16(len(seqs)))
-	for _, s := range seqs {
-		b = be.AppendUint32(b, s)
+// MostAcked is how many sequence numbers one Ack may hold, which bounds the work that it is.
+const MostAcked = 2048
+
+// Numbers yields the sequence numbers.
+func (m Ack) Numbers() iter.Seq[uint32] {
+	return func(yield func(uint32) bool) {
+		for b := m.raw; len(b) > 0; b = b[AckSize:] {
+			for more := range uint32(b[4]) + 1 {
+				if !yield(be.Uint32(b) + more) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// AppendAck appends to b the body of an Ack of at most 32,767 runs.
+func AppendAck(b []byte, runs []AckRun, refused bool) []byte {
+	count := uint16(len(runs))
+	if refused {
+		count |= refusedBit
+	}
+	b = be.AppendUint16(b, count)
+	for _, r := range runs {
+		b = append(be.AppendUint32(b, r.First), r.More)
 	}
 	return b
 }
@@ -35,17 +60,23 @@ func ParseAck(b []byte) (m Ack, n int, ok bool) {
 	if len(b) < 2 {
 		return Ack{}, 0, false
 	}
-	n = 2 + AckSize*int(be.Uint16(b))
+	count := be.Uint16(b)
+	n = 2 + AckSize*int(count&^refusedBit)
 	if len(b) < n {
 		return Ack{}, 0, false
 	}
-	return Ack{b[2:n]}, n, true
+	m = Ack{count&refusedBit != 0, b[2:n]}
+	numbers := 0
+	for b := m.raw; len(b) > 0; b = b[AckSize:] {
+		numbers += 1 + int(b[4])
+	}
+	return m, n, numbers <= MostAcked
 }
 
 // Flags of Data. Unknown ones are ignored.
 const (
 	FlagArc    uint8 = 1 << iota // an arc of the ring follows: cover it; or a recipient, with FlagDirect
-	FlagRe                       // the arc was taken from a silent delegate; only shown in traces
+	_                            // unused
 	FlagOut                      // the receiver lies outside the arc that it is to cover
 	FlagNoOut                    // this arc must not be handed to a node outside it again
 	FlagPull                     // sent by repair, and not to be acknowledged
@@ -104,6 +135,12 @@ func (m *Data) Recipient() (id uint64, ok bool) {
 	return uint64(m.Lo)<<32 | uint64(m.Hi), m.Flags&both == both
 }
 
+// PassedOn reports whether the recipient is to pass the message on: along an arc, or as a
+// rumor.
+func (m *Data) PassedOn() bool {
+	return m.Flags&(FlagPull|FlagDirect) == 0 && m.Flags&(FlagArc|FlagRumor) != 0
+}
+
 // AppendTo appends the body to b.
 func (m Data) AppendTo(b []byte) []byte {
 	b = be.AppendUint64(b, m.Origin)
@@ -146,6 +183,7 @@ const (
 	Full    Mode = iota // all that was seen of the origins from First to Last
 	Offer               // runs that the sender has: request what you lack
 	Request             // runs that the sender lacks
+	Summary             // First is a hash of all that was seen; there are no records
 
 	modes
 )

@@ -7,6 +7,23 @@
 //	| type   |reserved| sequence number | body
 //	+--------+--------+-----------------+------ ...
 //
+// The reserved field is 0, or the tag of the cluster's name. In the bodies, a number in
+// parentheses is a width in bytes; the types draw them and explain each flag.
+//
+//	1 Hello       version (2), token (8), member, length (1), cluster name
+//	2 Welcome     sequence number of the Hello (4), token (8), member, observed address
+//	3 MemberList  count (2; top bit: news), members
+//	4 Ack         count (2; top bit: refused), runs of sequence numbers (5 each)
+//	5 Data        origin (8), counter (4), flags (1), hops (1), length (2), arc or recipient (0 or 8), payload
+//	6 Status      mode (1), first origin or hash (8), last origin (8), count (2), records
+//	7 Leave       id (8)
+//	8 Sealed      nonce (12), messages, encrypted, tag (16); nothing follows it
+//
+// A member is id (8), address length (1: 0, 4 or 16), ip, port (2). A record is origin (8),
+// floor (4), number of runs (1), and gap (2), length (2) for each run of numbers seen above
+// the floor. Every message tells its own length. A type that a node does not know ends the
+// reading of the datagram, counted: senders put types that a newer version added last.
+//
 // Each type of body has an AppendTo, which never fails, and a Parse function, which takes
 // what follows the header, checks all lengths, and returns how many bytes the body took; ok
 // is false if the bytes end early or are invalid. Slices in the result alias the bytes.
@@ -55,10 +72,10 @@ const (
 	MaxMemberSize = 8 + maxAddrSize
 	// MaxWelcomeSize is that of a Welcome with two of them.
 	MaxWelcomeSize = HeaderSize + 4 + 8 + MaxMemberSize + maxAddrSize
-	// AckOverhead is that of an Ack without sequence numbers, each of which
-	// takes AckSize.
+	// AckOverhead is that of an Ack without runs of sequence numbers, each of which takes
+	// AckSize.
 	AckOverhead = HeaderSize + 2
-	AckSize     = 4
+	AckSize     = 4 + 1
 	// ListOverhead is that of a MemberList without members.
 	ListOverhead = HeaderSize + 2
 	// StatusOverhead is that of a Status without records.

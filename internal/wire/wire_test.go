@@ -50,11 +50,15 @@ var golden = []struct {
 		`0003 beef 01020304 | 0000`,
 	}, {
 		"Ack",
-		plainAck{0x0a0b0c0d, math.MaxUint32},
-		`0004 beef 01020304 | 0002 | 0a0b0c0d ffffffff`,
+		plainAck{false, []AckRun{{0x0a0b0c0d, 0}, {0xffffff00, 255}}},
+		`0004 beef 01020304 | 0002 | 0a0b0c0d 00 ffffff00 ff`,
+	}, {
+		"Ack that refuses three messages",
+		plainAck{true, []AckRun{{0x0a0b0c0d, 2}}},
+		`0004 beef 01020304 | 8001 | 0a0b0c0d 02`,
 	}, {
 		"Ack of nothing",
-		plainAck(nil),
+		plainAck{},
 		`0004 beef 01020304 | 0000`,
 	}, {
 		"Data without an arc",
@@ -66,8 +70,8 @@ var golden = []struct {
 		`0005 beef 01020304 | 0000000000000001 | 00000002 | 0d | ff | 0002 | f0000000 00000010 | 6869`,
 	}, {
 		"Data with every flag and no payload",
-		plainData{1, 2, FlagArc | FlagRe | FlagOut | FlagNoOut | FlagPull | FlagRumor | FlagDirect, 0, 3, 4, ""},
-		`0005 beef 01020304 | 0000000000000001 | 00000002 | 7f | 00 | 0000 | 00000003 00000004 |`,
+		plainData{1, 2, FlagArc | FlagOut | FlagNoOut | FlagPull | FlagRumor | FlagDirect, 0, 3, 4, ""},
+		`0005 beef 01020304 | 0000000000000001 | 00000002 | 7d | 00 | 0000 | 00000003 00000004 |`,
 	}, {
 		"Status, full, of two origins: one lacks 101, 102 and 105 to 109, the other nothing",
 		plainStatus{Full, 0, math.MaxUint64, []plainRecord{

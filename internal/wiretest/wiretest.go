@@ -24,6 +24,7 @@ type Message struct {
 	Members []wire.Member // of a MemberList
 	News    bool          // of a MemberList
 	Acks    []uint32
+	Refused bool // of an Ack: the messages have to come again
 	Data    wire.Data
 	Status  wire.Status
 	Leave   uint64
@@ -67,9 +68,7 @@ func (m *Message) body(b []byte) (n int, ok bool) {
 	case wire.TypeAck:
 		var a wire.Ack
 		a, n, ok = wire.ParseAck(b)
-		for i := range a.Len() {
-			m.Acks = append(m.Acks, a.Seq(i))
-		}
+		m.Acks, m.Refused = slices.Collect(a.Numbers()), a.Refused
 	case wire.TypeData:
 		m.Data, n, ok = wire.ParseData(b)
 	case wire.TypeStatus:

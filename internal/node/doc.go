@@ -1,0 +1,78 @@
+// Package node is the protocol of one node of a cluster, without socket, clock, lock,
+// goroutine or callback. Its owner drives it:
+//
+//	n.Join(now, seeds)                  // then, whenever something happens:
+//	n.Handle(now, from, datagram)       // a datagram came in
+//	n.Tick(now)                         // at Deadline, or later
+//	for b, to := n.Next(now, buf); len(b) > 0; b, to = n.Next(now, buf) { send(b, to) }
+//	for e, ok := n.Event(); ok; e, ok = n.Event() { act(e); n.Release(e) }
+//
+// Time is the owner's, counted from any moment, and never goes back. Randomness comes from the
+// seed given to New, so that the same calls give the same datagrams. Package gossip is the
+// owner in production, internal/cluster the one in simulations.
+//
+// # Where things are
+//
+// Calls between files go down only; what must go up is a value.
+//
+//	node.go          the verbs of the owner, except Handle
+//	receive.go       Handle: open a datagram, read its messages, dispatch each to a handler
+//	maintenance.go   what is due by the clock       retry.go        answers, timeouts, loss of a member
+//	join.go          Hello and Welcome              antientropy.go  what was seen, compared and repaired
+//	membership.go    who is a member                delivery.go     Data in: numbers, order, delivery
+//	broadcast.go     how a message spreads          probe.go        Hellos to doubtful addresses
+//	send.go          the one way out
+//	state.go, backlog.go, coverage.go, schedule.go, seal.go, config.go, stats.go
+//
+// Below are packages of their own: outbox (queues, windows, acknowledgements), view (the members
+// on the ring), versions (which numbers were seen), datalog (the messages retained), repair
+// (which messages two nodes lack), wire (bytes), seal (encryption), token, pace, ring.
+//
+// # How a Hello becomes a member
+//
+// Join sends a Hello to each seed. Its token is 0: it asks for one. The answer is a Welcome of
+// at most three times its size, with a token that is a keyed hash of the source address and the
+// time, so the answering node keeps no state for an unvalidated source (handleHello). The
+// Welcome makes the answering node a member of the newcomer, which is CONNECTED then
+// (handleWelcome), and sends a second Hello, with the token. That one validates the newcomer
+// (admit): it becomes a member, gets the list of members in pages, and its arrival is
+// announced.
+//
+// A member known only from a list is not validated. It is sent Hellos, never Data, until it
+// answers; if it answers none of six it is forgotten.
+//
+// # How a payload travels
+//
+// Publish numbers the message, puts it in the log and in the backlog, and divides the ring among
+// a few members, the delegates (delegate, hand): each gets a copy and the arc of the ring that
+// it is to cover, which it divides in the same way. Handle does the same with a copy from
+// another node (handleData, take). The copies wait in the outbox until Next packs them.
+//
+// A copy is sent until its recipient acknowledges it or is lost. After the second attempt its
+// arc goes to another member in it (redelegate). A node that has no room for the copies that a
+// message needs refuses it, and its sender tries again later: so a slow member slows down the
+// origin, which refuses in Publish, and loses nothing. The backlog keeps each message of the
+// node itself until any other node has acknowledged it.
+//
+// # How a loss is repaired
+//
+// A new message is offered to a random member about 30 ms later, by its number (offer); a
+// member that lacks it requests it, and again each timeout, up to four times more (request). A
+// message that came by repair is offered to the neighbours at once, because a lost copy
+// leaves a whole arc without it (heal). In the background a node sends a hash of what it has
+// seen to one member after another; one that has seen anything else answers with a page of what
+// it has seen, origin by origin, and what is missing on either side is sent (handleStatus).
+// After a member is back, and while repairs arrive, pages are compared more often.
+//
+// Whether a message is new is decided by numbers, never by time. A message beyond the window of
+// its origin is refused for two seconds, so that repair can close the gap; then the gap is
+// given up, and counted.
+//
+// # How a member is lost
+//
+// A member that leaves Data unanswered three times is verified: it is sent a Hello each 400 ms
+// (verify), and what it is sent meanwhile waits. If it answers none of eight it is lost: it
+// leaves the view, its arcs go to others, and it is probed from then on. Only an answer
+// brings it back. A member that answers Hellos but takes no Data for four seconds is lost too,
+// and holds up no message when it is back, until it takes one.
+package node

@@ -1,0 +1,141 @@
+package versions
+
+import "time"
+
+// Origin is what a node knows of one origin. Of the counters from From to Seen.Highest each
+// is in one of these states:
+//
+//   - seen and delivered; or, where order is kept, waiting for its turn: Waiting
+//   - missing: Missing
+//   - lost: counted by GiveUp, InTurn, or the Table when the origin made room
+//   - skipped: history, as everything missing below From
+//
+// Bound: 120 bytes, and the gaps of its windows.
+type Origin struct {
+	ID        uint64
+	Seen      Window // messages for everyone: Broadcast and Random
+	Direct    Window // Direct messages, which have a counter of their own; it stays narrow
+	From      uint32 // where counting begins, 0 if it has not; what is below is history, not loss
+	Delivered uint32 // last counter that was delivered in order, where order is kept
+	passed    uint32 // how many unseen the floor passed since Delivered, where order is kept
+
+	AheadAt time.Duration // when a message beyond the window first came, 0 if none did
+	AheadOf uint32        // the floor then
+
+	touched    time.Duration
+	introducer uint64 // the member that told of it first, 0 for none
+
+	epoch int64     // number of the current epoch of young messages
+	young [2]uint32 // lowest counter received in it and in the one before; 0 if none
+}
+
+// NewOrigin returns an origin of which nothing is known. Its Seen widens as far as the Pool
+// has room.
+func NewOrigin(id uint64) *Origin {
+	o := &Origin{ID: id}
+	o.Seen.owner = o
+	return o
+}
+
+// Taken notes that the message c, which was New, has been taken: counting begins no later.
+func (o *Origin) Taken(c uint32) {
+	if o.From == 0 || c < o.From {
+		o.From = c
+	}
+}
+
+// Published notes that c is the last number the node itself used, as this origin.
+func (o *Origin) Published(c uint32, p *Pool) {
+	o.Seen.Advance(c, p)
+	o.From, o.Delivered, o.passed = 1, c, 0
+}
+
+// CountFrom makes counting begin at c, or behind the floor, if it has not begun yet.
+func (o *Origin) CountFrom(c uint32) {
+	if o.From == 0 {
+		o.From = max(c, o.Seen.Floor()+1)
+	}
+}
+
+// GiveUp moves the floor to at least floor and returns how many messages are lost by that.
+// What is missing before From, or at all if counting has not begun, is history.
+func (o *Origin) GiveUp(floor uint32, p *Pool) (lost uint32) {
+	if o.From == 0 {
+		o.Skip(floor, p)
+		return 0
+	}
+	o.passed += o.Seen.Advance(min(floor, o.From-1), p)
+	lost = o.Seen.Advance(floor, p)
+	o.passed += lost
+	return lost
+}
+
+// Skip moves the floor to at least floor. What is missing up to it is history.
+func (o *Origin) Skip(floor uint32, p *Pool) { o.passed += o.Seen.Advance(floor, p) }
+
+// InTurn notes, where order is kept, that so many messages after Delivered, up to the floor,
+// have been delivered. It returns how many others were seen, which are lost.
+func (o *Origin) InTurn(delivered uint32) (lost uint32) {
+	lost = o.Seen.Floor() - o.Delivered - o.passed - delivered
+	o.Delivered, o.passed = o.Seen.Floor(), 0
+	return lost
+}
+
+// Missing returns how many counters from From to Seen.Highest are missing.
+func (o *Origin) Missing() uint32 {
+	if o.From == 0 || o.From > o.Seen.highest || !o.Seen.Gap() {
+		return 0
+	}
+	from := max(o.Seen.floor+1, o.From)
+	return o.Seen.highest - from + 1 - o.Seen.count(uint64(from), uint64(o.Seen.highest))
+}
+
+// Waiting returns how many messages above the floor are seen: those that wait for their
+// turn, where order is kept.
+func (o *Origin) Waiting() uint32 {
+	return o.Seen.count(uint64(o.Seen.floor)+1, uint64(o.Seen.highest))
+}
+
+// Touch notes that something was learned of the origin.
+func (o *Origin) Touch(now time.Duration) { o.touched = max(o.touched, now) }
+
+// Idle returns how long ago something was last learned of the origin.
+func (o *Origin) Idle(now time.Duration) time.Duration { return max(0, now-o.touched) }
+
+// MarkYoung notes that c was first received now. The age must be the same in
+// every call of MarkYoung and YoungFrom.
+func (o *Origin) MarkYoung(c uint32, now, age time.Duration) {
+	if age <= 0 {
+		return
+	}
+	o.turn(now, age)
+	if o.young[0] == 0 || c < o.young[0] {
+		o.young[0] = c
+	}
+}
+
+// YoungFrom returns the lowest counter received less than age ago, 0 if there is none. Two
+// numbers approximate all times of arrival: the lowest counter of the current epoch of
+// length age and that of the epoch before. So a counter stays young for at least age and at
+// most twice that.
+func (o *Origin) YoungFrom(now, age time.Duration) uint32 {
+	if age <= 0 {
+		return 0
+	}
+	o.turn(now, age)
+	if o.young[0] == 0 || o.young[1] == 0 {
+		return max(o.young[0], o.young[1])
+	}
+	return min(o.young[0], o.young[1])
+}
+
+// turn begins the epoch that contains now, if it has not begun yet.
+func (o *Origin) turn(now, age time.Duration) {
+	switch epoch := int64(now / age); {
+	case epoch <= o.epoch:
+	case epoch == o.epoch+1:
+		o.epoch, o.young = epoch, [2]uint32{0, o.young[0]}
+	default:
+		o.epoch, o.young = epoch, [2]uint32{}
+	}
+}

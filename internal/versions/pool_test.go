@@ -1,0 +1,79 @@
+package versions
+
+import "testing"
+
+func TestPoolKeepsFewGapsAndCleanOnes(t *testing.T) {
+	p := Pool{budget: 1 << 20}
+	var windows []*Window
+	for id := range uint64(2 * mostFree) {
+		w := &NewOrigin(id + 1).Seen
+		for _, c := range []uint32{900, 1500, 3000, 8000}[:1+id%4] {
+			w.Add(c, &p)
+		}
+		windows = append(windows, w)
+	}
+	for i, w := range windows {
+		if i%2 == 0 {
+			w.Release(&p)
+		} else {
+			w.Advance(w.Highest(), &p)
+		}
+	}
+	if len(p.free) != mostFree || p.out != 0 || len(p.gaps) != 0 {
+		t.Fatalf("%d gaps closed: the pool should keep %d, not %d; in use are %d bytes, and listed %d", len(windows), mostFree, len(p.free), p.out, len(p.gaps))
+	}
+	for _, g := range p.free {
+		if g.small != [narrowWords]uint64{} || &g.words[0] != &g.small[0] || len(g.words) != narrowWords || g.owner != nil || len(g.marks) > 0 {
+			t.Fatalf("a gap of the pool should be clear and narrow but is %+v", g)
+		}
+	}
+	for i, free := range p.wide {
+		if len(free) != mostFreeWide {
+			t.Fatalf("of wide size %d the pool should keep %d, not %d", i, mostFreeWide, len(free))
+		}
+		for _, ring := range free {
+			for _, word := range ring {
+				if word != 0 || len(ring) != narrowWords<<(i+1) {
+					t.Fatalf("the words of a wide window should be %d, all clear, but are %x", narrowWords<<(i+1), ring)
+				}
+			}
+		}
+	}
+	if p.trim(); p.free != nil || p.wide[0] != nil || p.wide[2] != nil || p.gaps != nil {
+		t.Fatalf("after trim nothing should be kept, but the pool is %+v", p)
+	}
+}
+
+// The memory of all wide windows of a table is bounded, whatever their origins do.
+func TestPoolBoundsTheWideWindowsOfATable(t *testing.T) {
+	for _, limit := range []int{1, 100, 8192} {
+		table, p := NewTable(limit), (*Pool)(nil)
+		p = table.Pool()
+		most := max(4<<10, 32*limit)
+		widest := 0
+		for id := range uint64(limit) {
+			o, _, _ := table.Add(id+1, 0, 0, anHour)
+			for c := uint32(2); c <= Width; c *= 2 {
+				o.Seen.MakeRoom(c, p)
+				if o.Seen.Add(c, p) != New {
+					t.Fatalf("with room made for it counter %d is not New", c)
+				}
+			}
+			if o.Seen.Floor() == 0 {
+				widest++
+			}
+		}
+		if p.out > most || widest != min(limit, most/(Width/8)) {
+			t.Fatalf("in a table of %d wide windows take %d bytes, more than %d, or %d are of the full width", limit, p.out, most, widest)
+		}
+		for id := range uint64(limit) {
+			table.Remove(id + 1)
+		}
+		if p.out != 0 || len(p.gaps) != 0 {
+			t.Fatalf("a table of %d is empty, but %d bytes and %d gaps are in use", limit, p.out, len(p.gaps))
+		}
+		if table.Trim(); p.free != nil {
+			t.Fatalf("after Trim a table of %d keeps %d gaps", limit, len(p.free))
+		}
+	}
+}
