@@ -19,9 +19,9 @@
 //	receive.go       Handle: open a datagram, read its messages, dispatch each to a handler
 //	maintenance.go   what is due by the clock       retry.go        answers, timeouts, loss of a member
 //	join.go          Hello and Welcome              antientropy.go  what was seen, compared and repaired
-//	membership.go    who is a member                delivery.go     Data in: numbers, order, delivery
-//	broadcast.go     how a message spreads          probe.go        Hellos to doubtful addresses
-//	send.go          the one way out
+//	membership.go    who is a member                sequence.go     the place of a message in its stream
+//	broadcast.go     how a message spreads          delivery.go     Data in: order, delivery
+//	send.go          the one way out                probe.go        Hellos to doubtful addresses
 //	state.go, backlog.go, coverage.go, schedule.go, seal.go, config.go, stats.go
 //
 // Below are packages of their own: outbox (queues, windows, acknowledgements), view (the members
