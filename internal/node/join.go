@@ -105,9 +105,6 @@ func (n *Node) handleWelcome(now time.Duration, in *datagram, w wire.Welcome) {
 	n.self.owes = true
 	m.Said(w.From.Addr)
 	members.SendsFrom(m, in.from)
-	if other := members.ByAddr(in.from); other != nil && other != m {
-		n.probe(in, in.from) // a former life of m may be listed there
-	}
 	if e.Attempt == 1 && e.Attempts != 1 { // a probe may have been held up until the path was open again
 		n.peers.measure(now, m, now-e.SentAt)
 	}
@@ -117,7 +114,10 @@ func (n *Node) handleWelcome(now time.Duration, in *datagram, w wire.Welcome) {
 	if added {
 		n.changed(now)
 	}
-	n.out.queue.Drop(e)
+	n.out.queue.Drop(e) // before anything is queued, which may displace it
+	if other := members.ByAddr(in.from); other != nil && other != m {
+		n.probe(in, in.from) // a former life of m may be listed there
+	}
 	n.resume(m)
 	n.connect(now)
 	if back {

@@ -67,9 +67,9 @@ type Stats struct {
 // TakesRepair first. There is room while fewer than Limit copies of class Own are unsent, fewer
 // than Limit repairs are queued, and the copies of the class, sent or not, take less than
 // bytesEach*Limit bytes of memory: each is charged as if it alone held the payload. There is room
-// for one recipient while it has less than a quarter of either, half of the bytes of class Own, or
-// its Share of repairs. EmitData does not check that: what is queued after one question, or
-// without one, may exceed it.
+// for one recipient while it has at most a quarter of these bytes, or half of them and fewer than
+// a quarter of Limit unsent if the class is Own, or its Share of repairs. EmitData does not check
+// that: what is queued after one question, or without one, may exceed it.
 //
 // Of class Relayed the caller may use a part that grows with the hops that a copy has made. A
 // copy waits only for room of copies that have made more hops, and those at the end wait for
