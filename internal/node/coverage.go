@@ -7,12 +7,16 @@ import (
 
 // coverage remembers which arcs of the ring this node covered for a message.
 //
-// Bound: limit messages; the one that came first makes room.
+// Bound: the limit messages noted last, and at most as many before these. When limit messages
+// have been noted, all before them are forgotten at once, which costs less than to forget one
+// at each.
 type coverage struct {
-	limit int
-	arcs  map[messageID]covered
-	order []messageID // as a ring once it is full
-	first int
+	limit      int
+	young, old map[messageID]covered
+}
+
+func newCoverage(limit int) coverage {
+	return coverage{limit: limit, young: map[messageID]covered{}, old: map[messageID]covered{}}
 }
 
 type messageID struct {
@@ -34,21 +38,18 @@ func (c *covered) of(arc ring.Arc, pos uint32) *ring.Arc {
 
 // get returns what was covered for e; ok is false if e is not known.
 func (c *coverage) get(origin uint64, counter uint32) (arcs covered, ok bool) {
-	arcs, ok = c.arcs[messageID{origin, counter}]
+	id := messageID{origin, counter}
+	if arcs, ok = c.young[id]; !ok {
+		arcs, ok = c.old[id]
+	}
 	return arcs, ok
 }
 
 // set notes what is covered for e.
 func (c *coverage) set(e *datalog.Entry, arcs covered) {
-	id := messageID{e.Origin, e.Counter}
-	if _, again := c.arcs[id]; !again {
-		if len(c.order) < c.limit {
-			c.order = append(c.order, id)
-		} else {
-			delete(c.arcs, c.order[c.first])
-			c.order[c.first] = id
-			c.first = (c.first + 1) % c.limit
-		}
+	if len(c.young) >= c.limit {
+		c.young, c.old = c.old, c.young
+		clear(c.young)
 	}
-	c.arcs[id] = arcs
+	c.young[messageID{e.Origin, e.Counter}] = arcs
 }

@@ -8,21 +8,29 @@ import (
 )
 
 func TestCoverageRemembersTheLatestMessages(t *testing.T) {
-	c := coverage{limit: 3, arcs: map[messageID]covered{}}
-	for i := range uint32(10) {
+	const limit, messages = 3, 20
+	c := newCoverage(limit)
+	for i := range uint32(messages) {
 		c.set(&datalog.Entry{Origin: 7, Counter: i}, covered{inside: ring.Arc{Lo: i, Hi: i + 1}})
-		c.set(&datalog.Entry{Origin: 7, Counter: i}, covered{outside: ring.Arc{Lo: i, Hi: i + 2}}) // takes no more room
-		for j := range uint32(10) {
+		c.set(&datalog.Entry{Origin: 7, Counter: i}, covered{outside: ring.Arc{Lo: i, Hi: i + 2}}) // replaces it
+		known := 0
+		for j := range uint32(messages) {
 			arcs, ok := c.get(7, j)
-			if want := j <= i && j+3 > i; ok != want {
-				t.Fatalf("after message %d of a coverage for 3, message %d is known: %v", i, j, ok)
+			if ok {
+				known++
+			}
+			if must := j <= i && j+limit > i; must && !ok || j > i && ok {
+				t.Fatalf("after message %d of a coverage for %d, message %d is known: %v", i, limit, j, ok)
 			} else if ok && (arcs.outside != ring.Arc{Lo: j, Hi: j + 2} || !arcs.inside.Empty()) {
 				t.Fatalf("of message %d %+v is known", j, arcs)
 			}
 		}
+		if known > 2*limit || len(c.young)+len(c.old) > 2*limit {
+			t.Fatalf("after message %d of a coverage for %d, %d messages are known", i, limit, known)
+		}
 	}
-	if _, ok := c.get(8, 9); ok || len(c.arcs) != 3 || len(c.order) != 3 {
-		t.Errorf("a message of another origin is known, or %d messages are", len(c.arcs))
+	if _, ok := c.get(8, messages-1); ok {
+		t.Error("a message of another origin is known")
 	}
 }
 
