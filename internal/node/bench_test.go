@@ -18,7 +18,7 @@ func BenchmarkHandle(b *testing.B) {
 				d.repeat(1)
 			}
 		})
-		d.want(d.delivered == d.handled && d.Stats().Relayed == 8*uint64(d.delivered),
+		d.want(d.delivered == d.handled && d.Stats().Relayed == 16*uint64(d.delivered),
 			"%d messages were delivered as %d and forwarded %d times", d.handled, d.delivered, d.Stats().Relayed)
 	})
 	b.Run("duplicate", func(b *testing.B) {
