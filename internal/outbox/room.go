@@ -1,9 +1,14 @@
 package outbox
 
+import "math"
+
 import "net/netip"
 
 // bytesEach times Config.Limit is about the most memory that the copies of one class take.
 const bytesEach = 4 << 10
+
+// bytes is how much memory the copies of one class may take, as far as an int holds it.
+func (o *Outbox) bytes() int { return bytesEach * min(o.config.Limit, math.MaxInt/bytesEach) }
 
 // hopClasses is how many parts the room for relayed copies has.
 const hopClasses = 8
@@ -19,7 +24,7 @@ func (o *Outbox) Spare() int { return o.config.Limit - o.unsent }
 // Takes reports whether there is room for a copy to a recipient, which is the only one if alone
 // is set. Of class Relayed, hops is how many the copy has made, this one included.
 func (o *Outbox) Takes(to netip.AddrPort, c Class, hops uint8, alone bool) bool {
-	bytes, count := bytesEach*o.config.Limit, o.config.Limit
+	bytes, count := o.bytes(), o.config.Limit
 	if c == Relayed {
 		bytes = bytes / hopClasses * int(min(max(hops, 1), hopClasses))
 	}
@@ -38,7 +43,7 @@ func (o *Outbox) Takes(to netip.AddrPort, c Class, hops uint8, alone bool) bool 
 
 // TakesRepair reports whether there is room for a repair to a recipient.
 func (o *Outbox) TakesRepair(to netip.AddrPort) bool {
-	if o.repairs >= o.config.Limit || o.used[Repair] >= bytesEach*o.config.Limit {
+	if o.repairs >= o.config.Limit || o.used[Repair] >= o.bytes() {
 		return false
 	}
 	q := o.peers[to]
