@@ -185,7 +185,7 @@ func legal(p plain) bool {
 		return p.Origin != 0 && p.Counter != 0
 	case plainStatus:
 		a, b := p.Records[0].Origin, p.Records[1].Origin
-		return p.Mode <= Request && a > 0 && a < b && p.First <= a && b <= p.Last
+		return p.Mode < modes && a > 0 && a < b && p.First <= a && b <= p.Last
 	case plainLeave:
 		return p != 0
 	}
