@@ -176,7 +176,7 @@ type Stats struct {
 	// Messages dropped on arrival.
 	DropCluster   uint64 // Hello of another cluster, by name
 	DropIllegal   uint64 // not legal in the state the node was in
-	DropAck       uint64 // sequence numbers acknowledged that nothing waits for, or by the wrong sender
+	DropAck       uint64 // sequence numbers acknowledged that nothing waits for, by the wrong sender, or too many in a datagram
 	DropWelcome   uint64 // Welcome that answers no Hello
 	DropLeave     uint64 // Leave of a member that it did not come from
 	DropMember    uint64 // members in a list not taken: the node itself, unusable, lost or gone within 60 s, or no place in a full view

@@ -21,7 +21,7 @@ func (n *Node) Handle(now time.Duration, from netip.AddrPort, b []byte) {
 		return
 	}
 	in := &n.in
-	*in = datagram{from: from, credit: amplification * len(b), repairs: repairBudget}
+	*in = datagram{from: from, credit: amplification * len(b), repairs: repairBudget, answers: answerBudget}
 	h, b, ok := n.open(now, from, b)
 	if !ok {
 		return

@@ -43,6 +43,11 @@ const (
 func (n *Node) handleAck(now time.Duration, in *datagram, ack wire.Ack) {
 	var longest time.Duration // one Ack is one sample, or many of one burst would outweigh all before
 	for seq := range ack.Numbers() {
+		if in.answers == 0 {
+			n.stats.DropAck++
+			continue
+		}
+		in.answers--
 		longest = max(longest, n.handleAnswer(now, in, seq, ack.Refused))
 	}
 	if longest > 0 && in.member != nil {

@@ -10,6 +10,33 @@ import (
 	"example.com/gossip/internal/wiretest"
 )
 
+// Looking sequence numbers up is work, and a datagram may name them by the thousands in a few
+// bytes. Beyond what a node acknowledges in one datagram they are counted only.
+func TestADatagramAcknowledgesABoundedNumberOfMessages(t *testing.T) {
+	s := newSolo(t, Config{})
+	s.withMembers(around(1)...)
+	s.publish([]byte("waits for its Ack"))
+	var seq uint32
+	for _, m := range s.send() {
+		if m.Kind == wire.TypeData {
+			seq = m.Seq
+		}
+	}
+	stray := make([]wire.AckRun, wire.MostAcked/256)
+	for i := range stray {
+		stray[i] = wire.AckRun{First: seq + 1000 + uint32(i)*256, More: 255}
+	}
+	strays := s.message(wire.TypeAck, wire.AppendAck(nil, stray, false))
+	member := s.Member(0).Addr
+	s.at += time.Millisecond
+	before := s.Stats().DropAck
+	s.receive(member, strays, strays, s.ack(seq))
+	s.want(s.Stats().QueuedData == 1, "after %d other numbers in its datagram an Ack still counts", 2*wire.MostAcked)
+	s.want(s.Stats().DropAck-before == 2*wire.MostAcked+1, "%d numbers are counted instead of %d", s.Stats().DropAck-before, 2*wire.MostAcked+1)
+	s.receive(member, strays, s.ack(seq))
+	s.want(s.Stats().QueuedData == 0, "after %d other numbers an Ack does not count", wire.MostAcked)
+}
+
 // A message that expects an answer and gets none is sent as often as Attempts says, any other
 // once. Data to a member goes on until the member is verified.
 func TestRetryFollowsAttempts(t *testing.T) {

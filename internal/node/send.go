@@ -18,6 +18,10 @@ const (
 	// repairBudget bounds the bytes of Data in answer to one datagram. The message that
 	// exceeds it still goes out, so that messages of any size get through.
 	repairBudget = 16 << 10
+
+	// answerBudget bounds the sequence numbers that are looked up for one datagram: a node
+	// acknowledges and refuses at most MostAcked in one.
+	answerBudget = 2 * wire.MostAcked
 )
 
 // datagram is the datagram being handled: where it came from, and what may still be sent in
@@ -28,6 +32,7 @@ type datagram struct {
 	token    bool         // it came with a valid token
 	credit   int          // bytes of answer left to an unvalidated source
 	repairs  int          // bytes of repairs left
+	answers  int          // sequence numbers left to look up
 	compared bool         // a full Status was compared
 }
 
