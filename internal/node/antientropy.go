@@ -102,7 +102,7 @@ func (n *Node) handleStatus(now time.Duration, in *datagram, seq uint32, s wire.
 	case wire.Full:
 		n.acknowledge(now, in, seq)
 		if r.Skipping(now) {
-			r.Skip(now, s.Digest, s.First, s.Last, view.HashAddr(in.from), n.deliverSkipped)
+			r.Skip(now, s.Digest, s.First, s.Last, view.HashAddr(in.from), n.deliverInOrder)
 			return
 		}
 		if in.compared { // comparing visits all origins, and an honest node sends only one
@@ -149,9 +149,7 @@ func (p *pusher) Push(e *datalog.Entry) bool {
 	}
 	p.in.repairs -= size
 	c := outbox.Copy{Entry: e, Class: outbox.Repair, Flags: wire.FlagPull, Hops: wire.AgeCode(p.now - e.Born)}
-	if n.emitData(p.in.from, Repair, c) == nil {
-		n.stats.DropPush++
-	}
+	n.emitData(p.in.from, Repair, c)
 	return true
 }
 

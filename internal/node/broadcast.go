@@ -164,12 +164,11 @@ func (n *Node) forgetBacklog() {
 }
 
 // spread sends a message of this node on its way; takesOwn has chosen the members.
-func (n *Node) spread(now time.Duration, e *datalog.Entry, s Spread) {
-	switch {
-	case s.Kind == Direct:
+func (n *Node) spread(e *datalog.Entry, s Spread) {
+	if s.Kind == Direct {
 		n.sendDirect(e, s.To)
-	default:
-		n.hand(now, n.own(e, s.Kind)) // no delegates: it waits in the backlog
+	} else {
+		n.hand(n.own(e, s.Kind)) // no delegates: it waits in the backlog
 	}
 }
 
@@ -201,7 +200,7 @@ func (n *Node) publishBacklog(now time.Duration) {
 		if n.out.queue.Spare() < min(originFanout, n.config.MaxOutputMessages) || n.delegate(now, p, netip.AddrPort{}) != ready {
 			return
 		}
-		n.hand(now, p)
+		n.hand(p)
 		if m.copies == 0 {
 			return // all members are deaf
 		}
@@ -209,7 +208,7 @@ func (n *Node) publishBacklog(now time.Duration) {
 }
 
 // hand queues a part for the members that delegate chose.
-func (n *Node) hand(now time.Duration, p part) {
+func (n *Node) hand(p part) {
 	for _, d := range n.peers.delegates {
 		if d.Deaf && n.out.queue.Load(d.Addr) >= mostToDeaf {
 			n.stats.DropRelay++
@@ -218,9 +217,6 @@ func (n *Node) hand(now time.Duration, p part) {
 		c := p.Copy
 		c.Arc = d.Arc
 		n.emitData(d.Addr, Data, c)
-		if p.Class == outbox.Relayed {
-			n.stats.Relayed++
-		}
 	}
 }
 
@@ -241,9 +237,6 @@ func (n *Node) redelegate(now time.Duration, delegate netip.AddrPort, c *outbox.
 	}
 	if to != nil {
 		n.emitData(to.Addr, Data, outbox.Copy{Entry: c.Entry, Class: c.Class, Flags: flags, Hops: c.Hops, Arc: arc})
-		if c.Class == outbox.Relayed {
-			n.stats.Relayed++
-		}
 	}
 }
 

@@ -111,7 +111,7 @@ func (n *Node) take(now time.Duration, o *versions.Origin, window *versions.Wind
 	}
 	var arcs covered
 	if d.PassedOn() {
-		n.hand(now, n.relayed(e, d))
+		n.hand(n.relayed(e, d))
 		arc := ring.Arc{Lo: d.Lo, Hi: d.Hi}
 		*arcs.of(arc, ring.Pos(n.self.id)) = arc
 	}
@@ -142,7 +142,7 @@ func (n *Node) forwardDuplicate(now time.Duration, in *datagram, d *wire.Data) b
 	} else {
 		h.log.Retain(e)
 	}
-	n.hand(now, n.relayed(e, d))
+	n.hand(n.relayed(e, d))
 	*last = arc
 	h.coverage.set(e, arcs)
 	h.log.Release(e)
@@ -187,25 +187,19 @@ func (n *Node) acknowledgeData(now time.Duration, in *datagram, seq uint32, d *w
 	}
 }
 
-// deliverInOrder delivers the next messages of an origin, as far as they are here.
+// deliverInOrder delivers, where order is kept, the next messages of an origin, as far as they
+// are here and those before them are delivered or skipped.
 func (n *Node) deliverInOrder(o *versions.Origin) {
-	n.history.repair.InOrder(o, func(e *datalog.Entry) { n.deliver(n.history.log.Retain(e)) })
-}
-
-// deliverSkipped delivers, where order is kept, the messages that waited for others that
-// are now skipped.
-func (n *Node) deliverSkipped(o *versions.Origin) {
-	if n.config.Ordered {
-		n.deliverInOrder(o)
+	if !n.config.Ordered {
+		return
 	}
+	n.history.repair.InOrder(o, func(e *datalog.Entry) { n.deliver(n.history.log.Retain(e)) })
 }
 
 // giveUp gives up the missing messages of an origin up to floor.
 func (n *Node) giveUp(o *versions.Origin, floor uint32) {
 	n.history.repair.GiveUp(o, floor)
-	if n.config.Ordered {
-		n.deliverInOrder(o)
-	}
+	n.deliverInOrder(o)
 }
 
 // scheduleOffer schedules a message that is new here to be offered to others: soon to a

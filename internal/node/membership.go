@@ -56,11 +56,12 @@ func (n *Node) disconnect(now time.Duration) {
 
 // disconnectIfAlone makes a node without members DISCONNECTED, unless it is a seed itself.
 func (n *Node) disconnectIfAlone(now time.Duration) {
-	if n.peers.members.Len() == 0 {
-		n.self.aloneAt = now
-		n.forgetBacklog()
+	if n.peers.members.Len() > 0 {
+		return
 	}
-	if n.peers.members.Len() == 0 && n.self.state == Connected && !n.isSeed() {
+	n.self.aloneAt = now
+	n.forgetBacklog()
+	if n.self.state == Connected && !n.isSeed() {
 		n.disconnect(now)
 	}
 }

@@ -180,7 +180,7 @@ func (n *Node) Publish(now time.Duration, payload []byte, s Spread) error {
 	if err != nil {
 		return err
 	}
-	n.spread(now, e, s)
+	n.spread(e, s)
 	n.history.log.Release(e)
 	n.stats.Sent++
 	return nil

@@ -56,6 +56,24 @@ func TestSourceWithoutTheKeyChangesNothing(t *testing.T) {
 	s.want(hellos == 1, "its own Hello to the source of these datagrams should be sent, but %d were", hellos)
 }
 
+// While keys are introduced a message may come in clear that is too long to be sealed: it is
+// delivered, and what is not passed on is counted as that.
+func TestAMessageTooLongToSealIsCounted(t *testing.T) {
+	s := newSolo(t, Config{Keys: [][]byte{inClear}})
+	s.withMembers(around(8)...)
+	err := s.SetKeys([][]byte{testKey('k'), inClear})
+	s.want(err == nil, "the keys are refused: %v", err)
+	before := s.Stats()
+	sealed, clear := s.MaxPayload(), s.longestPayload()
+	for i, size := range []int{sealed, sealed + 1, clear} {
+		s.receive(s.Member(0).Addr, s.data(wire.Data{Origin: 77, Counter: uint32(1 + i), Flags: wire.FlagArc, Hi: 1<<32 - 1, Payload: make([]byte, size)}))
+	}
+	after := s.Stats()
+	dropped, relayed := after.DropRelay-before.DropRelay, after.Relayed-before.Relayed
+	s.want(len(s.got) == 3, "%d of 3 messages were delivered", len(s.got))
+	s.want(relayed > 0 && dropped == 2*relayed, "%d copies are counted as passed on, and %d as dropped, of two messages that are too long, and one that is not", relayed, dropped)
+}
+
 func TestSealsAreBoundToTheClusterAndTheHeader(t *testing.T) {
 	keys := [][]byte{testKey('k')}
 	a, b := newSolo(t, Config{Keys: keys, Cluster: "a"}), newSolo(t, Config{Keys: keys, Cluster: "b"})

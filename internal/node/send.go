@@ -85,10 +85,18 @@ func (n *Node) emit(in *datagram, to netip.AddrPort, kind Kind) *outbox.Envelope
 	return n.out.queue.Emit(to, types[kind], n.out.body, attempts)
 }
 
-// emitData queues a copy of a message.
+// emitData queues a copy of a message, and counts it. It returns nil if the copy is too large to
+// be sealed: keys were set since the message was taken, or its origin has none.
 func (n *Node) emitData(to netip.AddrPort, kind Kind, c outbox.Copy) *outbox.Envelope {
 	e := n.out.queue.EmitData(to, c, n.config.Attempts[kind])
-	if e != nil && c.Class == outbox.Own && c.Flags&wire.FlagDirect == 0 {
+	switch {
+	case e == nil && c.Class == outbox.Repair:
+		n.stats.DropPush++
+	case e == nil:
+		n.stats.DropRelay++
+	case c.Class == outbox.Relayed:
+		n.stats.Relayed++
+	case c.Class == outbox.Own && c.Flags&wire.FlagDirect == 0:
 		n.self.backlog.queued(c.Entry.Counter)
 	}
 	return e

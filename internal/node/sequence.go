@@ -63,11 +63,11 @@ func (n *Node) sequence(now time.Duration, in *datagram, seq uint32, d *wire.Dat
 	h.repair.Begin(now, o)
 	if o.From == 0 && h.repair.Skipping(now) {
 		h.repair.SkipTo(o, d.Counter-1)
-		n.deliverSkipped(o)
+		n.deliverInOrder(o)
 	}
 	if d.Flags&wire.FlagPull != 0 && in.validated() && h.repair.History(d.Age(), now) {
 		h.repair.SkipTo(o, d.Counter)
-		n.deliverSkipped(o)
+		n.deliverInOrder(o)
 	}
 	if o.Seen.Check(d.Counter, h.origins.Pool()) == versions.Ahead && !n.makeRoom(now, in, seq, o, d) {
 		return nil, nil
