@@ -75,4 +75,19 @@
 // leaves the view, its arcs go to others, and it is probed from then on. Only an answer
 // brings it back. A member that answers Hellos but takes no Data for four seconds is lost too,
 // and holds up no message when it is back, until it takes one.
+//
+// # What a message can cause
+//
+// Besides one acknowledgement of it and one Hello to its source, at most:
+//
+//	Hello       without a token a Welcome; with one a page of members, or a Hello to the address
+//	            that it gives; from a newcomer RumorFactor announcements
+//	Welcome     a Hello, a page of members; from a newcomer RumorFactor announcements
+//	MemberList  64 Hellos per TickInterval, to addresses that contradict what is known;
+//	            RumorFactor announcements of each member that it says is new, 16 in each
+//	Ack         the next page of members
+//	Data        a copy to each of BroadcastFactor + 1 members (an arc that spans the node is cut
+//	            in two), or of RumorFactor, sent until acknowledged
+//	Status      a request; and, for all in a datagram together, repairs until they pass 16 KiB
+//	Leave       nothing
 package node

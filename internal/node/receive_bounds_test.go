@@ -10,7 +10,7 @@ import (
 	"example.com/gossip/internal/wire"
 )
 
-// The table in the README is about one message, of which a datagram may hold many.
+// The table in doc.go is about one message, of which a datagram may hold many.
 const (
 	attempts    = 3                                // times that a page, a Hello with a token or a copy is sent
 	delegates   = 16 + 1                           // copies of a Broadcast
