@@ -48,6 +48,7 @@ func batched(t testing.TB, seed uint64, sendEvery time.Duration, config node.Con
 }
 
 func TestBatchingSavesDatagrams(t *testing.T) {
+	heavy(t)
 	for _, c := range []struct {
 		every        time.Duration
 		config       node.Config

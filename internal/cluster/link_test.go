@@ -160,6 +160,7 @@ func TestLinkThatCarriesNothingIsGoneRound(t *testing.T) {
 // The estimates of a node are all too short when the way of all its messages becomes longer:
 // until the node notices, each message is sent again, and its arc given to another node.
 func TestLinkThatBecomesSlowerCostsCopiesOnlyForAMoment(t *testing.T) {
+	heavy(t)
 	for seed := range uint64(3) {
 		c := newCluster(t, 64, simnet.Config{Seed: seed, LatencyMin: time.Millisecond, LatencyMax: 5 * time.Millisecond}, node.Config{})
 		c.form()

@@ -18,6 +18,7 @@ func (n *simNode) deliveries() *[]string {
 }
 
 func TestOrderOfEachOriginIsKeptOverARoughNetwork(t *testing.T) {
+	heavy(t)
 	for seed := range uint64(5) {
 		c := newCluster(t, 16, rough(seed), node.Config{Ordered: true})
 		c.form()

@@ -24,6 +24,7 @@ func (c *cluster) partition(n int) {
 }
 
 func TestPartitionOfAMinuteHealsWithin10Seconds(t *testing.T) {
+	heavy(t)
 	c := newCluster(t, 64, lan(3), node.Config{})
 	c.form()
 	c.partition(32)

@@ -78,6 +78,7 @@ func (p price) String() string {
 }
 
 func TestPriceOfAnIsolatedMessage(t *testing.T) {
+	heavy(t)
 	for _, nodes := range []int{10, 100} {
 		p := priceOf(t, nodes, 1)
 		t.Logf("%d nodes: %v", nodes, p)

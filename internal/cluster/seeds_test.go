@@ -61,6 +61,7 @@ func inViewsOf12(t *testing.T, seed uint64) *cluster {
 }
 
 func TestSeedOfALargeClusterIsNoBusierThanOthers(t *testing.T) {
+	heavy(t)
 	for seed := range uint64(3) {
 		c := inViewsOf12(t, seed)
 		toSeed, all := 0, 0
@@ -82,6 +83,7 @@ func TestSeedOfALargeClusterIsNoBusierThanOthers(t *testing.T) {
 // The seed knows no member after its restart, and has no seed of its own: the others must find
 // it.
 func TestSeedThatRestartsAloneIsFoundByALargeCluster(t *testing.T) {
+	heavy(t)
 	for seed := range uint64(3) {
 		c := inViewsOf12(t, seed)
 		c.nodes[0].crash()

@@ -92,6 +92,7 @@ func TestStreamThroughALossyNetworkDoesNotRunDry(t *testing.T) {
 // A member that is known only from hearsay is sent few messages before it answers. Messages
 // that are published meanwhile, faster than repair could follow, reach it through others.
 func TestStreamRightAfterJoiningLosesNothing(t *testing.T) {
+	heavy(t)
 	hearsay := 0
 	for seed := range uint64(5) {
 		c := newCluster(t, 4, lan(seed), node.Config{})
@@ -119,6 +120,7 @@ func TestStreamRightAfterJoiningLosesNothing(t *testing.T) {
 // Its recipient tracks only versions.Width messages of an origin, so it must not fall further
 // behind than that.
 func TestStreamOverAFastLossyNetworkLosesNothing(t *testing.T) {
+	heavy(t)
 	for _, size := range []int{2, 8} {
 		for seed := range uint64(3) {
 			net := simnet.Config{Seed: seed, LatencyMin: 50 * time.Microsecond, LatencyMax: 100 * time.Microsecond}
