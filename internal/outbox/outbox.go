@@ -25,8 +25,10 @@ package outbox
 
 import (
 	"iter"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"time"
 
 	"example.com/gossip/internal/datalog"
@@ -206,11 +208,11 @@ func (o *Outbox) Any(to netip.AddrPort) *Envelope {
 	return nil
 }
 
-// All yields all envelopes, with recipients in no order. Meanwhile only the one yielded may
-// be dropped, and none may be emitted.
+// All yields all envelopes, by recipient. Meanwhile only the one yielded may be dropped, and
+// none may be emitted.
 func (o *Outbox) All() iter.Seq[*Envelope] {
 	return func(yield func(*Envelope) bool) {
-		for _, q := range o.peers {
+		for _, q := range o.sorted() {
 			for _, c := range q.chains() {
 				for e := c.head; e != nil; {
 					next := e.links[inQueue].next
@@ -222,6 +224,12 @@ func (o *Outbox) All() iter.Seq[*Envelope] {
 			}
 		}
 	}
+}
+
+// sorted returns the peer queues in the order of their recipients: what is done to all of them
+// leaves each simulation of a seed as it was, which the order of a map does not.
+func (o *Outbox) sorted() []*PeerQueue {
+	return slices.SortedFunc(maps.Values(o.peers), func(a, b *PeerQueue) int { return a.to.Compare(b.to) })
 }
 
 // Load returns how many messages to a recipient wait to be sent or answered, not counting
@@ -260,7 +268,7 @@ func (o *Outbox) SetRoom(room int, drop func(*Envelope)) {
 
 // Clear drops everything, including acknowledgements.
 func (o *Outbox) Clear() {
-	for _, q := range o.peers {
+	for _, q := range o.sorted() {
 		o.stats.Acks -= q.owed()
 		q.acks, q.refused = q.acks.empty(), q.refused.empty()
 		q.window, q.keepUntil = firstWindow, 0

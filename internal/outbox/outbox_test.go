@@ -3,6 +3,8 @@ package outbox
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -116,6 +118,31 @@ func TestTrimReleasesTheMemoryOfAnEmptyQueueOnly(t *testing.T) {
 	q.copyTo(1, 3)
 	q.want(kinds(q.flush()) == "D", "the queue should work on")
 	q.audit()
+}
+
+// A queue that was dropped keeps its turn for its next recipient, so the order in which all are
+// dropped is seen later.
+func TestTurnsAfterSetRoomRepeatThemselves(t *testing.T) {
+	turns := func() (order []netip.AddrPort) {
+		q := newBench(t, Config{})
+		for i := range 40 {
+			q.control(i, 400, 1)
+		}
+		q.SetRoom(100, q.Drop)
+		for i := range 40 {
+			q.control(100+i, 50, 1)
+		}
+		for p := q.Next(); p != nil; p = q.Next() {
+			order = append(order, p.To())
+		}
+		return order
+	}
+	first := turns()
+	for range 5 {
+		if again := turns(); !slices.Equal(again, first) {
+			t.Fatalf("the same calls gave turns to %v and then to %v", first, again)
+		}
+	}
 }
 
 // What is queued may have to name its recipient yet.

@@ -1,8 +1,9 @@
 package outbox
 
-import "math"
-
-import "net/netip"
+import (
+	"math"
+	"net/netip"
+)
 
 // bytesEach times Config.Limit is about the most memory that the copies of one class take.
 const bytesEach = 4 << 10
