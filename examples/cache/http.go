@@ -2,34 +2,15 @@ package main
 
 import (
 	"errors"
+	"expvar"
 	"fmt"
 	"io"
-	"log/slog"
-	"net"
 	"net/http"
-	"sync"
 	"time"
 
 	"example.com/gossip"
+	"example.com/gossip/examples/internal/metrics"
 )
-
-// mostConns bounds the HTTP connections; further ones, even probes of /healthz, wait until
-// one ends. So none may stay open for long without a request.
-const mostConns = 512
-
-// newServer returns a server that slow or idle clients cannot keep busy: a connection
-// without a request is closed after 2 seconds.
-func newServer(h http.Handler, log *slog.Logger) *http.Server {
-	return &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: 2 * time.Second,
-		ReadTimeout:       5 * time.Second,
-		WriteTimeout:      10 * time.Second,
-		IdleTimeout:       2 * time.Second,
-		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-	}
-}
 
 // handler serves the replica.
 func (r *replica) handler() http.Handler {
@@ -39,6 +20,7 @@ func (r *replica) handler() http.Handler {
 	mux.HandleFunc("DELETE /cache/{key}", keyed(r.delete))
 	mux.HandleFunc("GET /healthz", r.healthz)
 	mux.HandleFunc("GET /readyz", r.readyz)
+	mux.HandleFunc("GET /metrics", metrics.Handler(r.metrics))
 	mux.HandleFunc("GET /debug/vars", r.debugVars)
 	return mux
 }
@@ -117,38 +99,23 @@ func (r *replica) readyz(w http.ResponseWriter, _ *http.Request) {
 	fmt.Fprintln(w, state)
 }
 
+// metrics returns the counters of the cache and of its node.
+func (r *replica) metrics() []metrics.Family {
+	s := r.store
+	count := func(n *expvar.Int) uint64 { return uint64(n.Value()) }
+	return append(metrics.Gossip(r.node),
+		metrics.Gauge("cache_entries", "Writes held, deletions included.", float64(s.len())),
+		metrics.Counter("cache_hits_total", "Requests for a key with a value.", count(&s.hits)),
+		metrics.Counter("cache_misses_total", "Requests for a key without a value.", count(&s.misses)),
+		metrics.Counter("cache_taken_total", "Writes taken, own ones included.", count(&s.taken)),
+		metrics.Counter("cache_older_total", "Writes not taken: a newer one was here, or they were too old.", count(&s.older)),
+		metrics.Counter("cache_refused_total", "Messages that are not writes, or too far ahead.", count(&s.refused)),
+		metrics.Counter("cache_evicted_total", "Writes that made room.", count(&s.evicted)),
+	)
+}
+
 // debugVars is expvar.Handler for the variables of this replica.
 func (r *replica) debugVars(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	io.WriteString(w, r.vars.String())
-}
-
-// limit returns a listener that has at most most connections at a time.
-func limit(l net.Listener, most int) net.Listener {
-	return limited{l, make(chan struct{}, most)}
-}
-
-type limited struct {
-	net.Listener
-	taken chan struct{}
-}
-
-func (l limited) Accept() (net.Conn, error) {
-	l.taken <- struct{}{}
-	c, err := l.Listener.Accept()
-	if err != nil {
-		<-l.taken
-		return nil, err
-	}
-	return limitedConn{c, sync.OnceFunc(func() { <-l.taken })}, nil
-}
-
-type limitedConn struct {
-	net.Conn
-	release func()
-}
-
-func (c limitedConn) Close() error {
-	defer c.release()
-	return c.Conn.Close()
 }

@@ -6,7 +6,8 @@
 //	GET, PUT, DELETE /cache/{key}    the body is the value
 //	GET /healthz                     200 while the gossip loop turns
 //	GET /readyz                      200 while the replica is CONNECTED
-//	GET /debug/vars                  counters, as JSON
+//	GET /metrics                     counters, as text for Prometheus
+//	GET /debug/vars                  the same and those of Go, as JSON
 //
 // A replica answers with the newest write of a key that has reached it, or with a miss, and
 // never goes back to a write older than one it has held. A PUT or DELETE that was answered
@@ -27,7 +28,6 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -40,12 +40,11 @@ import (
 
 	"example.com/gossip"
 	"example.com/gossip/examples/internal/cli"
+	"example.com/gossip/examples/internal/web"
 )
 
-const (
-	joinEvery = 5 * time.Second // how often a replica that is alone resolves its seeds
-	grace     = 5 * time.Second // for requests in progress at shutdown
-)
+// joinEvery is how often a replica that is alone resolves its seeds.
+const joinEvery = 5 * time.Second
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -106,7 +105,7 @@ func parse(args []string, help io.Writer) (o options, err error) {
 // serve runs a replica until ctx ends, -wait runs out, or a part of it fails. Then it
 // finishes the requests in progress, and only after that leaves the cluster.
 func serve(ctx context.Context, o options, log *slog.Logger) error {
-	listener, err := listen(o.http)
+	listener, err := web.Listen(o.http)
 	if err != nil {
 		return err
 	}
@@ -116,7 +115,7 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 		return err
 	}
 	defer r.node.Close()
-	server := newServer(r.handler(), log)
+	server := web.NewServer(r.handler(), log)
 	log.Info("listening", "http", listener.Addr(), "gossip", r.node.Address(), "id", r.writer)
 
 	running, fail := context.WithCancelCause(ctx)
@@ -144,7 +143,7 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 	}
 	log.Info("ending")
 	joins.Wait() // a Join after Leave would join again
-	shutdown(server)
+	web.Shutdown(server)
 	endLoop()
 	loops.Wait()
 	return why
@@ -157,26 +156,4 @@ func (r *replica) keepJoined(ctx context.Context, seeds cli.Seeds, log *slog.Log
 	seeds.KeepJoined(ctx, r.node, net.DefaultResolver.LookupNetIP, tick.C, func(err error) {
 		log.Warn("cannot join now, still trying", "error", err)
 	})
-}
-
-// shutdown stops accepting requests and waits for those in progress, for a limited time.
-func shutdown(server *http.Server) {
-	ctx, cancel := context.WithTimeout(context.Background(), grace)
-	defer cancel()
-	if server.Shutdown(ctx) != nil {
-		server.Close()
-	}
-}
-
-// listen opens the HTTP port.
-func listen(address string) (net.Listener, error) {
-	l, err := net.Listen("tcp", address)
-	var notOne *net.AddrError
-	switch {
-	case errors.As(err, &notOne):
-		return nil, cli.Usage("-http %q is not an address such as 127.0.0.1:8080: %w", address, err)
-	case err != nil:
-		return nil, fmt.Errorf("cannot serve HTTP on %s, choose another address with -http: %w", address, err)
-	}
-	return limit(l, mostConns), nil
 }
