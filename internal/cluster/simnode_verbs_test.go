@@ -100,9 +100,13 @@ func (n *simNode) publishText(text string, spread ...node.Spread) {
 	}
 }
 
-// tryPublish publishes a payload, unless the node refuses.
+// tryPublish publishes a payload, unless the node refuses. It must not while it has room.
 func (n *simNode) tryPublish(payload []byte, spread ...node.Spread) error {
+	room := n.HasRoom(n.now())
 	err := n.Publish(n.now(), payload, append(spread, broadcast)[0])
+	if room && (err == node.ErrFull || err == node.ErrDirectFull) {
+		n.c.t.Fatalf("seed %d: node %v has room, but refuses a message: %+v", n.c.seed, n.addr, n.Stats())
+	}
 	n.wakeAt(n.c.net.Now())
 	return err
 }

@@ -7,6 +7,7 @@ import (
 	"example.com/gossip/internal/datalog"
 	"example.com/gossip/internal/outbox"
 	"example.com/gossip/internal/ring"
+	"example.com/gossip/internal/versions"
 	"example.com/gossip/internal/view"
 	"example.com/gossip/internal/wire"
 )
@@ -110,9 +111,9 @@ func (n *Node) delegate(now time.Duration, p part, from netip.AddrPort) verdict 
 	return ready
 }
 
-// takesOwn reports whether there is room for a message of this node. It may have to wait in the
+// Takes reports whether there is room for a message of this node. It may have to wait in the
 // backlog: for a member, or until those that are to get it are validated.
-func (n *Node) takesOwn(now time.Duration, size int, s Spread) bool {
+func (n *Node) Takes(now time.Duration, size int, s Spread) bool {
 	b, members := &n.self.backlog, n.peers.members
 	n.peers.delegates = n.peers.delegates[:0]
 	switch {
@@ -131,26 +132,56 @@ func (n *Node) takesOwn(now time.Duration, size int, s Spread) bool {
 		}
 		n.peers.delegates = n.peers.delegates[:0]
 	}
-	return b.bytes+datalog.Overhead+size <= n.config.DataLogSize || b.waiting == 0
+	return b.waiting == 0 || n.logHolds(size)
 }
 
-// takesAlone is takesOwn for a node without members. A node that expects none takes anything.
-// Others keep their messages, until the wait for a member has been too long: then the oldest
-// go.
+// logHolds reports whether the log could hold all that waits in the backlog and a message more.
+func (n *Node) logHolds(size int) bool {
+	return n.self.backlog.bytes+datalog.Overhead+size <= n.config.DataLogSize
+}
+
+// takesAlone is Takes for a node without members. A node that expects none takes anything.
+// Others keep their messages, until the wait for a member has been too long.
 func (n *Node) takesAlone(now time.Duration, size int) bool {
+	return !n.keepsOwn() || n.backlogHolds(size) || now-n.self.aloneAt >= owesFor
+}
+
+// backlogHolds reports whether there is room in the backlog of a node without members.
+func (n *Node) backlogHolds(size int) bool {
 	b := &n.self.backlog
-	if !n.keepsOwn() {
-		return true
-	}
-	for b.own.Len() > 0 && (b.bytes+datalog.Overhead+size > n.config.DataLogSize || b.full(n.self.counter+1)) {
-		if now-n.self.aloneAt < owesFor {
-			return false
-		}
+	return b.own.Len() == 0 || n.logHolds(size) && !b.full(n.self.counter+1)
+}
+
+// giveUpOldest makes room in the backlog of a node that was without members for too long.
+func (n *Node) giveUpOldest(size int) {
+	for b := &n.self.backlog; n.peers.members.Len() == 0 && !n.backlogHolds(size); {
 		n.stats.Unheard++
 		b.release(b.own.At(0), n.history.log)
 	}
-	return true
 }
+
+// HasRoom reports whether there is room for many messages: half of what makes Publish refuse
+// is free, or, of what does not become free bit by bit, as much as one message takes.
+func (n *Node) HasRoom(now time.Duration) bool {
+	b, members := &n.self.backlog, n.peers.members
+	var only netip.AddrPort
+	if members.Len() == 1 {
+		only = members.At(0).Addr
+	}
+	switch {
+	case !n.out.queue.HalfFree(max(originFanout, n.config.RumorFactor), only):
+		return false
+	case n.self.directDone.Check(n.self.directCounter+1, nil) == versions.Ahead:
+		return false
+	case members.Len() == 0:
+		return n.takesAlone(now, n.MaxPayload())
+	}
+	return !b.full(n.self.counter+mostOwn/2) && (b.waiting == 0 || n.logHolds(n.MaxPayload()))
+}
+
+// Settled reports whether all messages of this node were acknowledged by each member they went
+// to, or given up and counted.
+func (n *Node) Settled() bool { return n.self.backlog.own.Len() == 0 && !n.out.queue.HasOwn() }
 
 // keepsOwn reports whether messages of this node are kept until another node has them. A seed
 // on its own that never had a member, or whose members all said goodbye, may stay alone.
@@ -163,7 +194,7 @@ func (n *Node) forgetBacklog() {
 	}
 }
 
-// spread sends a message of this node on its way; takesOwn has chosen the members.
+// spread sends a message of this node on its way; Takes has chosen the members.
 func (n *Node) spread(e *datalog.Entry, s Spread) {
 	if s.Kind == Direct {
 		n.sendDirect(e, s.To)

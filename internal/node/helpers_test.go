@@ -107,7 +107,10 @@ func (s *solo) publish(payload []byte, spread ...Spread) {
 }
 
 func (s *solo) tryPublish(payload []byte, spread ...Spread) error {
-	return s.Publish(s.at, payload, append(spread, Spread{})[0])
+	room := s.HasRoom(s.at)
+	err := s.Publish(s.at, payload, append(spread, Spread{})[0])
+	s.want(!room || err != ErrFull && err != ErrDirectFull, "there is room, but Publish returns %v: %+v", err, s.Stats())
+	return err
 }
 
 // handle lets the node handle a datagram that came from an address.

@@ -173,8 +173,11 @@ func (n *Node) Publish(now time.Duration, payload []byte, s Spread) error {
 	switch {
 	case n.self.counter == 1<<32-1 || n.self.directCounter == 1<<32-1:
 		return ErrNumbers
-	case !n.takesOwn(now, len(payload), s):
+	case !n.Takes(now, len(payload), s):
 		return ErrFull
+	}
+	if s.Kind != Direct {
+		n.giveUpOldest(len(payload))
 	}
 	e, err := n.number(now, payload, s.Kind)
 	if err != nil {

@@ -12,13 +12,16 @@ func (q *bench) audit() {
 	seen := map[*Envelope]bool{}
 	var total Stats
 	var used [classes]int
-	unsent, repairs, numbered, listed, laden := 0, 0, 0, 0, 0
+	unsent, repairs, numbered, listed, laden, crowded := 0, 0, 0, 0, 0, 0
 	for to, l := range q.peers {
 		c := q.auditPeer(to, l, seen)
 		total.Data, total.Control, total.Hellos, total.Acks = total.Data+c.data, total.Control+l.controls, total.Hellos+l.hellos, total.Acks+l.owed()
 		unsent, repairs, numbered = unsent+l.unsent, repairs+c.repairs, numbered+c.numbered
 		for i := range used {
 			used[i] += l.used[i]
+		}
+		if l.crowded {
+			crowded++
 		}
 		if l.listed {
 			listed++
@@ -34,6 +37,7 @@ func (q *bench) audit() {
 	q.want(s == total, "counted are %+v, but there are %+v", s, total)
 	q.want(q.unsent == unsent && q.repairs == repairs && q.used == used, "counted are %d unsent, %d repairs and %d bytes, but there are %d, %d and %d", q.unsent, q.repairs, q.used, unsent, repairs, used)
 	q.want(numbered == len(q.bySeq), "%d control envelopes have a number and %d are found by one", numbered, len(q.bySeq))
+	q.want(q.crowded == crowded, "%d queues are crowded, counted are %d", crowded, q.crowded)
 	q.want(q.laden == laden, "%d queues have envelopes, counted are %d", laden, q.laden)
 	for _, l := range q.freePeers { // whose turn comes to nothing
 		if l.listed {
@@ -117,6 +121,7 @@ func (q *bench) auditPeer(to netip.AddrPort, l *PeerQueue, seen map[*Envelope]bo
 	q.want(l.outstanding.head == nil || l.begun-l.outstanding.head.begunAt <= q.config.Span, "%d began to %v since one that is not answered", l.begun, to)
 	q.want(l.flight == flight, "%d bytes are in flight to %v, counted %d", flight, to, l.flight)
 	q.want(l.used == used && l.unsent == unsent, "charged to %v are %d bytes, counted %d, and %d unsent, counted %d", to, used, l.used, unsent, l.unsent)
+	q.want(l.crowded == (used[Own] > q.bytes()/4 || 2*unsent >= max(q.config.Limit/4, 1)), "with %d bytes and %d unsent, the queue to %v is crowded: %v", used[Own], unsent, to, l.crowded)
 	q.want(l.controls == controls && l.hellos == hellos, "%d control are for %v, counted %d, and %d Hellos, counted %d", controls, to, l.controls, hellos, l.hellos)
 	q.want(l.window >= leastWindow && l.window <= mostWindow, "the window to %v is %d", to, l.window)
 	q.auditTurns(to, l)

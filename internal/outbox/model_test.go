@@ -147,6 +147,9 @@ func (m *model) emitData() {
 		}
 		want := m.takes(to, class, hops, alone)
 		m.want(takes == want, "room for class %d, hops %d, alone %v, is %v, not %v", class, hops, alone, takes, want)
+		if only := m.someone(); class == Own && m.HalfFree(1, only) {
+			m.want(takes || to == only && !alone, "half of the room is free, but none for %v, alone %v", to, alone)
+		}
 		if !takes && m.rng.IntN(8) > 0 {
 			return
 		}

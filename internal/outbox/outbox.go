@@ -96,6 +96,7 @@ type Outbox struct {
 	unsent  int          // copies of class Own that were never sent
 	repairs int          // envelopes of class Repair
 	used    [classes]int // charges of all copies
+	crowded int          // peer queues that have more than half of what they may have of class Own
 
 	bySeq  map[uint32]*Envelope // control
 	peers  map[netip.AddrPort]*PeerQueue

@@ -46,6 +46,7 @@ type PeerQueue struct {
 	numbers     numbers
 
 	unsent   int          // of class Own, in data
+	crowded  bool         // counted in Outbox.crowded
 	used     [classes]int // charges of all Data
 	controls int          // control envelopes in any of the chains
 	hellos   int          // Hellos among these

@@ -42,6 +42,20 @@ func (o *Outbox) Takes(to netip.AddrPort, c Class, hops uint8, alone bool) bool 
 	return q.used[c] <= bytes/4
 }
 
+// HalfFree reports whether half of the room for copies of class Own is free, and room for so
+// many copies; and, for each recipient but the only member, if there is only one, half of its
+// own.
+func (o *Outbox) HalfFree(copies int, only netip.AddrPort) bool {
+	crowded, limit := o.crowded, o.config.Limit
+	if q := o.peers[only]; q != nil && q.crowded {
+		crowded--
+	}
+	return crowded == 0 && o.used[Own] <= o.bytes()/2 && o.Spare() >= max(limit-limit/2, min(copies, limit))
+}
+
+// HasOwn reports whether a copy of class Own is queued or unanswered.
+func (o *Outbox) HasOwn() bool { return o.used[Own] > 0 }
+
 // TakesRepair reports whether there is room for a repair to a recipient.
 func (o *Outbox) TakesRepair(to netip.AddrPort) bool {
 	if o.repairs >= o.config.Limit || o.used[Repair] >= o.bytes() {
@@ -61,10 +75,25 @@ func (o *Outbox) account(e *Envelope, sign int) {
 		o.repairs += sign
 	case e.Class == Own && e.Attempt == 0:
 		o.countUnsent(e, sign)
+	case e.Class == Own:
+		o.noteCrowd(e.peer)
 	}
 }
 
 func (o *Outbox) countUnsent(e *Envelope, sign int) {
 	o.unsent += sign
 	e.peer.unsent += sign
+	o.noteCrowd(e.peer)
+}
+
+// noteCrowd counts q as crowded, or no longer.
+func (o *Outbox) noteCrowd(q *PeerQueue) {
+	crowded := q.used[Own] > o.bytes()/4 || 2*q.unsent >= max(o.config.Limit/4, 1)
+	switch {
+	case crowded && !q.crowded:
+		o.crowded++
+	case !crowded && q.crowded:
+		o.crowded--
+	}
+	q.crowded = crowded
 }

@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"net/netip"
 	"testing"
 
 	"example.com/gossip/internal/wire"
@@ -93,6 +94,28 @@ func TestOwnCopiesMayNumberLimitWhileTheyAreUnsent(t *testing.T) {
 		q.flush()
 		q.want(q.Spare() == c.limit, "what was sent counts no more, but %d of %d are to spare", q.Spare(), c.limit)
 		q.want(q.Takes(peerAddr(999), Own, 1, false), "there is room for more")
+		q.audit()
+	}
+}
+
+// A sender that was refused waits until half of the room is free, and half of that for each
+// recipient, or else it would find room for one copy at a time.
+func TestHalfOfTheRoomIsFreeForEachRecipient(t *testing.T) {
+	for _, c := range []struct{ limit, recipients, copies, want int }{
+		{64, 100, 1, 32},
+		{64, 100, 40, 24},
+		{64, 100, 99, 0},
+		{64, 1, 1, 8}, // half of a quarter
+		{5, 1, 1, 1},
+		{1, 1, 1, 0},
+	} {
+		q := newBench(t, Config{Limit: c.limit})
+		n := 0
+		for q.HalfFree(c.copies, netip.AddrPort{}) && n < c.limit {
+			q.copyTo(n%c.recipients, UntilAnswered)
+			n++
+		}
+		q.want(n == c.want || n == c.want+1, "of a limit of %d %d recipients get %d copies, and room for %d, not %d", c.limit, c.recipients, n, c.copies, c.want)
 		q.audit()
 	}
 }
