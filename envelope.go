@@ -114,7 +114,9 @@ func (g *GossipService) handle(from netip.AddrPort, datagram []byte) error {
 	if err := g.checkVerb(verbReceive); err != nil {
 		return err
 	}
-	g.node.Handle(g.clock(), from, datagram)
+	now := g.clock()
+	g.node.Handle(now, from, datagram)
+	g.endWaits(now)
 	return nil
 }
 
@@ -149,7 +151,10 @@ func (g *GossipService) next() (datagram []byte, to netip.AddrPort, err error) {
 	if err := g.checkVerb(verbSend); err != nil {
 		return nil, to, err
 	}
-	datagram, to = g.node.Next(g.clock(), g.out.buf)
+	now := g.clock()
+	if datagram, to = g.node.Next(now, g.out.buf); len(datagram) == 0 {
+		g.endWaits(now)
+	}
 	return datagram, to, nil
 }
 

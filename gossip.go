@@ -29,8 +29,8 @@
 //
 // SendData, from any goroutine, queues a message and ends the wait in Receive; Wake
 // ends it for any other reason. SendData returns ErrQueueFull when the loop, or the
-// cluster, does not keep up: let the loop turn, then try again. A node does not
-// receive its own messages.
+// cluster, does not keep up: let the loop turn, or call WaitForRoom on another goroutine, then
+// try again. A node does not receive its own messages.
 //
 // # Guarantee
 //
@@ -51,7 +51,7 @@
 //
 // All methods may be called from any goroutine. Callbacks run on the goroutine that
 // calls Receive or another method, one at a time and without a lock held; they may call
-// all methods except Receive and Run. While a callback runs the node does not answer.
+// all methods except Receive, Run and those that wait. While a callback runs the node does not answer.
 // After some seconds its peers consider it lost; they find it again when the callback
 // returns, and what it missed is repaired.
 //
@@ -100,8 +100,8 @@ var (
 	ErrState = errors.New("gossip: not legal in this state")
 	// ErrTooLarge means that a payload is longer than MaxPayload.
 	ErrTooLarge = errors.New("gossip: payload too large")
-	// ErrQueueFull means that the data queue has no room now: let the loop
-	// run, then try again.
+	// ErrQueueFull means that the data queue has no room now: let the loop turn, or call
+	// WaitForRoom on another goroutine, then try again.
 	ErrQueueFull = errors.New("gossip: queue full")
 	// ErrClosed means that the node was closed. It wraps net.ErrClosed.
 	ErrClosed = fmt.Errorf("gossip: closed: %w", net.ErrClosed)

@@ -93,8 +93,10 @@ func (c *Config) choose(given []Spread) (Spread, error) {
 func (g *GossipService) refusal(err error) error {
 	switch err {
 	case node.ErrFull:
+		g.waits.refused = true
 		return g.errFull
 	case node.ErrDirectFull:
+		g.waits.refused = true
 		return fmt.Errorf("%w: %w", ErrQueueFull, err)
 	default:
 		return fmt.Errorf("%w: SendData: %w: %v, Leave and Join", ErrState, err, NodeID(g.node.ID()))

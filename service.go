@@ -7,6 +7,7 @@ import (
 	crand "crypto/rand"
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"sync"
 	"syscall"
@@ -17,8 +18,8 @@ import (
 )
 
 // GossipService is one node of a cluster, made by New. All its methods may be called
-// from any goroutine, and all but Receive and Run from inside a callback. None starts
-// a goroutine, except that the end of its context wakes Run from one.
+// from any goroutine, and all but Receive, Run and those that wait from inside a callback.
+// None starts a goroutine, except that the end of its context wakes Run from one.
 type GossipService struct {
 	config   Config
 	receiver func(origin NodeID, payload []byte)
@@ -31,6 +32,7 @@ type GossipService struct {
 	clock   func() time.Duration
 	node    *node.Node
 	calling bool // a callback runs
+	waits   waits
 }
 
 // New makes a node bound to self; with port 0 the system chooses the port. The node has
@@ -40,7 +42,7 @@ type GossipService struct {
 // its origin. The payload is valid until it returns. It is called from Receive or Tick
 // (or from Join, Leave or Close, if these run at the same time on another goroutine),
 // one call at a time, in the order of arrival and without a lock held; it may call all
-// methods except Receive and Run. While it runs the node's loop stands still, and after
+// methods except Receive, Run and those that wait. While it runs the node's loop stands still, and after
 // some seconds other nodes consider the node lost until it goes on.
 //
 // Errors: ErrAddress if self has no IP address; ErrConfig for a setting out of its
@@ -120,9 +122,11 @@ func (g *GossipService) Join(seeds ...Address) error {
 			return fmt.Errorf("%w: seed %q, which is not the address of one node", ErrAddress, s)
 		}
 	}
-	if err := g.node.Join(g.clock(), addrs); err != nil {
+	now := g.clock()
+	if err := g.node.Join(now, addrs); err != nil {
 		return fmt.Errorf("%w: %w", ErrAddress, err)
 	}
+	g.endWaits(now)
 	g.wakeForOutput()
 	return nil
 }
@@ -148,22 +152,25 @@ func (g *GossipService) doDue() error {
 	if err := g.checkVerb(verbTick); err != nil {
 		return err
 	}
-	g.node.Tick(g.clock())
+	now := g.clock()
+	g.node.Tick(now)
+	g.endWaits(now)
 	return nil
 }
 
 // Leave says goodbye to all members and forgets them and the seeds. Nothing goes out
 // after it but the goodbyes, which the next Send sends, and what comes in is dropped.
-// What was queued is dropped too: to have it sent and acknowledged first, let the loop
-// turn until Stats().QueuedData is 0. The node is DISCONNECTED; Join makes it a new
-// one. Errors: ErrState before Join; ErrClosed.
+// What was queued is dropped too: WaitForAcks, with a limit, before it. The node is
+// DISCONNECTED; Join makes it a new one. Errors: ErrState before Join; ErrClosed.
 func (g *GossipService) Leave() error {
 	g.mu.Lock()
 	defer g.unlock()
 	if err := g.checkVerb(verbLeave); err != nil {
 		return err
 	}
-	g.node.Leave(g.clock())
+	now := g.clock()
+	g.node.Leave(now)
+	g.endWaits(now)
 	g.wakeForOutput()
 	return nil
 }
@@ -187,27 +194,25 @@ func (g *GossipService) destroy() bool {
 	if g.node.State() == node.Destroyed {
 		return false
 	}
-	g.node.Close(g.clock())
+	now := g.clock()
+	g.node.Close(now)
+	g.endWaits(now)
 	return true
 }
 
 // Run is the loop for programs that do not need their own: Tick, Send and Receive until
-// ctx ends. Then it calls Leave, which drops what is queued, sends the goodbye and
-// returns nil; the node is not closed. To have everything sent, end ctx only when
-// Stats().QueuedData is 0: all messages are acknowledged or given up then. Set a limit on
-// that wait, for it lasts until a seed answers. If Tick, Send or Receive fails, Run
-// returns its error: ErrClosed after Close.
+// ctx ends. Then it waits for acknowledgements, as WaitForAcks does, for a second at most, calls
+// Leave, which drops what is still queued, sends the goodbye and returns nil; the node is not
+// closed. If Tick, Send or Receive fails, Run returns its error: ErrClosed after Close.
 func (g *GossipService) Run(ctx context.Context) error {
 	defer context.AfterFunc(ctx, g.Wake)()
 	for ctx.Err() == nil {
-		wait, err := g.Tick()
-		if err == nil {
-			_, err = g.Send()
+		if err := g.turn(forever); err != nil {
+			return err
 		}
-		if err == nil {
-			_, err = g.Receive(wait)
-		}
-		if err != nil {
+	}
+	for end := time.Now().Add(handover); !g.settled() && time.Until(end) > 0; {
+		if err := g.turn(time.Until(end)); err != nil {
 			return err
 		}
 	}
@@ -219,6 +224,30 @@ func (g *GossipService) Run(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+const (
+	handover = time.Second // how long Run waits for acknowledgements before it leaves
+	forever  = time.Duration(math.MaxInt64)
+)
+
+// turn is one turn of the loop, which waits no longer than most.
+func (g *GossipService) turn(most time.Duration) error {
+	wait, err := g.Tick()
+	if err == nil {
+		_, err = g.Send()
+	}
+	if err == nil {
+		_, err = g.Receive(min(wait, most))
+	}
+	return err
+}
+
+// settled reports whether nothing is left for WaitForAcks to wait for.
+func (g *GossipService) settled() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.node.Settled()
 }
 
 // SetKeys replaces Config.Keys while the node runs, for what is sent and handled

@@ -66,6 +66,9 @@ const (
 	verbLeave
 	verbSetKeys
 	verbSyscallConn
+	verbWaitForRoom // and the others in the order of waitKind
+	verbWaitForAcks
+	verbWaitForMember
 )
 
 // The states of the node, as sets.
@@ -88,6 +91,10 @@ var verbs = [...]struct {
 	verbLeave:       {"Leave", started | 1<<node.Left},
 	verbSetKeys:     {"SetKeys", alive},
 	verbSyscallConn: {"SyscallConn", alive},
+
+	verbWaitForRoom:   {"WaitForRoom", started},
+	verbWaitForAcks:   {"WaitForAcks", started},
+	verbWaitForMember: {"WaitForMember", started},
 }
 
 // checkVerb returns nil if the verb may be called now, or else its error.

@@ -67,6 +67,9 @@ func TestStateTellsWhichVerbIsLegal(t *testing.T) {
 		{"SetKeys", "00000C", func(n *virtualNode) error { return n.SetKeys(testKey('k')) }},
 		{"Run", "00000C", func(n *virtualNode) error { return n.Run(over) }},
 		{"SyscallConn", ".....C", func(n *virtualNode) error { _, err := n.SyscallConn(); return err }},
+		{"WaitForRoom", "S000SC", func(n *virtualNode) error { return n.WaitForRoom(over) }},
+		{"WaitForAcks", "S000SC", func(n *virtualNode) error { return n.WaitForAcks(over) }},
+		{"WaitForMember", "S.0.SC", func(n *virtualNode) error { return n.WaitForMember(over) }},
 		{"Close", "000000", func(n *virtualNode) error { return n.Close() }},
 	}
 	failing := 0
