@@ -141,4 +141,7 @@ func BenchmarkSim(b *testing.B) {
 			}
 		})
 	}
+	for _, row := range wanRows {
+		b.Run(row.name, row.bench)
+	}
 }

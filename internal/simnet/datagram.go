@@ -56,6 +56,9 @@ func (n *Net) launch(from, to netip.AddrPort, dst *Endpoint, payload []byte) {
 	d.from, d.to, d.dst = from, to, dst
 	d.payload = append(d.payload[:0], payload...)
 	delay := n.cfg.LatencyMin + n.uniform(n.cfg.LatencyMax-n.cfg.LatencyMin)
+	if n.path != nil {
+		delay += n.path(from, to)
+	}
 	if n.chance(n.cfg.Reorder) {
 		delay += n.uniform(n.cfg.ReorderDelay)
 	}

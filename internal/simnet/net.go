@@ -64,6 +64,7 @@ type Net struct {
 	spare     []*datagram // for reuse
 
 	filter func(from, to netip.AddrPort) bool
+	path   func(from, to netip.AddrPort) time.Duration
 	groups map[netip.AddrPort]int // nil: no partition
 
 	tap    func(Event)
@@ -107,6 +108,11 @@ func (n *Net) SetLatency(min, max time.Duration) {
 	}
 	n.cfg.LatencyMin, n.cfg.LatencyMax = min, max
 }
+
+// SetPath makes f say how much longer than the latency the way between two addresses takes, as
+// between regions. It is asked when a datagram is sent, and must not be negative. It replaces the
+// function before it; nil is no such way.
+func (n *Net) SetPath(f func(from, to netip.AddrPort) time.Duration) { n.path = f }
 
 // SetDuplicate sets the probability, 0 to 1, that a datagram sent from now on
 // arrives twice. It panics if p is out of range.

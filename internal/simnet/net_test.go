@@ -94,6 +94,31 @@ func TestLossTakesItsShare(t *testing.T) {
 	}
 }
 
+func TestPathAddsToTheLatency(t *testing.T) {
+	n := simnet.New(simnet.Config{Seed: seed, LatencyMin: time.Millisecond, LatencyMax: time.Millisecond})
+	a, b := listen(t, n, 1), listen(t, n, 2)
+	n.SetPath(func(from, to netip.AddrPort) time.Duration {
+		if from == a.LocalAddr() && to == b.LocalAddr() {
+			return 9 * time.Millisecond
+		}
+		return 0
+	})
+	send(t, a, 2, "there")
+	send(t, b, 1, "and back")
+	n.Run(time.Millisecond)
+	if got := drain(t, a); len(got) != 1 {
+		t.Errorf("seed %d: after a latency of 1 ms %q arrived by a path that adds nothing", seed, got)
+	}
+	n.Run(9*time.Millisecond - 1)
+	if got := drain(t, b); got != nil {
+		t.Errorf("seed %d: %q arrived sooner than after 1 ms and the 9 ms of its path", seed, got)
+	}
+	n.Run(1)
+	if got := drain(t, b); len(got) != 1 {
+		t.Errorf("seed %d: %q arrived after 1 ms and the 9 ms of the path", seed, got)
+	}
+}
+
 func TestLatencyStaysInItsBounds(t *testing.T) {
 	const low, high = 5 * time.Millisecond, 15 * time.Millisecond
 	n := simnet.New(simnet.Config{Seed: seed})
