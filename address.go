@@ -57,6 +57,20 @@ func ParseMultiaddr(s string) (Address, error) {
 	return addressOf(ap), nil
 }
 
+// AddressFrom returns the Address of an IP address and port, such as a resolver or a socket
+// gives: AddressFrom(conn.LocalAddr().(*net.UDPAddr).AddrPort()). The port is as in
+// ParseAddress.
+//
+// The error wraps ErrAddress: there is no IP address, or its zone is longer than 255 bytes,
+// not printable, or has any of / % [ ] in it.
+func AddressFrom(ap netip.AddrPort) (Address, error) {
+	a := addressOf(ap)
+	if !a.IsValid() {
+		return a, badAddress(ap.String(), addrtext.ErrNoIP)
+	}
+	return ParseAddress(a.String())
+}
+
 // addressOf returns the Address of ap, unmapped, which also drops the zone of an
 // IPv4-mapped address. Without an IP address the result is the zero value,
 // whatever the port, so that there is one invalid Address.
@@ -125,6 +139,20 @@ func (a *Address) UnmarshalText(text []byte) error {
 	}
 	*a = parsed
 	return nil
+}
+
+// unreachable says why no node can be at a, in words that follow it, and what to give instead.
+func (a Address) unreachable() string {
+	switch ip := a.ap.Addr(); {
+	case !a.IsValid():
+		return "is no address: give the IP address and port of a node"
+	case a.ap.Port() == 0:
+		return "has port 0, with which only New may choose: give the port that the node's Address returns"
+	case ip.IsUnspecified():
+		return "is a wildcard, which only New may bind: give an address of the node's host"
+	default:
+		return "is multicast or broadcast: give the address of one node"
+	}
 }
 
 // maxQuoted is how many bytes of a refused text an error repeats: enough to

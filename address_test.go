@@ -506,3 +506,24 @@ func FuzzAddress(f *testing.F) {
 		}
 	})
 }
+
+func TestAddressFromANetipAddrPort(t *testing.T) {
+	for text, want := range map[string]string{
+		"192.0.2.1:7070": "192.0.2.1:7070", "[::ffff:192.0.2.1]:7070": "192.0.2.1:7070", "[fe80::1%eth0]:7070": "[fe80::1%eth0]:7070",
+		"0.0.0.0:0": "0.0.0.0:0", "[::ffff:192.0.2.1%eth0]:1": "192.0.2.1:1",
+	} {
+		got, err := AddressFrom(netip.MustParseAddrPort(text))
+		if err != nil || got != mustParseAddress(t, want) {
+			t.Errorf("the Address of %v is %v, %v, not %v", text, got, err, want)
+		}
+	}
+	for _, bad := range []netip.AddrPort{
+		{}, netip.AddrPortFrom(netip.Addr{}, 7070),
+		netip.AddrPortFrom(netip.MustParseAddr("fe80::1").WithZone("a]b"), 1),
+		netip.AddrPortFrom(netip.MustParseAddr("fe80::1").WithZone(strings.Repeat("z", 300)), 1),
+	} {
+		if got, err := AddressFrom(bad); !errors.Is(err, ErrAddress) || got != (Address{}) {
+			t.Errorf("the Address of %.40q is %v, %v", bad.String(), got, err)
+		}
+	}
+}

@@ -144,7 +144,7 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("%w: Cluster %.40q is longer than 255 bytes or not UTF-8", ErrConfig, c.Cluster)
 	}
 	if c.Advertise.IsValid() && !node.Reachable(c.Advertise.ap) {
-		return c, fmt.Errorf("%w: Advertise %v is an address that nobody can reach", ErrConfig, c.Advertise)
+		return c, fmt.Errorf("%w: Advertise %q %s", ErrConfig, c.Advertise, c.Advertise.unreachable())
 	}
 	if err := c.Spread.check(); err != nil {
 		return c, fmt.Errorf("%w: Spread: %w", ErrConfig, err)

@@ -59,7 +59,7 @@ type outbound struct {
 // one, return ErrClosed.
 func (g *GossipService) Receive(maxWait time.Duration) (handled int, err error) {
 	if !g.in.one.TryLock() {
-		return 0, fmt.Errorf("%w: Receive inside Receive", ErrState)
+		return 0, fmt.Errorf("%w: Receive, while another Receive or Run is in progress: a node has one loop, on one goroutine", ErrState)
 	}
 	defer g.in.one.Unlock()
 	defer g.drain()
@@ -100,11 +100,14 @@ func (g *GossipService) Receive(maxWait time.Duration) (handled int, err error) 
 func (g *GossipService) mayWait(maxWait time.Duration) (d time.Duration, full bool, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if err := g.checkVerb(verbReceive); err != nil {
+		return 0, false, err
+	}
 	full = g.node.Events() >= mostEvents
 	if g.node.Pending() || g.node.Events() > 0 && !g.calling {
 		maxWait = 0
 	}
-	return maxWait, full, g.checkVerb(verbReceive)
+	return maxWait, full, nil
 }
 
 // handle hands a datagram to the node, unless it was closed since the datagram was read.
@@ -127,7 +130,9 @@ func (g *GossipService) handle(from netip.AddrPort, datagram []byte) error {
 func (g *GossipService) Send() (datagrams int, err error) {
 	g.out.one.Lock()
 	defer g.out.one.Unlock()
-	g.socket.BeginBurst()
+	if g.socket != nil {
+		g.socket.BeginBurst()
+	}
 	for datagrams < sendBurst {
 		datagram, to, err := g.next()
 		if len(datagram) == 0 || err != nil {

@@ -33,10 +33,25 @@ var (
 // not list every node.
 func Direct(to Address) Spread { return Spread{true, node.Spread{Kind: node.Direct, To: to.ap}} }
 
+// String returns "Broadcast", "Random", "Direct" with the address, or "Config.Spread" for the
+// zero value.
+func (s Spread) String() string {
+	switch {
+	case !s.chosen:
+		return "Config.Spread"
+	case s.as.Kind == node.Direct:
+		return fmt.Sprintf("Direct(%v)", addressOf(s.as.To))
+	case s.as.Kind == node.Random:
+		return "Random"
+	}
+	return "Broadcast"
+}
+
 // check returns an error if s is Direct to where no node can be.
 func (s Spread) check() error {
 	if s.as.Kind == node.Direct && !node.Reachable(s.as.To) {
-		return fmt.Errorf("%w: Direct to %q, which is not the address of one node", ErrAddress, addressOf(s.as.To))
+		to := addressOf(s.as.To)
+		return fmt.Errorf("%w: Direct to %q, which %s", ErrAddress, to, to.unreachable())
 	}
 	return nil
 }
@@ -105,4 +120,9 @@ func (g *GossipService) refusal(err error) error {
 
 // MaxPayload returns the length in bytes of the longest payload that SendData
 // accepts. It does not change.
-func (g *GossipService) MaxPayload() int { return g.node.MaxPayload() }
+func (g *GossipService) MaxPayload() int {
+	if g.node == nil {
+		return 0
+	}
+	return g.node.MaxPayload()
+}

@@ -192,3 +192,49 @@ func TestSendDataDirectReachesOnlyItsRecipient(t *testing.T) {
 		t.Errorf("a Direct message made members of strangers: %v, %v", stranger.Members(), a.Members())
 	}
 }
+
+func TestSpreadPrintsWhatItIs(t *testing.T) {
+	to := mustParseAddress(t, "[2001:db8::1]:7070")
+	for want, spread := range map[string]Spread{
+		"Broadcast": Broadcast, "Random": Random, "Direct([2001:db8::1]:7070)": Direct(to), "Config.Spread": {}, "Direct()": Direct(Address{}),
+	} {
+		if got := fmt.Sprint(spread); got != want {
+			t.Errorf("a Spread prints as %q, not %q", got, want)
+		}
+	}
+}
+
+// An error that says what to do is read once.
+func TestErrorsSayWhatToDo(t *testing.T) {
+	n := newLoop(t, "127.0.0.1:0", Config{})
+	inside := error(nil)
+	n.join()
+	busy := whileWaiting(t, n, "Wake", func() { _, inside = n.Receive(0); n.Wake() })
+	left := newLoop(t, "127.0.0.1:0", Config{})
+	left.join()
+	left.Leave()
+	to := func(text string) Address { return mustParseAddress(t, text) }
+	_, advertise := New(to("127.0.0.1:0"), n.receive, Config{Advertise: to("0.0.0.0:7070")})
+	for _, c := range []struct {
+		err  error
+		is   error
+		says string
+	}{
+		{inside, ErrState, "one loop"},
+		{newLoop(t, "127.0.0.1:0", Config{}).SendData(nil), ErrState, "call Join first"},
+		{left.SendData(nil), ErrState, "after Leave: call Join"},
+		{n.Join(to("127.0.0.1:0")), ErrAddress, "give the port that the node's Address returns"},
+		{n.Join(to("[::]:7070")), ErrAddress, "give an address of the node's host"},
+		{n.Join(to("224.0.0.1:7070")), ErrAddress, "give the address of one node"},
+		{n.Join(Address{}), ErrAddress, "give the IP address and port of a node"},
+		{n.SendData(nil, Direct(to("10.0.0.1:0"))), ErrAddress, "give the port that the node's Address returns"},
+		{advertise, ErrConfig, "give an address of the node's host"},
+	} {
+		if !errors.Is(c.err, c.is) || !strings.Contains(c.err.Error(), c.says) {
+			t.Errorf("the error %q is not %q, or does not say %q", c.err, c.is, c.says)
+		}
+	}
+	if busy != nil {
+		t.Errorf("the first Receive returned %v", busy)
+	}
+}

@@ -64,7 +64,7 @@ func (g *GossipService) callNext() bool {
 func (g *GossipService) beginCall() (e node.Event, due bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.calling {
+	if g.calling || g.node == nil {
 		return e, false
 	}
 	e, g.calling = g.node.Event()

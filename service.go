@@ -17,9 +17,10 @@ import (
 	"example.com/gossip/internal/transport"
 )
 
-// GossipService is one node of a cluster, made by New. All its methods may be called
-// from any goroutine, and all but Receive, Run and those that wait from inside a callback.
-// None starts a goroutine, except that the end of its context wakes Run from one.
+// GossipService is one node of a cluster, made by New: the methods of the zero value return
+// ErrState or zero values. All its methods may be called from any goroutine, and all but
+// Receive, Run and those that wait from inside a callback. None starts a goroutine, except that
+// the end of its context wakes Run from one.
 type GossipService struct {
 	config   Config
 	receiver func(origin NodeID, payload []byte)
@@ -119,7 +120,7 @@ func (g *GossipService) Join(seeds ...Address) error {
 	addrs := make([]netip.AddrPort, len(seeds))
 	for i, s := range seeds {
 		if addrs[i] = s.ap; !node.Reachable(s.ap) {
-			return fmt.Errorf("%w: seed %q, which is not the address of one node", ErrAddress, s)
+			return fmt.Errorf("%w: seed %q %s", ErrAddress, s, s.unreachable())
 		}
 	}
 	now := g.clock()
@@ -180,6 +181,9 @@ func (g *GossipService) Leave() error {
 // return ErrClosed. Messages not yet handed to the receiver are dropped. A second Close
 // returns nil.
 func (g *GossipService) Close() error {
+	if g.node == nil {
+		return g.checkVerb(verbClose)
+	}
 	defer g.drain()
 	if !g.destroy() {
 		return nil
@@ -247,7 +251,7 @@ func (g *GossipService) turn(most time.Duration) error {
 func (g *GossipService) settled() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.node.Settled()
+	return g.node == nil || g.node.Settled()
 }
 
 // SetKeys replaces Config.Keys while the node runs, for what is sent and handled
@@ -285,7 +289,11 @@ func (g *GossipService) SetKeys(keys ...[]byte) error {
 }
 
 // Wake makes a waiting Receive, or else the next one that would wait, return at once.
-func (g *GossipService) Wake() { g.socket.Wake() }
+func (g *GossipService) Wake() {
+	if g.socket != nil {
+		g.socket.Wake()
+	}
+}
 
 // SyscallConn returns the socket's raw connection, for a caller that waits with its own
 // poller: when it is readable, call Receive(0). Only its Control method is meant to be

@@ -64,6 +64,7 @@ const (
 	verbTick
 	verbSendData
 	verbLeave
+	verbClose
 	verbSetKeys
 	verbSyscallConn
 	verbWaitForRoom // and the others in the order of waitKind
@@ -89,6 +90,7 @@ var verbs = [...]struct {
 	verbTick:        {"Tick", alive},
 	verbSendData:    {"SendData", started},
 	verbLeave:       {"Leave", started | 1<<node.Left},
+	verbClose:       {"Close", alive},
 	verbSetKeys:     {"SetKeys", alive},
 	verbSyscallConn: {"SyscallConn", alive},
 
@@ -99,23 +101,39 @@ var verbs = [...]struct {
 
 // checkVerb returns nil if the verb may be called now, or else its error.
 func (g *GossipService) checkVerb(v verb) error {
+	if g.node == nil {
+		return fmt.Errorf("%w: %s of a GossipService that New did not make", ErrState, verbs[v].name)
+	}
 	switch state := g.node.State(); {
 	case state == node.Destroyed:
 		return fmt.Errorf("%w: %s", ErrClosed, verbs[v].name)
-	case verbs[v].legal&(1<<state) == 0:
-		when := state.String()
-		if state == node.Left {
-			when += ", after Leave"
-		}
-		return fmt.Errorf("%w: %s in %s", ErrState, verbs[v].name, when)
+	case verbs[v].legal&(1<<state) != 0:
+		return nil
+	case state == node.Left:
+		return fmt.Errorf("%w: %s in %v, after Leave: call Join, which makes a new node", ErrState, verbs[v].name, state)
+	default:
+		return fmt.Errorf("%w: %s in %v: call Join first", ErrState, verbs[v].name, state)
 	}
-	return nil
+}
+
+// String returns the node's ID, address and state, such as
+// "18fb7ba5772079bb at 192.0.2.1:7070, CONNECTED"; "no node" for the zero value.
+func (g *GossipService) String() string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.node == nil {
+		return "no node"
+	}
+	return fmt.Sprintf("%v at %v, %v", NodeID(g.node.ID()), addressOf(g.node.Address()), publicStates[g.node.State()])
 }
 
 // State returns the node's state.
 func (g *GossipService) State() State {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.node == nil {
+		return StateInitialized
+	}
 	return publicStates[g.node.State()]
 }
 
@@ -123,6 +141,9 @@ func (g *GossipService) State() State {
 func (g *GossipService) ID() NodeID {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.node == nil {
+		return 0
+	}
 	return NodeID(g.node.ID())
 }
 
@@ -132,6 +153,9 @@ func (g *GossipService) ID() NodeID {
 func (g *GossipService) Address() Address {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.node == nil {
+		return Address{}
+	}
 	return addressOf(g.node.Address())
 }
 
@@ -148,13 +172,29 @@ type Member struct {
 func (g *GossipService) Members() []Member {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.node == nil {
+		return nil
+	}
 	members := make([]Member, g.node.Members())
 	for i := range members {
-		m := g.node.Member(i)
-		members[i] = Member{NodeID(m.ID), addressOf(m.Addr), m.RTT}
+		members[i] = publicMember(g.node.Member(i))
 	}
 	return members
 }
+
+// Member returns the member with an ID, such as the origin of a message. In a large cluster the
+// view does not hold every node.
+func (g *GossipService) Member(id NodeID) (m Member, ok bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.node == nil {
+		return Member{}, false
+	}
+	found, ok := g.node.Find(uint64(id))
+	return publicMember(found), ok
+}
+
+func publicMember(m node.Member) Member { return Member{NodeID(m.ID), addressOf(m.Addr), m.RTT} }
 
 // Stats counts what a node has done and refused since New. Counters only grow; the
 // last group holds current values.
@@ -220,6 +260,9 @@ type Stats struct {
 func (g *GossipService) Stats() Stats {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.node == nil {
+		return Stats{}
+	}
 	s := Stats(g.node.Stats())
 	s.SendErrors, s.ReceiveErrors = g.out.errors.Load(), g.in.errors.Load()
 	return s

@@ -164,3 +164,60 @@ func TestStateIsWhatTheNodeReports(t *testing.T) {
 	n.want(s.Sent == 1 && s.Delivered == 1 && s.Members == 4 && s.Origins == 2 && s.Retained == 2 && s.MessagesIn > 0 && s.DatagramsOut > 0 &&
 		int(s.DatagramsOut) == n.sock.sends, "it counts %+v", s)
 }
+
+func TestServicePrintsItsIDAddressAndState(t *testing.T) {
+	n, peer := pair(t, brisk)
+	want := fmt.Sprintf("%v at %v, CONNECTED", n.ID(), n.Address())
+	printed := make(chan string, 1)
+	n.mu.Lock()
+	n.hook = func(NodeID, []byte) { printed <- fmt.Sprint(n.GossipService) } // as from anywhere
+	n.mu.Unlock()
+	peer.publish("x")
+	for _, got := range []string{<-printed, fmt.Sprintf("%v", n.GossipService), fmt.Sprintf("%+v", n.GossipService), fmt.Sprintf("%s", n.GossipService)} {
+		if got != want {
+			t.Errorf("a node prints as %.200q, not %q", got, want)
+		}
+	}
+}
+
+func TestMemberIsFoundByItsID(t *testing.T) {
+	v := newVirtualNet(t, 1)
+	a, b, c := v.add(Config{}), v.add(Config{}), v.add(Config{})
+	v.form(a, b, c)
+	for _, want := range a.Members() {
+		got, ok := a.Member(want.ID)
+		a.want(ok && got == want, "the member with the ID %v is %+v, not %+v", want.ID, got, want)
+	}
+	for _, id := range []NodeID{0, a.ID(), b.ID() + 1} {
+		got, ok := a.Member(id)
+		a.want(!ok && got == Member{}, "%v is no member, but found as %+v", id, got)
+	}
+}
+
+// A GossipService that New did not make is a mistake that must not hang or panic.
+func TestZeroServiceAnswersEveryMethod(t *testing.T) {
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	for name, m := range map[string]reflect.Value{"in use": reflect.ValueOf(context.Background()), "over": reflect.ValueOf(over)} {
+		for i := range reflect.TypeFor[*GossipService]().NumMethod() {
+			method := reflect.TypeFor[*GossipService]().Method(i)
+			args := []reflect.Value{reflect.ValueOf(new(GossipService))}
+			for in := 1; in < method.Type.NumIn() && !(method.Type.IsVariadic() && in == method.Type.NumIn()-1); in++ {
+				if method.Type.In(in) == reflect.TypeFor[context.Context]() {
+					args = append(args, m)
+				} else {
+					args = append(args, reflect.Zero(method.Type.In(in)))
+				}
+			}
+			for i, result := range method.Func.Call(args) {
+				if method.Type.Out(i) == reflect.TypeFor[error]() {
+					if err, _ := result.Interface().(error); !errors.Is(err, ErrState) {
+						t.Errorf("%s with a context %s, of the zero GossipService, returned %v", method.Name, name, err)
+					}
+				} else if !result.IsZero() && method.Name != "String" {
+					t.Errorf("%s of the zero GossipService returned %v", method.Name, result)
+				}
+			}
+		}
+	}
+}

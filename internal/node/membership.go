@@ -276,9 +276,18 @@ func (n *Node) Members() int { return n.peers.members.Len() }
 
 // Member returns the i-th member of the view, in the order of ids.
 func (n *Node) Member(i int) Member {
-	m := n.peers.members.At(i)
-	return Member{m.ID, m.Addr, m.RTT.Smoothed()}
+	return public(n.peers.members.At(i))
 }
+
+// Find returns the member with an id.
+func (n *Node) Find(id uint64) (m Member, ok bool) {
+	if m := n.peers.members.Get(id); m != nil {
+		return public(m), true
+	}
+	return Member{}, false
+}
+
+func public(m *view.Member) Member { return Member{m.ID, m.Addr, m.RTT.Smoothed()} }
 
 // idText is an id as log records show it.
 func idText(id uint64) string { return fmt.Sprintf("%016x", id) }
