@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"example.com/gossip/internal/node"
+	"example.com/gossip/internal/simnet"
 )
 
 // batched runs the load of the broadcast challenges of Gossip Glomers: 25 nodes, 100 ms fixed
@@ -33,14 +34,14 @@ func batched(t testing.TB, seed uint64, sendEvery time.Duration, config node.Con
 			reached++
 		}
 	}
-	before := c.net.Totals().Sent.Datagrams
+	before := c.net.Count(simnet.Sent).Datagrams
 	for i := range broadcasts {
 		n := c.nodes[c.net.Rand().IntN(25)]
 		sent[i] = (c.net.Now() + sendEvery - 1).Truncate(sendEvery)
 		n.publishText(string([]byte{byte(i >> 8), byte(i)}))
 		c.net.Run(20 * time.Millisecond)
 	}
-	datagrams := c.net.Totals().Sent.Datagrams - before
+	datagrams := c.net.Count(simnet.Sent).Datagrams - before
 	c.await(10*time.Second, "all broadcasts are everywhere", func() bool { return reached == 24*broadcasts })
 	all := last[:]
 	slices.Sort(all)

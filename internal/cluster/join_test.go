@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"example.com/gossip/internal/node"
+	"example.com/gossip/internal/simnet"
 )
 
 func TestJoinOf64NodesInOneInstantSucceeds(t *testing.T) {
@@ -69,7 +70,7 @@ func coldStart(t testing.TB, seed uint64, n, limit int) (c *cluster, ticks int) 
 				wrong++
 			}
 		}
-		t.Logf("after %d ticks %d nodes have a wrong neighbour; %.1f datagrams per node so far", ticks+1, wrong, float64(c.net.Totals().Sent.Datagrams)/float64(n))
+		t.Logf("after %d ticks %d nodes have a wrong neighbour; %.1f datagrams per node so far", ticks+1, wrong, float64(c.net.Count(simnet.Sent).Datagrams)/float64(n))
 	}
 	if wrong*1000 > n {
 		t.Errorf("seed %d: after %d ticks %d of %d nodes do not know their neighbours", seed, limit, wrong, n)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"example.com/gossip/internal/node"
+	"example.com/gossip/internal/simnet"
 	"example.com/gossip/internal/transport"
 )
 
@@ -69,7 +70,7 @@ func TestPauseOf30SecondsCostsNoMember(t *testing.T) {
 			if n.Members() != 7 {
 				t.Fatalf("seed %d: the stopped process knows %d of 7 members", seed, n.Members())
 			}
-			if overflowed := c.net.Totals().Overflowed.Datagrams > 0; overflowed != (inbox == 64) {
+			if overflowed := c.net.Count(simnet.Overflowed).Datagrams > 0; overflowed != (inbox == 64) {
 				t.Fatalf("seed %d: with room for %d datagrams it is %v that some were dropped", seed, inbox, overflowed)
 			}
 			c.net.Run(2 * time.Second)

@@ -28,8 +28,8 @@ func TestSeedIsFoundByALonelyNodeWhateverItsTickInterval(t *testing.T) {
 	seed.crash()
 	n.publish()
 	c.await(10*time.Minute, "the node is DISCONNECTED", func() bool { return n.State() == node.Disconnected })
-	before := c.net.Totals().Sent.Datagrams
-	c.await(2*time.Second, "a node that is alone sends Hellos", func() bool { return c.net.Totals().Sent.Datagrams > before })
+	before := c.net.Count(simnet.Sent).Datagrams
+	c.await(2*time.Second, "a node that is alone sends Hellos", func() bool { return c.net.Count(simnet.Sent).Datagrams > before })
 	seed.restart()
 	c.await(5*time.Second, "the node is CONNECTED again", func() bool { return n.State() == node.Connected })
 }

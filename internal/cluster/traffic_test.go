@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"example.com/gossip/internal/node"
+	"example.com/gossip/internal/simnet"
 )
 
 // traffic lets random nodes, of those that run and are not stopped, publish at a steady pace
@@ -178,7 +179,7 @@ func (c *cluster) duplicates() (sum uint64) {
 
 // datagrams runs for d and returns how many datagrams were sent in that time.
 func (c *cluster) datagrams(d time.Duration) uint64 {
-	before := c.net.Totals().Sent.Datagrams
+	before := c.net.Count(simnet.Sent).Datagrams
 	c.net.Run(d)
-	return c.net.Totals().Sent.Datagrams - before
+	return c.net.Count(simnet.Sent).Datagrams - before
 }

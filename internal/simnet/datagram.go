@@ -71,24 +71,22 @@ func (n *Net) arrive(d *datagram) {
 	if e == nil {
 		e = n.endpoints[d.to]
 	}
+	what := Delivered
 	switch {
 	case n.blocked(d.from, d.to):
-		n.drop(Blocked, d)
+		what = Blocked
 	case e == nil || e.closed:
-		n.drop(Unreachable, d)
+		what = Unreachable
 	case e.inbox.Len() >= e.size:
-		n.drop(Overflowed, d)
-	default:
-		e.inbox.Push(d)
-		n.record(Delivered, d.from, d.to, d.payload)
-		e.signal()
+		what = Overflowed
 	}
-}
-
-// drop records the end of d and releases it.
-func (n *Net) drop(k Kind, d *datagram) {
-	n.record(k, d.from, d.to, d.payload)
-	n.release(d)
+	n.record(what, d.from, d.to, d.payload)
+	if what != Delivered {
+		n.release(d)
+		return
+	}
+	e.inbox.Push(d)
+	e.signal()
 }
 
 // chance draws whether something of probability p happens. It does not draw if p is 0.

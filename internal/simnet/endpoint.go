@@ -13,16 +13,14 @@ import (
 )
 
 const (
-	firstPort, lastPort = 32768, 65535 // chosen for a Listen on port 0
-
 	defaultInbox = 1024  // datagrams
 	maxPayload   = 65507 // bytes that fit in a UDP datagram over IPv4
 )
 
 // Endpoint is the simulated socket of a node. Net.Listen makes one.
 type Endpoint struct {
-	net         *Net
-	bound, addr netip.AddrPort // what LocalAddr says, and what peers see
+	net  *Net
+	addr netip.AddrPort
 
 	inbox fifo.Queue[*datagram]
 	size  int // bound of the inbox, in datagrams
@@ -35,56 +33,22 @@ type Endpoint struct {
 	closed bool
 }
 
-// Listen opens an endpoint at addr. Port 0 takes a free port of that address,
-// the same one in every run. It is an error if the address is invalid or an
-// open endpoint has it.
-func (n *Net) Listen(addr netip.AddrPort) (*Endpoint, error) { return n.ListenAt(addr, addr) }
-
-// ListenAt opens an endpoint whose LocalAddr is bound, for instance 0.0.0.0:7070, and that
-// peers see and reach at actual. Port 0 in actual takes a free port; port 0 in bound is the
-// port of actual. It is an error if an address is invalid or an open endpoint has the actual
-// one.
-func (n *Net) ListenAt(bound, actual netip.AddrPort) (*Endpoint, error) {
-	if !bound.IsValid() || !actual.IsValid() {
-		return nil, fmt.Errorf("simnet: listen on %v at %v: invalid address", bound, actual)
+// Listen opens an endpoint at addr. It is an error if the address is invalid, or its port 0, or
+// an open endpoint has it.
+func (n *Net) Listen(addr netip.AddrPort) (*Endpoint, error) {
+	addr = unmap(addr)
+	if !addr.IsValid() || addr.Port() == 0 || n.endpoints[addr] != nil {
+		return nil, fmt.Errorf("simnet: listen on %v: invalid address, or in use", addr)
 	}
-	addr := unmap(actual)
-	if addr.Port() == 0 {
-		var err error
-		if addr, err = n.freePort(addr.Addr()); err != nil {
-			return nil, err
-		}
-	}
-	if n.endpoints[addr] != nil {
-		return nil, fmt.Errorf("simnet: listen on %v: address in use", addr)
-	}
-	if bound.Port() == 0 {
-		bound = netip.AddrPortFrom(bound.Addr(), addr.Port())
-	}
-	e := &Endpoint{net: n, bound: bound, addr: addr, size: defaultInbox}
+	e := &Endpoint{net: n, addr: addr, size: defaultInbox}
 	n.endpoints[addr] = e
 	return e, nil
 }
 
-// freePort finds a port of host that nobody listens on. It continues from the port chosen
-// last, whatever the host, so that a port is not soon reused.
-func (n *Net) freePort(host netip.Addr) (netip.AddrPort, error) {
-	for range lastPort - firstPort + 1 {
-		n.port++
-		if n.port < firstPort {
-			n.port = firstPort
-		}
-		if a := netip.AddrPortFrom(host, n.port); n.endpoints[a] == nil {
-			return a, nil
-		}
-	}
-	return netip.AddrPort{}, fmt.Errorf("simnet: listen on %v: no port is free", host)
-}
-
-// Receive copies the next datagram of the inbox to buf and returns its length
-// and the address of its sender; one longer than buf is cut to len(buf). It
-// never waits, whatever maxWait says: with an empty inbox it returns
-// transport.ErrNothing. After Close it returns an error that is net.ErrClosed.
+// Receive copies the next datagram of the inbox to buf and returns its length and the address of
+// its sender; one longer than buf is cut to len(buf). It never waits, whatever maxWait says: with
+// an empty inbox it returns transport.ErrNothing. After Close it returns an error that is
+// net.ErrClosed.
 func (e *Endpoint) Receive(buf []byte, maxWait time.Duration) (n int, from netip.AddrPort, err error) {
 	if e.closed {
 		return 0, netip.AddrPort{}, e.errClosed("receive")
@@ -101,10 +65,10 @@ func (e *Endpoint) Receive(buf []byte, maxWait time.Duration) (n int, from netip
 // BeginBurst does nothing: a simulated socket always has room.
 func (e *Endpoint) BeginBurst() {}
 
-// Send sends a copy of b to an address. Nothing tells the sender that a datagram did not
-// arrive. It is an error if the address is invalid or its port is 0, if b is longer than the
-// 65507 bytes that fit in a datagram, or if the function set by FailSends says so. After
-// Close the error is net.ErrClosed.
+// Send sends a copy of b to an address. Nothing tells the sender that a datagram did not arrive.
+// It is an error if the address is invalid or its port is 0, if b is longer than the 65507 bytes
+// that fit in a datagram, or if the function set by FailSends says so. After Close the error is
+// net.ErrClosed.
 func (e *Endpoint) Send(b []byte, to netip.AddrPort) error {
 	if e.closed {
 		return e.errClosed("send")
@@ -125,9 +89,8 @@ func (e *Endpoint) Send(b []byte, to netip.AddrPort) error {
 	return nil
 }
 
-// Wake calls the function set by OnReadable, so that the driver of the node
-// runs its loop. While the endpoint is frozen the call is put off until Thaw;
-// after Close Wake does nothing.
+// Wake calls the function set by OnReadable, so that the driver of the node runs its loop. While
+// the endpoint is frozen the call is put off until Thaw; after Close Wake does nothing.
 func (e *Endpoint) Wake() {
 	if e.frozen {
 		e.woken = true
@@ -136,12 +99,11 @@ func (e *Endpoint) Wake() {
 	e.signal()
 }
 
-// LocalAddr returns the address the endpoint was bound to. Peers see another
-// one if ListenAt said so.
-func (e *Endpoint) LocalAddr() netip.AddrPort { return e.bound }
+// LocalAddr returns the address of the endpoint.
+func (e *Endpoint) LocalAddr() netip.AddrPort { return e.addr }
 
-// SyscallConn returns an error: there is no file behind the endpoint. The error
-// is errors.ErrUnsupported, and net.ErrClosed after Close.
+// SyscallConn returns an error: there is no file behind the endpoint. The error is
+// errors.ErrUnsupported, and net.ErrClosed after Close.
 func (e *Endpoint) SyscallConn() (syscall.RawConn, error) {
 	if e.closed {
 		return nil, e.errClosed("raw connection")
@@ -149,9 +111,9 @@ func (e *Endpoint) SyscallConn() (syscall.RawConn, error) {
 	return nil, fmt.Errorf("simnet: raw connection of %v: %w", e.addr, errors.ErrUnsupported)
 }
 
-// Close takes the node off the network as a crash does, without telling anyone. Its inbox
-// and the datagrams in flight to it vanish, those it sent continue, and its address may be
-// listened on again. Closing again does nothing; the error is always nil.
+// Close takes the node off the network as a crash does, without telling anyone. Its inbox and the
+// datagrams in flight to it vanish, those it sent continue, and its address may be listened on
+// again. Closing again does nothing; the error is always nil.
 func (e *Endpoint) Close() error {
 	if e.closed {
 		return nil
@@ -169,23 +131,21 @@ func (e *Endpoint) errClosed(op string) error {
 	return fmt.Errorf("simnet: %s at %v: %w", op, e.addr, net.ErrClosed)
 }
 
-// OnReadable sets the function called whenever a datagram was placed in the
-// inbox, at its virtual time, and by Wake. It is not called for what is in the
-// inbox already. It replaces the function before it; nil is none. It may do
-// anything but run the network.
+// OnReadable sets the function called whenever a datagram was placed in the inbox, at its virtual
+// time, and by Wake. It is not called for what is in the inbox already. It replaces the function
+// before it; nil is none. It may do anything but run the network.
 func (e *Endpoint) OnReadable(f func()) { e.readable = f }
 
-// signal tells the driver that the node has something to do, unless the node is
-// stopped.
+// signal tells the driver that the node has something to do, unless the node is stopped.
 func (e *Endpoint) signal() {
 	if e.readable != nil && !e.frozen && !e.closed {
 		e.readable()
 	}
 }
 
-// SetInbox bounds the inbox to n datagrams; what arrives beyond it is dropped
-// and counted as overflowed. The default is 1024; 0 drops everything. What is
-// in the inbox stays there. It panics if n is negative.
+// SetInbox bounds the inbox to n datagrams; what arrives beyond it is dropped and counted as
+// overflowed. The default is 1024; 0 drops everything. What is in the inbox stays there. It
+// panics if n is negative.
 func (e *Endpoint) SetInbox(n int) {
 	if n < 0 {
 		panic(fmt.Sprintf("simnet: inbox of %d datagrams", n))
@@ -193,18 +153,17 @@ func (e *Endpoint) SetInbox(n int) {
 	e.size = n
 }
 
-// FailSends makes Send return what f returns for the destination, unless that
-// is nil; a datagram that fails so goes nowhere and is not counted. It replaces
-// the function before it; nil is none.
+// FailSends makes Send return what f returns for the destination, unless that is nil; a datagram
+// that fails so goes nowhere and is not counted. It replaces the function before it; nil is none.
 func (e *Endpoint) FailSends(f func(to netip.AddrPort) error) { e.refuse = f }
 
-// Freeze stops the node as a stopped process is: datagrams collect in the inbox,
-// up to its bound, and the function set by OnReadable is not called. The timers
-// of the node belong to its driver, which asks Frozen before it runs them.
+// Freeze stops the node as a stopped process is: datagrams collect in the inbox, up to its bound,
+// and the function set by OnReadable is not called. The timers of the node belong to its driver,
+// which asks Frozen before it runs them.
 func (e *Endpoint) Freeze() { e.frozen = true }
 
-// Thaw ends Freeze. If datagrams wait in the inbox, or Wake was called
-// meanwhile, it calls the function set by OnReadable once.
+// Thaw ends Freeze. If datagrams wait in the inbox, or Wake was called meanwhile, it calls the
+// function set by OnReadable once.
 func (e *Endpoint) Thaw() {
 	if !e.frozen {
 		return

@@ -1,16 +1,14 @@
-// Package simnet is a datagram network in virtual time, for tests that run
-// many nodes in one process.
+// Package simnet is a datagram network in virtual time, for tests that run many nodes in one
+// process.
 //
-// A Net holds a queue of events: datagrams on their way and functions to call.
-// Time stands still while an event is handled and jumps to the next one
-// afterwards, so a run takes as long as its work and never waits. Nothing reads
-// the clock or a global random generator: a run depends only on its seed and on
-// the calls made on the Net, and the same seed replays it exactly. To keep it
-// so, what a test does must not depend on the order of a map, the clock or
-// another goroutine.
+// A Net holds a queue of events: datagrams on their way and functions to call. Time stands still
+// while an event is handled and jumps to the next one afterwards, so a run takes as long as its
+// work and never waits. Nothing reads the clock or a global random generator: a run depends only
+// on its seed and on the calls made on the Net, and the same seed replays it exactly. To keep it
+// so, what a test does must not depend on the order of a map, the clock or another goroutine.
 //
-// A Net, its endpoints and the functions they call belong to one goroutine;
-// nothing here is safe for concurrent use.
+// A Net, its endpoints and the functions they call belong to one goroutine; nothing here is safe
+// for concurrent use.
 package simnet
 
 import (
@@ -26,30 +24,27 @@ const (
 	testStream = 0x7465737463617365
 )
 
-// Config describes a network. The zero value is a perfect one: no latency, no
-// loss, every datagram once and in order. All of it but the seed can be changed
-// later.
+// Config describes a network. The zero value is a perfect one: no latency, no loss, every
+// datagram once and in order. All of it but the seed can be changed later.
 type Config struct {
 	// Seed decides every random choice of the network. Any value is good.
 	Seed uint64
 
-	// LatencyMin and LatencyMax bound the one-way latency, drawn uniformly for
-	// each datagram, both ends included: 0 <= LatencyMin <= LatencyMax.
+	// LatencyMin and LatencyMax bound the one-way latency, drawn uniformly for each datagram,
+	// both ends included: 0 <= LatencyMin <= LatencyMax.
 	LatencyMin, LatencyMax time.Duration
 
-	// Loss, Duplicate and Reorder are the probabilities, 0 to 1, that a
-	// datagram is lost, arrives twice, or is delayed beyond its latency. They
-	// are drawn independently; the two copies of a duplicated datagram have
-	// latencies and delays of their own.
+	// Loss, Duplicate and Reorder are the probabilities, 0 to 1, that a datagram is lost, arrives
+	// twice, or is delayed beyond its latency. They are drawn independently; the two copies of a
+	// duplicated datagram have latencies and delays of their own.
 	Loss, Duplicate, Reorder float64
 
-	// ReorderDelay is the most a reordered datagram is delayed; the delay is
-	// drawn uniformly from 0 to it. With 0 nothing is reordered.
+	// ReorderDelay is the most a reordered datagram is delayed; the delay is drawn uniformly from
+	// 0 to it. With 0 nothing is reordered.
 	ReorderDelay time.Duration
 }
 
-// Net is a network and its virtual time. New makes one; the zero value is not
-// usable.
+// Net is a network and its virtual time. New makes one; the zero value is not usable.
 type Net struct {
 	cfg     Config
 	draws   *rand.Rand
@@ -60,7 +55,6 @@ type Net struct {
 	running bool
 
 	endpoints map[netip.AddrPort]*Endpoint
-	port      uint16      // the port chosen last for a Listen on port 0
 	spare     []*datagram // for reuse
 
 	filter func(from, to netip.AddrPort) bool
@@ -71,15 +65,13 @@ type Net struct {
 	counts [kinds]Count
 }
 
-// New returns an empty network at time 0. It panics if a value of c is out of
-// its range.
+// New returns an empty network at time 0. It panics if a value of c is out of its range.
 func New(c Config) *Net {
 	n := &Net{
 		cfg:       Config{Seed: c.Seed},
 		draws:     rand.New(rand.NewPCG(c.Seed, netStream)),
 		choices:   rand.New(rand.NewPCG(c.Seed, testStream)),
 		endpoints: make(map[netip.AddrPort]*Endpoint),
-		port:      lastPort,
 	}
 	n.SetLatency(c.LatencyMin, c.LatencyMax)
 	n.SetLoss(c.Loss)
@@ -88,20 +80,19 @@ func New(c Config) *Net {
 	return n
 }
 
-// Rand returns a generator for the test's own choices. It is seeded like the
-// network but is a stream of its own: drawing from it does not change what the
-// network does.
+// Rand returns a generator for the test's own choices. It is seeded like the network but is a
+// stream of its own: drawing from it does not change what the network does.
 func (n *Net) Rand() *rand.Rand { return n.choices }
 
-// SetLoss sets the probability, 0 to 1, that a datagram sent from now on is
-// lost. It panics if p is out of range.
+// SetLoss sets the probability, 0 to 1, that a datagram sent from now on is lost. It panics if p
+// is out of range.
 func (n *Net) SetLoss(p float64) {
 	checkProbability("loss", p)
 	n.cfg.Loss = p
 }
 
-// SetLatency sets the bounds of the one-way latency of datagrams sent from now
-// on. It panics unless 0 <= min <= max.
+// SetLatency sets the bounds of the one-way latency of datagrams sent from now on. It panics
+// unless 0 <= min <= max.
 func (n *Net) SetLatency(min, max time.Duration) {
 	if min < 0 || max < min {
 		panic(fmt.Sprintf("simnet: latency from %v to %v is no range of delays", min, max))
@@ -114,16 +105,15 @@ func (n *Net) SetLatency(min, max time.Duration) {
 // function before it; nil is no such way.
 func (n *Net) SetPath(f func(from, to netip.AddrPort) time.Duration) { n.path = f }
 
-// SetDuplicate sets the probability, 0 to 1, that a datagram sent from now on
-// arrives twice. It panics if p is out of range.
+// SetDuplicate sets the probability, 0 to 1, that a datagram sent from now on arrives twice. It
+// panics if p is out of range.
 func (n *Net) SetDuplicate(p float64) {
 	checkProbability("duplicate", p)
 	n.cfg.Duplicate = p
 }
 
-// SetReorder sets the probability, 0 to 1, that a datagram sent from now on is
-// delayed beyond its latency, by up to delay. It panics if p is out of range or
-// delay is negative.
+// SetReorder sets the probability, 0 to 1, that a datagram sent from now on is delayed beyond its
+// latency, by up to delay. It panics if p is out of range or delay is negative.
 func (n *Net) SetReorder(p float64, delay time.Duration) {
 	checkProbability("reorder", p)
 	if delay < 0 {
@@ -139,17 +129,16 @@ func checkProbability(name string, p float64) {
 	}
 }
 
-// SetFilter makes f decide which datagrams pass; those it answers false for are
-// dropped. f is asked when a datagram is sent and again when it arrives, so it
-// also stops what is in flight. It replaces the filter before it; nil lets
-// everything pass. A partition applies besides the filter.
+// SetFilter makes f decide which datagrams pass; those it answers false for are dropped. f is
+// asked when a datagram is sent and again when it arrives, so it also stops what is in flight. It
+// replaces the filter before it; nil lets everything pass. A partition applies besides the
+// filter.
 func (n *Net) SetFilter(f func(from, to netip.AddrPort) bool) { n.filter = f }
 
-// Partition splits the network: addresses in different groups cannot reach each
-// other, not even with datagrams already in flight. An address in no group
-// reaches everybody. The addresses need not be listened on yet; where ListenAt
-// told two apart, the one peers see counts. It replaces the partition before it
-// and panics if an address is in two groups.
+// Partition splits the network: addresses in different groups cannot reach each other, not even
+// with datagrams already in flight. An address in no group reaches everybody. The addresses need
+// not be listened on yet; where ListenAt told two apart, the one peers see counts. It replaces
+// the partition before it and panics if an address is in two groups.
 func (n *Net) Partition(groups ...[]netip.AddrPort) {
 	n.groups = make(map[netip.AddrPort]int)
 	for i, group := range groups {
@@ -178,8 +167,8 @@ func (n *Net) blocked(from, to netip.AddrPort) bool {
 	return n.filter != nil && !n.filter(from, to)
 }
 
-// unmap gives an IPv4 address the one form it is known by, so that
-// ::ffff:10.0.0.1 and 10.0.0.1 are the same host.
+// unmap gives an IPv4 address the one form it is known by, so that ::ffff:10.0.0.1 and 10.0.0.1
+// are the same host.
 func unmap(a netip.AddrPort) netip.AddrPort {
 	if a.Addr().Is4In6() {
 		return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())

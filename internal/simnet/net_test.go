@@ -78,12 +78,11 @@ func TestLossTakesItsShare(t *testing.T) {
 	if share := 1 - float64(got)/sent; math.Abs(share-0.3) > 0.02 {
 		t.Errorf("seed %d: %.3f of the datagrams were lost, want about 0.3", seed, share)
 	}
-	sum := n.Totals()
-	datagrams(t, "sent", sum.Sent, sent)
-	datagrams(t, "delivered", sum.Delivered, uint64(got))
-	datagrams(t, "lost", sum.Lost, uint64(sent-got))
-	if sum.Lost.Bytes != 5*sum.Lost.Datagrams {
-		t.Errorf("seed %d: %d bytes were lost in %d datagrams of 5 bytes", seed, sum.Lost.Bytes, sum.Lost.Datagrams)
+	datagrams(t, "sent", n.Count(simnet.Sent), sent)
+	datagrams(t, "delivered", n.Count(simnet.Delivered), uint64(got))
+	datagrams(t, "lost", n.Count(simnet.Lost), uint64(sent-got))
+	if n.Count(simnet.Lost).Bytes != 5*n.Count(simnet.Lost).Datagrams {
+		t.Errorf("seed %d: %d bytes were lost in %d datagrams of 5 bytes", seed, n.Count(simnet.Lost).Bytes, n.Count(simnet.Lost).Datagrams)
 	}
 
 	n.SetLoss(1)
@@ -135,7 +134,7 @@ func TestLatencyStaysInItsBounds(t *testing.T) {
 		send(t, a, 2, "hello")
 		n.Run(high)
 	}
-	datagrams(t, "delivered within the greatest latency", n.Totals().Delivered, 1000)
+	datagrams(t, "delivered within the greatest latency", n.Count(simnet.Delivered), 1000)
 	if shortest < low || longest > high {
 		t.Errorf("seed %d: latencies were %v to %v, outside %v to %v", seed, shortest, longest, low, high)
 	}
@@ -181,11 +180,10 @@ func TestDuplicateArrivesTwice(t *testing.T) {
 		n.Run(0)
 		drain(t, b)
 	}
-	sum := n.Totals()
-	if more := sum.Duplicated.Datagrams - 1; more < 900 || more > 1100 {
+	if more := n.Count(simnet.Duplicated).Datagrams - 1; more < 900 || more > 1100 {
 		t.Errorf("seed %d: %d of 4000 datagrams were duplicated, want about 1000", seed, more)
 	}
-	datagrams(t, "delivered", sum.Delivered, sum.Sent.Datagrams+sum.Duplicated.Datagrams)
+	datagrams(t, "delivered", n.Count(simnet.Delivered), n.Count(simnet.Sent).Datagrams+n.Count(simnet.Duplicated).Datagrams)
 }
 
 func TestPartitionSplitsAndHeals(t *testing.T) {
@@ -210,7 +208,7 @@ func TestPartitionSplitsAndHeals(t *testing.T) {
 			t.Errorf("seed %d: while 0 and 1 are apart from 2, node %d got %q, want %q", seed, i, got, want)
 		}
 	}
-	datagrams(t, "blocked, one in flight and one when sent", n.Totals().Blocked, 2)
+	datagrams(t, "blocked, one in flight and one when sent", n.Count(simnet.Blocked), 2)
 
 	n.Heal()
 	send(t, ends[2], 0, "together")
@@ -235,7 +233,7 @@ func TestFilterCutsOneWay(t *testing.T) {
 	if got := drain(t, a); !slices.Equal(got, []string{"back"}) {
 		t.Errorf("seed %d: the filter leaves the way from 2 to 1, and yet %q arrived", seed, got)
 	}
-	datagrams(t, "blocked", n.Totals().Blocked, 2)
+	datagrams(t, "blocked", n.Count(simnet.Blocked), 2)
 
 	n.SetFilter(nil)
 	send(t, a, 2, "there")

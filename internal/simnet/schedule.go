@@ -8,8 +8,8 @@ import (
 // endOfTime is the last moment there is; later ones count as this one.
 const endOfTime = time.Duration(math.MaxInt64)
 
-// event is something due at a time: a datagram arrives, or f is called if d is
-// nil. seq orders events of the same time by when they were scheduled.
+// event is something due at a time: a datagram arrives, or f is called if d is nil. seq orders
+// events of the same time by when they were scheduled.
 type event struct {
 	at  time.Duration
 	seq uint64
@@ -21,8 +21,8 @@ func (v *event) before(w *event) bool {
 	return v.at < w.at || v.at == w.at && v.seq < w.seq
 }
 
-// arity of the heap: four children share two cache lines, and the heap is half
-// as deep as a binary one.
+// arity of the heap: four children share two cache lines, and the heap is half as deep as a
+// binary one.
 const arity = 4
 
 // schedule is a heap of events, the earliest first.
@@ -84,9 +84,8 @@ func (s *schedule) pop() event {
 // Now returns the virtual time since the start of the network.
 func (n *Net) Now() time.Duration { return n.now }
 
-// At calls f at time t, or at Now if t is in the past. Whatever is due at the
-// same time happens in the order it was scheduled; f is never called before At
-// returns.
+// At calls f at time t, or at Now if t is in the past. Whatever is due at the same time happens
+// in the order it was scheduled; f is never called before At returns.
 func (n *Net) At(t time.Duration, f func()) { n.events.push(max(t, n.now), nil, f) }
 
 // After calls f when d has passed; a negative d counts as 0. It is At(Now()+d).
@@ -100,60 +99,38 @@ func (n *Net) later(d time.Duration) time.Duration {
 	return n.now + d
 }
 
-// RunUntil handles every event due up to and including t, those scheduled
-// meanwhile too, and leaves Now at t. With a t in the past it does nothing. It
-// panics if called while an event is handled.
-func (n *Net) RunUntil(t time.Duration) {
-	defer n.start()()
-	for n.due(t) {
-		n.step()
-	}
-	n.now = max(n.now, t)
-}
+// RunUntil handles every event due up to and including t, those scheduled meanwhile too, and
+// leaves Now at t. With a t in the past it does nothing. It panics if called while an event is
+// handled.
+func (n *Net) RunUntil(t time.Duration) { n.RunWhile(t-n.now, func() bool { return true }) }
 
-// Run handles the events of the next d of virtual time. It is
-// RunUntil(Now()+d).
+// Run handles the events of the next d of virtual time. It is RunUntil(Now()+d).
 func (n *Net) Run(d time.Duration) { n.RunUntil(n.later(d)) }
 
-// RunWhile handles events while cond holds, for at most limit of virtual time,
-// and reports whether cond became false. cond is called before the first event
-// and after every one. Now is left at the event that made cond false, or at the
-// limit. It panics if called while an event is handled.
+// RunWhile handles events while cond holds, for at most limit of virtual time, and reports
+// whether cond became false. cond is called before the first event and after every one. Now is
+// left at the event that made cond false, or at the limit. It panics if called while an event is
+// handled.
 func (n *Net) RunWhile(limit time.Duration, cond func() bool) bool {
-	defer n.start()()
-	end := n.later(limit)
-	for cond() {
-		if !n.due(end) {
-			n.now = max(n.now, end)
-			return false
-		}
-		n.step()
-	}
-	return true
-}
-
-// start marks the network as running and returns a function that ends that, which must be
-// deferred: a test that fails inside an event exits its goroutine there.
-func (n *Net) start() func() {
 	if n.running {
 		panic("simnet: the network is run from within one of its events")
 	}
 	n.running = true
-	return func() { n.running = false }
-}
+	defer func() { n.running = false }() // also where a test fails in an event, and exits its goroutine
 
-// due reports whether an event is due at t or before.
-func (n *Net) due(t time.Duration) bool {
-	return len(n.events.heap) > 0 && n.events.heap[0].at <= t
-}
-
-// step moves time to the next event and handles it.
-func (n *Net) step() {
-	v := n.events.pop()
-	n.now = v.at
-	if v.d != nil {
-		n.arrive(v.d)
-		return
+	end := n.later(limit)
+	for cond() {
+		if len(n.events.heap) == 0 || n.events.heap[0].at > end {
+			n.now = max(n.now, end)
+			return false
+		}
+		v := n.events.pop()
+		n.now = v.at
+		if v.d != nil {
+			n.arrive(v.d)
+		} else {
+			v.f()
+		}
 	}
-	v.f()
+	return true
 }

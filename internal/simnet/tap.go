@@ -9,8 +9,8 @@ import (
 // Kind says what happened to a datagram.
 type Kind uint8
 
-// What happens to a datagram: it is Sent and then, possibly Duplicated, each
-// copy ends as one of the others.
+// What happens to a datagram: it is Sent and then, possibly Duplicated, each copy ends as one of
+// the others.
 const (
 	Sent        Kind = iota // an endpoint sent it
 	Duplicated              // a second copy of it was made
@@ -40,8 +40,8 @@ type Event struct {
 	Payload  []byte         // valid during the call only, and not to be changed
 }
 
-// SetTap calls f with everything that happens to a datagram, at its virtual
-// time. It replaces the tap before it; nil is none.
+// SetTap calls f with everything that happens to a datagram, at its virtual time. It replaces the
+// tap before it; nil is none.
 func (n *Net) SetTap(f func(Event)) { n.tap = f }
 
 // Count is a number of datagrams and the bytes of their payloads.
@@ -49,25 +49,9 @@ type Count struct {
 	Datagrams, Bytes uint64
 }
 
-// Totals counts what happened to datagrams since the start; its fields are
-// explained at the Kind of the same name. Sent and Duplicated together are the
-// sum of the others and of what is in flight.
-type Totals struct {
-	Sent, Duplicated, Delivered, Lost, Blocked, Unreachable, Overflowed Count
-}
-
-// Totals returns the counts up to now.
-func (n *Net) Totals() Totals {
-	return Totals{
-		Sent:        n.counts[Sent],
-		Duplicated:  n.counts[Duplicated],
-		Delivered:   n.counts[Delivered],
-		Lost:        n.counts[Lost],
-		Blocked:     n.counts[Blocked],
-		Unreachable: n.counts[Unreachable],
-		Overflowed:  n.counts[Overflowed],
-	}
-}
+// Count counts what happened to datagrams since the start. Those Sent and Duplicated together are
+// the sum of the others and of what is in flight.
+func (n *Net) Count(k Kind) Count { return n.counts[k] }
 
 // record counts what happened to a datagram and shows it to the tap.
 func (n *Net) record(k Kind, from, to netip.AddrPort, payload []byte) {
