@@ -136,7 +136,7 @@ func (x *transcript) data(from netip.AddrPort, m wiretest.Message) string {
 		return "Data by repair: " + what
 	}
 	name := x.attempt(x.copy(from, m), m.Kind)
-	if d.Flags&wire.FlagOut != 0 {
+	if d.Flags&wire.FlagNoOut != 0 {
 		what += " to outside"
 	}
 	if d.Flags&wire.FlagArc != 0 {

@@ -264,22 +264,11 @@ func (n *Node) redelegate(now time.Duration, delegate netip.AddrPort, c *outbox.
 	flags := c.Flags & wire.FlagNoOut
 	to := members.Inside(arc, silent, n.rng, now)
 	if to == nil && flags&wire.FlagNoOut == 0 && uint64(arc.Len()) >= 2*members.LocalGap() {
-		to, flags = members.Outside(arc, silent, now), flags|wire.FlagOut|wire.FlagNoOut
+		to, flags = members.Outside(arc, silent, now), flags|wire.FlagNoOut
 	}
 	if to != nil {
 		n.emitData(to.Addr, Data, outbox.Copy{Entry: c.Entry, Class: c.Class, Flags: flags, Hops: c.Hops, Arc: arc})
 	}
-}
-
-// goRound sends a message that a member does not acknowledge to a random other one, to be passed
-// on to it.
-func (n *Node) goRound(now time.Duration, m *view.Member, c *outbox.Copy) {
-	to := n.peers.random(now, n.rng)
-	if to == nil || to == m || c.Flags&wire.FlagDirect != 0 {
-		return
-	}
-	arc := ring.Arc{Lo: m.Pos(), Hi: m.Pos() + 1}
-	n.emitData(to.Addr, Data, outbox.Copy{Entry: c.Entry, Class: c.Class, Flags: wire.FlagOut | wire.FlagNoOut, Hops: c.Hops, Arc: arc})
 }
 
 // clearQueue removes everything queued for an address that no longer belongs to a member. The

@@ -69,7 +69,7 @@ func TestArcOfASilentDelegateGoesToAnotherInsideIt(t *testing.T) {
 	to := s.peers.members.ByAddr(again[0].To)
 	s.want(arcOf(again[0]) == arcOf(silent) && arcOf(silent).Has(to.Pos()), "the arc %v was redelegated as %v to %x", arcOf(silent), arcOf(again[0]), to.Pos())
 	s.want(again[0].At == tries[1].At, "it should be redelegated at the second timeout, %v, not at %v", tries[1].At, again[0].At)
-	s.want(again[0].Data.Flags&(wire.FlagOut|wire.FlagNoOut) == 0, "the new delegate is inside, but the flags are %b", again[0].Data.Flags)
+	s.want(again[0].Data.Flags&wire.FlagNoOut == 0, "the new delegate is inside, but the flags are %b", again[0].Data.Flags)
 }
 
 func TestSuspectGetsNoArcUntilItAnswers(t *testing.T) {
@@ -114,7 +114,7 @@ func TestArcWithoutAnotherDelegateGoesOutsideIfItIsLong(t *testing.T) {
 		}
 		to := s.peers.members.ByAddr(again[0].To)
 		s.want(len(again) == 1 && arcOf(again[0]) == arc && !arc.Has(to.Pos()), "%s: the arc %v went to %x", c.name, arc, to.Pos())
-		s.want(again[0].Data.Flags&wire.FlagOut != 0 && again[0].Data.Flags&wire.FlagNoOut != 0, "%s: the flags are %b", c.name, again[0].Data.Flags)
+		s.want(again[0].Data.Flags&wire.FlagNoOut != 0, "%s: the flags are %b", c.name, again[0].Data.Flags)
 	}
 }
 
@@ -123,7 +123,7 @@ func TestArcThatMustNotGoOutsideAgainStays(t *testing.T) {
 	s.withMembers(3, 6, 9, 12, 244, 247, 250, 253)
 	delete(s.responsive, peerAddr(12))
 	s.receive(peerAddr(3), s.data(wire.Data{
-		Origin: 77, Counter: 1, Flags: wire.FlagArc | wire.FlagOut | wire.FlagNoOut, Hops: 3,
+		Origin: 77, Counter: 1, Flags: wire.FlagArc | wire.FlagNoOut, Hops: 3,
 		Lo: ring.Pos(s.peerID(12)), Hi: ring.Pos(s.peerID(244)),
 	}))
 	all := s.run(900 * time.Millisecond)
@@ -171,11 +171,10 @@ func TestReplayedArcFromOutsideIsForwardedOnce(t *testing.T) {
 	n := forwarded(peerAddr(10), arc(250, 65))
 	s.want(n == 6, "an arc of 6 members, given to a node inside it, is forwarded in %d copies", n)
 	out := arc(65, 95)
-	out.Flags |= wire.FlagOut | wire.FlagNoOut
+	out.Flags |= wire.FlagNoOut
 	n = forwarded(peerAddr(10), out)
 	s.want(n == 3, "an arc of 3 members, given to a node outside it, is forwarded in %d copies", n)
 	other := arc(95, 125)
-	other.Flags |= wire.FlagOut
 	out.Payload, other.Payload = nil, nil // an attacker need not know the payload
 	n = 0
 	for i := range 50 {

@@ -97,7 +97,7 @@ func FuzzNode(f *testing.F) {
 		"\x00h\x03\x00\x05\x05oh\x03\x01\x05\x05oatoah\x03\x01\x06\x06h\x01\x01\x05\x05toa",                                   // admits a node
 		"\x00u\x05oau\x06oau\x03u\x1foa" + turns(8),                                                                           // sends to all, to one, to an address without a node
 		"\x08u\x05u\x05" + turns(10) + turns(10) + data(0, 1, 0) + "toa",                                                      // has no answer, then one
-		"\x00" + data(0, 0, wire.FlagArc) + "o" + turns(8) + data(0, 0, wire.FlagArc|wire.FlagOut),                            // forwards an arc
+		"\x00" + data(0, 0, wire.FlagArc) + "o" + turns(8) + data(0, 0, wire.FlagArc|wire.FlagNoOut),                          // forwards an arc
 		"\x00" + data(0, 0, wire.FlagRumor) + "oa" + data(1, 0, wire.FlagRumor) + turns(6),                                    // forwards a rumor
 		"\x00" + data(0, 0, wire.FlagPull) + "r\x08s\x01\x00\x00s\x02\x02\x01\x02\x00\x00\x03oau\x05d\x00\x00\x09" + turns(5), // repairs, and skips numbers used by others
 		"\x02" + data(0, 1, 0) + data(0, 0, 0) + data(0, 9, 0) + turns(11),                                                    // keeps the order

@@ -31,10 +31,6 @@ const (
 	verifyFrom  = 3
 	holdLossy   = 8
 
-	// After that many attempts a message to a member that is heard goes round through another
-	// one: perhaps the path to it carries one direction only.
-	goRoundAt = 4
-
 	commonLoss = 0.03 // of answered Data, that needed more than one attempt
 	lossWeight = 0.1  // of the latest, in the average
 )
@@ -162,9 +158,6 @@ func (n *Node) unansweredData(now time.Duration, m *view.Member, e *outbox.Envel
 		return
 	}
 	n.verify(m)
-	if (e.Attempt == goRoundAt || e.Attempt == 2*goRoundAt) && m.LastSeen >= e.FirstAt {
-		n.goRound(now, m, &e.Copy)
-	}
 	switch {
 	case n.isDeaf(now, m):
 		m.Deaf = true

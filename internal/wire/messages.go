@@ -77,7 +77,7 @@ func ParseAck(b []byte) (m Ack, n int, ok bool) {
 const (
 	FlagArc    uint8 = 1 << iota // an arc of the ring follows: cover it; or a recipient, with FlagDirect
 	_                            // unused
-	FlagOut                      // the receiver lies outside the arc that it is to cover
+	_                            // unused
 	FlagNoOut                    // this arc must not be handed to a node outside it again
 	FlagPull                     // sent by repair, and not to be acknowledged
 	FlagRumor                    // Random: to be passed on once

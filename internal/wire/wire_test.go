@@ -66,12 +66,12 @@ var golden = []struct {
 		`0005 beef 01020304 | 1112131415161718 | 21222324 | 40 | 03 | 0005 | 68656c6c6f`,
 	}, {
 		"Data with an arc across the top of the ring",
-		plainData{1, 2, FlagArc | FlagOut | FlagNoOut, 255, 0xf0000000, 0x10, "hi"},
-		`0005 beef 01020304 | 0000000000000001 | 00000002 | 0d | ff | 0002 | f0000000 00000010 | 6869`,
+		plainData{1, 2, FlagArc | FlagNoOut, 255, 0xf0000000, 0x10, "hi"},
+		`0005 beef 01020304 | 0000000000000001 | 00000002 | 09 | ff | 0002 | f0000000 00000010 | 6869`,
 	}, {
 		"Data with every flag and no payload",
-		plainData{1, 2, FlagArc | FlagOut | FlagNoOut | FlagPull | FlagRumor | FlagDirect, 0, 3, 4, ""},
-		`0005 beef 01020304 | 0000000000000001 | 00000002 | 7d | 00 | 0000 | 00000003 00000004 |`,
+		plainData{1, 2, FlagArc | FlagNoOut | FlagPull | FlagRumor | FlagDirect, 0, 3, 4, ""},
+		`0005 beef 01020304 | 0000000000000001 | 00000002 | 79 | 00 | 0000 | 00000003 00000004 |`,
 	}, {
 		"Status, full, of two origins: one lacks 101, 102 and 105 to 109, the other nothing",
 		plainStatus{Full, 0, math.MaxUint64, []plainRecord{
