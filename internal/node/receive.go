@@ -114,40 +114,19 @@ func (n *Node) dispatch(now time.Duration, in *datagram, h wire.Header, b []byte
 	legal := h.Type < wire.Types && messageLegal[h.Type]&(1<<n.self.state) != 0
 	switch h.Type {
 	case wire.TypeHello:
-		var m wire.Hello
-		if m, length, ok = wire.ParseHello(b); ok && legal {
-			n.handleHello(now, in, h.Seq, m)
-		}
+		length, ok = read(b, legal, wire.ParseHello, func(m wire.Hello) { n.handleHello(now, in, h.Seq, m) })
 	case wire.TypeWelcome:
-		var m wire.Welcome
-		if m, length, ok = wire.ParseWelcome(b); ok && legal {
-			n.handleWelcome(now, in, m)
-		}
+		length, ok = read(b, legal, wire.ParseWelcome, func(m wire.Welcome) { n.handleWelcome(now, in, m) })
 	case wire.TypeMemberList:
-		var m wire.MemberList
-		if m, length, ok = wire.ParseMemberList(b); ok && legal {
-			n.handleMemberList(now, in, h.Seq, m)
-		}
+		length, ok = read(b, legal, wire.ParseMemberList, func(m wire.MemberList) { n.handleMemberList(now, in, h.Seq, m) })
 	case wire.TypeAck:
-		var m wire.Ack
-		if m, length, ok = wire.ParseAck(b); ok && legal {
-			n.handleAck(now, in, m)
-		}
+		length, ok = read(b, legal, wire.ParseAck, func(m wire.Ack) { n.handleAck(now, in, m) })
 	case wire.TypeData:
-		var m wire.Data
-		if m, length, ok = wire.ParseData(b); ok && legal {
-			n.handleData(now, in, h.Seq, m)
-		}
+		length, ok = read(b, legal, wire.ParseData, func(m wire.Data) { n.handleData(now, in, h.Seq, m) })
 	case wire.TypeStatus:
-		var m wire.Status
-		if m, length, ok = wire.ParseStatus(b); ok && legal {
-			n.handleStatus(now, in, h.Seq, m)
-		}
+		length, ok = read(b, legal, wire.ParseStatus, func(m wire.Status) { n.handleStatus(now, in, h.Seq, m) })
 	case wire.TypeLeave:
-		var id uint64
-		if id, length, ok = wire.ParseLeave(b); ok && legal {
-			n.handleLeave(now, in, id)
-		}
+		length, ok = read(b, legal, wire.ParseLeave, func(id uint64) { n.handleLeave(now, in, id) })
 	default:
 		n.stats.DropUnknownType++
 		return 0, false
@@ -159,6 +138,15 @@ func (n *Node) dispatch(now time.Duration, in *datagram, h wire.Header, b []byte
 		n.stats.DropIllegal++
 	default:
 		n.stats.MessagesIn++
+	}
+	return length, ok
+}
+
+// read parses the body of a message at the front of b, and handles it if that is legal.
+func read[M any](b []byte, legal bool, parse func([]byte) (M, int, bool), handle func(M)) (length int, ok bool) {
+	m, length, ok := parse(b)
+	if ok && legal {
+		handle(m)
 	}
 	return length, ok
 }
