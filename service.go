@@ -24,6 +24,7 @@ import (
 type GossipService struct {
 	config   Config
 	receiver func(origin NodeID, payload []byte)
+	random   func() [32]byte
 	errFull  error // ErrQueueFull: a busy caller may get it often
 	socket   socket
 	in       inbound
@@ -72,21 +73,25 @@ func New(self Address, receiver func(origin NodeID, payload []byte), config Conf
 	case err != nil:
 		return nil, fmt.Errorf("gossip: no socket: %w", err)
 	}
-	var seed [32]byte
-	crand.Read(seed[:])
 	start := time.Now()
-	return newService(conn, receiver, config, func() time.Duration { return time.Since(start) }, seed), nil
+	return newService(conn, receiver, config, func() time.Duration { return time.Since(start) }, systemRandom), nil
+}
+
+// systemRandom returns random bytes of the operating system.
+func systemRandom() (b [32]byte) {
+	crand.Read(b[:])
+	return b
 }
 
 // newService makes a node whose socket, time and randomness are given.
-func newService(s socket, receiver func(NodeID, []byte), config Config, clock func() time.Duration, seed [32]byte) *GossipService {
+func newService(s socket, receiver func(NodeID, []byte), config Config, clock func() time.Duration, random func() [32]byte) *GossipService {
 	g := &GossipService{
-		config: config, receiver: receiver, socket: s, clock: monotonic(clock),
+		config: config, receiver: receiver, socket: s, clock: monotonic(clock), random: random,
 		errFull: fmt.Errorf("%w: MaxOutputMessages is %d", ErrQueueFull, config.MaxOutputMessages),
 		in:      inbound{buf: make([]byte, config.MaxMessageSize+1)}, // a byte more shows what is too long
 		out:     outbound{buf: make([]byte, node.BufferSize(config.MaxMessageSize))},
 	}
-	g.node = node.New(g.clock(), config.node(s.LocalAddr()), seed)
+	g.node = node.New(g.clock(), config.node(s.LocalAddr()), random())
 	g.config.Keys = nil
 	return g
 }
@@ -282,7 +287,7 @@ func (g *GossipService) SetKeys(keys ...[]byte) error {
 	case len(keys) == 0: // a list that came out empty must not open the cluster to everyone
 		return fmt.Errorf("%w: SetKeys of no key: nil is the key that stands for clear text", ErrConfig)
 	}
-	if err := g.node.SetKeys(keys); err != nil {
+	if err := g.node.SetKeys(keys, g.random()); err != nil {
 		return fmt.Errorf("%w: Keys: %w", ErrConfig, err)
 	}
 	return nil

@@ -337,6 +337,20 @@ func TestServiceSetKeysTakesEffectAtOnce(t *testing.T) {
 	peer.want(len(peer.got) == 6 && peer.Stats().DropSealed > 0, "a message sealed with an unknown key was delivered: %q", peer.got)
 }
 
+// Nonces begin with random bytes that the system gives at New and at each SetKeys.
+func TestServiceDrawsRandomBytesAtEachSetKeys(t *testing.T) {
+	v := newVirtualNet(t, 1)
+	n := v.add(Config{Keys: [][]byte{testKey('a')}})
+	drawn, random := 0, n.random
+	n.random = func() [32]byte { drawn++; return random() }
+	for i := range 3 {
+		n.want(n.SetKeys(testKey('a')) == nil && drawn == i+1, "at %d calls of SetKeys random bytes were drawn %d times", i+1, drawn)
+	}
+	if systemRandom() == systemRandom() {
+		t.Error("the system gave the same bytes twice")
+	}
+}
+
 func TestServiceSetKeysRefusesInvalidKeys(t *testing.T) {
 	k := testKey('k')
 	refused := invalidKeys()

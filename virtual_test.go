@@ -125,7 +125,7 @@ func (v *virtualNet) add(config Config) *virtualNode {
 	var seed [32]byte
 	binary.BigEndian.PutUint64(seed[:], v.seed)
 	binary.BigEndian.PutUint64(seed[8:], uint64(len(v.nodes)))
-	n.GossipService = newService(n.sock, n.receive, config, n.time, seed)
+	n.GossipService = newService(n.sock, n.receive, config, n.time, func() [32]byte { seed[31]++; return seed })
 	n.sock.OnReadable(func() { n.turnAt(v.Now()) })
 	v.nodes = append(v.nodes, n)
 	return n

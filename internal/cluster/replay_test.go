@@ -55,8 +55,12 @@ func TestReplayChangesNothing(t *testing.T) {
 	c := newCluster(t, 8, lan(1), node.Config{Keys: [][]byte{testKey('k')}})
 	all, gone, recipients := record(c)
 	kinds, key := map[wire.Type]bool{}, keyring(t, 'k')
+	var nodes []uint64
+	for _, n := range c.nodes {
+		nodes = append(nodes, n.ID())
+	}
 	for _, d := range all {
-		messages, ok := key.Open(slices.Clone(d.b[wire.HeaderSize:]), d.b[:wire.HeaderSize])
+		messages, ok := wiretest.Open(key, slices.Clone(d.b), nil, nodes...)
 		if !ok {
 			t.Fatal("seed 1: a recorded datagram cannot be opened")
 		}
@@ -99,5 +103,117 @@ func TestReplayChangesNothing(t *testing.T) {
 		}
 		text := up[0].publish()
 		c.await(time.Second, "the next message is everywhere", func() bool { return c.delivered(text, up[0]) })
+	}
+}
+
+// A cluster is recorded, and what was recorded is sent to nodes that have the key but are
+// others: later lives of the same nodes, and nodes of other clusters. Nothing opens there but
+// first contacts, of which a Hello gets a Welcome and nothing else.
+func TestReplayOpensNothingInAnotherLife(t *testing.T) {
+	t.Parallel()
+	keyed := node.Config{Keys: [][]byte{testKey('k')}, Cluster: "one"}
+	again := func(c *cluster, n *simNode) {
+		n.crash()
+		n.restart(c.nodes[(slices.Index(c.nodes, n)+1)%len(c.nodes)])
+	}
+	for name, later := range map[string]func(*cluster) []*simNode{
+		"a rolling restart": func(c *cluster) []*simNode {
+			for _, n := range c.nodes {
+				again(c, n)
+				c.await(10*time.Second, "the next life is a member", c.complete)
+			}
+			return c.nodes
+		},
+		"a restart of all": func(c *cluster) []*simNode {
+			for _, n := range c.nodes {
+				n.crash()
+			}
+			for _, n := range c.nodes {
+				n.start()
+			}
+			c.form()
+			return c.nodes
+		},
+		"Leave and Join": func(c *cluster) []*simNode {
+			for i, n := range c.nodes {
+				n.leave()
+				n.join(c.nodes[(i+1)%len(c.nodes)])
+				c.await(10*time.Second, "the next life is a member", c.complete)
+			}
+			return c.nodes
+		},
+		"another node": func(c *cluster) []*simNode {
+			n := c.add(otherAddr, keyed)
+			n.join(c.nodes[0])
+			c.await(10*time.Second, "it is a member", c.complete)
+			return []*simNode{n}
+		},
+		"another cluster of the same name": func(*cluster) []*simNode {
+			other := newCluster(t, 4, lan(77), keyed)
+			other.form()
+			return other.nodes
+		},
+		"a cluster of another name": func(*cluster) []*simNode {
+			other := newCluster(t, 4, lan(78), node.Config{Keys: keyed.Keys, Cluster: "two"})
+			other.form()
+			return other.nodes
+		},
+	} {
+		c := newCluster(t, 5, lan(3), keyed)
+		var all []recorded
+		c.net.SetTap(func(e simnet.Event) {
+			if e.Kind == simnet.Sent {
+				all = append(all, recorded{e.From, e.To, slices.Clone(e.Payload)})
+			}
+		})
+		c.form()
+		for i := range 20 {
+			c.nodes[i%5].publish(broadcast)
+			c.nodes[i%5].publish(direct(c.nodes[(i+2)%5]))
+			c.net.Run(50 * time.Millisecond)
+		}
+		c.net.Run(20 * time.Second)
+		c.net.SetTap(nil)
+		for _, n := range later(c) {
+			n.c.net.Run(20 * time.Second)
+			replayElsewhere(t, name, n, all)
+		}
+	}
+}
+
+// replayElsewhere sends recorded datagrams to a node, from an address that it does not know.
+func replayElsewhere(t *testing.T, when string, n *simNode, all []recorded) {
+	t.Helper()
+	answers, hellos, contacts := 0, 0, 0
+	key := keyring(t, 'k')
+	n.c.net.SetTap(func(e simnet.Event) {
+		if e.Kind == simnet.Sent && e.From == n.addr && e.To == forger {
+			answers++
+		}
+	})
+	for _, d := range all {
+		if h, _ := wire.ParseHeader(d.b); wire.Binding(h.Seq) == wire.ToAny {
+			contacts++
+			if messages, ok := wiretest.Open(key, slices.Clone(d.b), []byte("one")); ok {
+				if first, _ := wire.ParseHeader(messages); first.Type == wire.TypeHello {
+					hellos++
+				}
+			}
+		}
+		before := n.Stats()
+		n.handle(forger, slices.Clone(d.b))
+		after := n.Stats()
+		opened := after.DropSealed == before.DropSealed && after.DropTag == before.DropTag
+		if h, _ := wire.ParseHeader(d.b); opened && wire.Binding(h.Seq) != wire.ToAny {
+			t.Fatalf("seed %d: after %s a datagram for another life opens at %v", n.c.seed, when, n.addr)
+		}
+		if after.Delivered > before.Delivered || after.Members != before.Members {
+			t.Fatalf("seed %d: after %s a recorded datagram changes %v: %+v", n.c.seed, when, n.addr, after)
+		}
+	}
+	n.c.net.Run(10 * time.Second)
+	n.c.net.SetTap(nil)
+	if hellos == 0 || hellos == contacts || contacts == len(all) || answers > hellos {
+		t.Fatalf("seed %d: after %s %d datagrams, of which %d are Hellos and %d first contacts, cause %d answers of %v", n.c.seed, when, len(all), hellos, contacts, answers, n.addr)
 	}
 }

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"sort"
@@ -41,7 +42,11 @@ func (n *simNode) leave() {
 // setKeys calls SetKeys.
 func (n *simNode) setKeys(keys ...[]byte) {
 	n.c.t.Helper()
-	if err := n.SetKeys(keys); err != nil {
+	var seed [32]byte
+	for i := range 4 {
+		binary.BigEndian.PutUint64(seed[8*i:], n.c.net.Rand().Uint64())
+	}
+	if err := n.SetKeys(keys, seed); err != nil {
 		n.c.t.Fatalf("seed %d: node %v refuses keys: %v", n.c.seed, n.addr, err)
 	}
 	n.wakeAt(n.c.net.Now())

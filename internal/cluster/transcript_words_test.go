@@ -18,8 +18,12 @@ func (x *transcript) open(b []byte) (messages []byte, by string) {
 	if h, _ := wire.ParseHeader(b); h.Type != wire.TypeSealed {
 		return b, ""
 	}
+	var ids []uint64
+	for _, n := range x.nodes {
+		ids = append(ids, n.ID())
+	}
 	for _, k := range x.keys {
-		if messages, ok := k.ring.Open(b[wire.HeaderSize:], b[:wire.HeaderSize]); ok {
+		if messages, ok := wiretest.Open(k.ring, b, nil, ids...); ok {
 			return messages, "sealed with " + k.name + ": "
 		}
 	}

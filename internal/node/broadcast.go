@@ -195,28 +195,46 @@ func (n *Node) forgetBacklog() {
 }
 
 // spread sends a message of this node on its way; Takes has chosen the members.
-func (n *Node) spread(e *datalog.Entry, s Spread) {
+func (n *Node) spread(now time.Duration, e *datalog.Entry, s Spread) {
 	if s.Kind == Direct {
-		n.sendDirect(e, s.To)
+		n.sendDirect(now, e, s.To)
 	} else {
 		n.hand(n.own(e, s.Kind)) // no delegates: it waits in the backlog
 	}
 }
 
-// sendDirect queues a Direct message. It names the recipient, if that is known, so that no
-// other node accepts a replayed copy.
-func (n *Node) sendDirect(e *datalog.Entry, to netip.AddrPort) {
+// askFor is how long a message waits until it is known for which node to seal it.
+const askFor = 3 * time.Second
+
+// sendDirect queues a Direct message. If it is to be sealed for a node that is not known yet it
+// waits for the answer to a Hello.
+func (n *Node) sendDirect(now time.Duration, e *datalog.Entry, to netip.AddrPort) {
 	kind := Stray
 	if m := n.peers.members.ByAddr(to); m != nil && m.Validated && !m.Deaf {
 		kind = Data
 	}
-	n.nameRecipient(n.emitData(to, kind, outbox.Copy{Entry: e, Class: outbox.Own, Flags: wire.FlagDirect}))
+	copied := n.emitData(to, kind, outbox.Copy{Entry: e, Class: outbox.Own, Flags: wire.FlagDirect})
+	if !n.nameRecipient(copied) {
+		n.out.queue.Hold(now, copied)
+	}
 }
 
-func (n *Node) nameRecipient(e *outbox.Envelope) {
-	if m := n.peers.members.ByAddr(e.To()); e.Flags&wire.FlagDirect != 0 && m != nil && m.Validated {
+// nameRecipient names the member that a Direct message is for, so that no other node accepts a
+// replayed copy. If a seal needs to know which node is there, but that is not known, it sends a
+// Hello and returns false.
+func (n *Node) nameRecipient(e *outbox.Envelope) (known bool) {
+	to := e.To()
+	switch m := n.peers.members.ByAddr(to); {
+	case e.Flags&wire.FlagDirect == 0:
+	case m != nil && m.Validated:
 		e.Recipient = m.ID
+	case n.seals.keys.Seals() && !n.out.queue.IsBound(to):
+		if !n.out.queue.HasHello(to) {
+			n.sendHello(nil, to, 0, Hello)
+		}
+		return false
 	}
+	return true
 }
 
 // publishBacklog spreads what waits in the backlog, as far as there is room.

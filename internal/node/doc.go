@@ -8,7 +8,7 @@
 //	for e, ok := n.Event(); ok; e, ok = n.Event() { act(e); n.Release(e) }
 //
 // Time is the owner's, counted from any moment, and never goes back. Randomness comes from the
-// seed given to New, so that the same calls give the same datagrams. Package gossip is the
+// seeds given to New and SetKeys, so that the same calls give the same datagrams. Package gossip is the
 // owner in production, internal/cluster the one in simulations.
 //
 // # Where things are

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"example.com/gossip/internal/wire"
+	"example.com/gossip/internal/wiretest"
 )
 
 // comes brings a datagram, sealed or not, for the node to handle later.
@@ -17,7 +18,11 @@ func (f *fuzzed) comes(source int, how byte, b []byte) {
 		how = 2 + key[0] - 'a'
 	}
 	if s := f.peerSeals[how]; s != nil && how > 1 {
-		b = s.close(slices.Concat(make([]byte, sealedFront), b), 0)
+		to, node := wire.ToID, f.ID()
+		if h, _ := wire.ParseHeader(b); h.Type.IsContact() {
+			to, node = wire.ToAny, 0
+		}
+		b = s.close(slices.Concat(make([]byte, sealedFront), b), 0, to, node)
 	}
 	if source == 4 {
 		f.bytesIn += len(b)
@@ -31,7 +36,16 @@ func (f *fuzzed) arrives(b []byte, to netip.AddrPort) {
 		f.bytesOut += len(b)
 	}
 	if h, _ := wire.ParseHeader(b); h.Type == wire.TypeSealed {
-		b, _ = f.peerSeals[0].open(b)
+		nodes := []uint64{1, 2, 3} // fields of the nonces of peers
+		for i := range byte(4) {
+			nodes = append(nodes, f.idOf(2+i))
+		}
+		if m := f.peers.members.ByAddr(to); m != nil {
+			nodes = append(nodes, m.ID)
+		}
+		var ok bool
+		b, ok = wiretest.Open(f.peerSeals[0].keys, b, nil, nodes...)
+		f.want(ok, "a datagram to %v is for no peer", to)
 	}
 	for _, m := range f.read(b, to) {
 		if to == unknownAddr { // no other source can know its number
@@ -120,7 +134,7 @@ func (f *fuzzed) do(step byte) {
 	case step == 'e':
 		f.keys = int(f.argument()) % len(keySteps)
 		if !closed && f.HasRoomForSeals() {
-			f.want(f.SetKeys(keySteps[f.keys]) == nil, "SetKeys failed")
+			f.want(f.SetKeys(keySteps[f.keys], [32]byte{byte(f.at)}) == nil, "SetKeys failed")
 		}
 		f.named = f.named || f.waits(unknownAddr) // the bytes counted in clear may be sent sealed
 	case step == 'c':

@@ -117,7 +117,11 @@ func (s *solo) tryPublish(payload []byte, spread ...Spread) error {
 func (s *solo) handle(from netip.AddrPort, b []byte) {
 	if s.theirs != nil {
 		n := copy(s.incoming[sealedFront:], b)
-		b = s.theirs.close(s.incoming[:sealedFront+n], s.out.tag)
+		to, node := wire.ToID, s.ID()
+		if h, _ := wire.ParseHeader(b); h.Type.IsContact() {
+			to, node = wire.ToAny, 0
+		}
+		b = s.theirs.close(s.incoming[:sealedFront+n], s.out.tag, to, node)
 	} else {
 		b = s.incoming[:copy(s.incoming, b)]
 	}
@@ -161,8 +165,13 @@ func (s *solo) send() (all []wiretest.Message) {
 	s.t.Helper()
 	for b, to := s.Next(s.at, s.outgoing); len(b) > 0; b, to = s.Next(s.at, s.outgoing) {
 		if s.theirs != nil {
+			var id uint64
+			if m := s.peers.members.ByAddr(to); m != nil {
+				id = m.ID
+			}
+			h, _ := wire.ParseHeader(b)
 			var ok bool
-			if b, ok = s.theirs.open(b); !ok {
+			if b, _, ok = s.theirs.open(b, wire.Binding(h.Seq), id); !ok {
 				s.want(false, "the peers cannot open a datagram to %v", to)
 			}
 		}

@@ -23,9 +23,6 @@ func (n *Node) handleHello(now time.Duration, in *datagram, seq uint32, m wire.H
 	members := n.peers.members
 	known := members.Get(m.From.ID)
 	if !n.tokens.Valid(m.Token, in.from, now) {
-		if known != nil && in.member != nil && in.member != known {
-			n.probe(in, in.from) // it replaced that member: its host may have two addresses
-		}
 		w := wire.Welcome{Hello: seq, Token: n.tokens.Make(in.from, now), From: n.me(), Observed: in.from}
 		n.out.body = w.AppendTo(n.out.body[:0])
 		n.emit(in, in.from, Welcome)
@@ -36,6 +33,9 @@ func (n *Node) handleHello(now time.Duration, in *datagram, seq uint32, m wire.H
 	if at := m.From.Addr; Reachable(at) && at != in.from {
 		n.claim(in, m.From.ID, at)
 	} else if known != nil && known.Validated && known.Addr != in.from {
+		if in.member != nil && in.member != known {
+			n.probe(in, in.from) // it replaced that member: its host may have two addresses
+		}
 		if now-known.LastSeen > n.config.TickInterval/2 {
 			n.probe(in, known.Addr) // it moved, or this is a lie: find out which node is there
 		}
@@ -97,6 +97,8 @@ func (n *Node) handleWelcome(now time.Duration, in *datagram, w wire.Welcome) {
 		}
 		members.Answered(at, m.ID, now)
 		m.Answers(at)
+		n.out.queue.Bind(at, wire.ToID, m.ID)
+		n.out.queue.Resume(at)
 		n.probe(in, m.Addr)
 		return
 	}

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -69,7 +70,7 @@ func New(now time.Duration, c Config, seed [32]byte) *Node {
 		Limit: c.MaxOutputMessages, Room: c.MaxMessageSize, Tag: n.out.tag, AckDelay: c.AckDelay, Span: span,
 	}, n.history.log, n.rng)
 	n.seals.cluster = []byte(c.Cluster)
-	n.SetKeys(c.Keys) // checked by the owner
+	n.SetKeys(c.Keys, sha256.Sum256(seed[:])) // checked by the owner
 	n.config.Keys = nil
 	n.newIdentity(now)
 	return n
@@ -98,15 +99,17 @@ func (n *Node) newIdentity(now time.Duration) {
 	n.timers.reset(now, n.rng)
 }
 
-// SetKeys replaces Config.Keys. What is queued but does not fit in a sealed datagram is
+// SetKeys replaces Config.Keys. The seed of the nonces must be new each time, for the process
+// may have been copied since the last. What is queued but does not fit in a sealed datagram is
 // dropped: it originates from a node without Keys. It is an error, and nothing changes, if
 // the node was made without Config.Keys and so has no room for seals.
-func (n *Node) SetKeys(keys [][]byte) error {
-	keyring, err := seal.New(keys, n.rng.Uint64)
+func (n *Node) SetKeys(keys [][]byte, seed [32]byte) error {
+	keyring, err := seal.New(keys, rand.New(rand.NewChaCha8(seed)).Uint64)
 	if err != nil {
 		return err
 	}
 	n.seals.keys = keyring
+	n.out.queue.SetApart(keyring.Seals())
 	room := n.config.MaxMessageSize
 	if keyring.Seals() {
 		room = n.out.room
@@ -140,6 +143,7 @@ func (n *Node) Join(now time.Duration, seeds []netip.AddrPort) error {
 	active := n.self.active()
 	if n.self.state == Left {
 		n.newIdentity(now)
+		n.seals.keys.Renew() // an answer to the life before is none to this one
 	}
 	if !active {
 		n.self.aloneAt = now
@@ -183,7 +187,7 @@ func (n *Node) Publish(now time.Duration, payload []byte, s Spread) error {
 	if err != nil {
 		return err
 	}
-	n.spread(e, s)
+	n.spread(now, e, s)
 	n.history.log.Release(e)
 	n.stats.Sent++
 	return nil
@@ -223,8 +227,10 @@ func (n *Node) Leave(now time.Duration) {
 	n.out.queue.Clear()
 	members := n.peers.members
 	for i := range members.Len() {
+		m := members.At(i)
 		n.out.body = wire.AppendLeave(n.out.body[:0], n.self.id)
-		n.emit(nil, members.At(i).Addr, Leave)
+		n.emit(nil, m.Addr, Leave)
+		n.out.queue.Bind(m.Addr, wire.ToID, m.ID) // it is no member when that is sent
 	}
 	members.Reset(0)
 	n.self.backlog.clear(n.history.log)

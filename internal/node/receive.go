@@ -22,39 +22,43 @@ func (n *Node) Handle(now time.Duration, from netip.AddrPort, b []byte) {
 	}
 	in := &n.in
 	*in = datagram{from: from, credit: amplification * len(b), repairs: repairBudget, answers: answerBudget}
-	h, b, ok := n.open(now, from, b)
+	h, b, ok := n.open(now, in, b)
 	if !ok {
 		return
 	}
-	n.markAlive(now, in, h, b)
-	for {
-		length, ok := n.dispatch(now, in, h, b)
-		if !ok || length == len(b) {
-			return
+	if !in.contact { // a recorded one is no sign of life
+		n.markAlive(now, in, h, b)
+	}
+	for length := 0; ok; {
+		if length, ok = n.dispatch(now, in, h, b); !ok || length == len(b) {
+			break
 		}
-		if h, b, ok = n.next(b[length:]); !ok {
-			return
-		}
+		h, b, ok = n.next(b[length:])
+	}
+	if n.seals.keys.Seals() {
+		n.out.queue.Bind(from, wire.ToField, in.field) // what was queued in answer
 	}
 }
 
 // open returns the header and what follows it of the first message of a datagram, which is
 // sealed or in clear. A datagram that cannot be opened, or is in clear and should not be, or
 // of another cluster, is counted and dropped. Sealed messages have headers of their own.
-func (n *Node) open(now time.Duration, from netip.AddrPort, b []byte) (h wire.Header, rest []byte, ok bool) {
+func (n *Node) open(now time.Duration, in *datagram, b []byte) (h wire.Header, rest []byte, ok bool) {
 	h, ok = wire.ParseHeader(b)
 	switch {
 	case !ok:
 		n.stats.DropMalformed++
 	case h.Tag != n.out.tag:
 		n.stats.DropTag++
-		n.foreign(now, from, h, b[wire.HeaderSize:])
+		n.foreign(now, in.from, h, b[wire.HeaderSize:])
 	case h.Type == wire.TypeSealed:
-		messages, ok := n.seals.open(b)
+		to := wire.Binding(h.Seq)
+		messages, field, ok := n.seals.open(b, to, n.self.id)
 		if !ok {
 			n.stats.DropSealed++
 			return h, nil, false
 		}
+		in.contact, in.field = to == wire.ToAny, field
 		return n.next(messages)
 	case n.seals.keys.TakesClear():
 		return h, b[wire.HeaderSize:], true
@@ -111,7 +115,7 @@ func (n *Node) markAlive(now time.Duration, in *datagram, h wire.Header, body []
 // datagram cannot be read.
 func (n *Node) dispatch(now time.Duration, in *datagram, h wire.Header, b []byte) (length int, ok bool) {
 	in.member = n.peers.members.ByAddr(in.from) // the message before may have changed that
-	legal := h.Type < wire.Types && messageLegal[h.Type]&(1<<n.self.state) != 0
+	legal := h.Type < wire.Types && messageLegal[h.Type]&(1<<n.self.state) != 0 && (!in.contact || h.Type.IsContact())
 	switch h.Type {
 	case wire.TypeHello:
 		length, ok = read(b, legal, wire.ParseHello, func(m wire.Hello) { n.handleHello(now, in, h.Seq, m) })

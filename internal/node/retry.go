@@ -152,7 +152,10 @@ func (n *Node) unansweredData(now time.Duration, m *view.Member, e *outbox.Envel
 		n.abandon(e)
 		return
 	}
-	n.nameRecipient(e) // another node may be there by now
+	if !n.nameRecipient(e) && now-e.Entry.Born < askFor { // another node may be there by now
+		n.out.queue.Hold(now, e)
+		return
+	}
 	if m == nil || e.Attempt < verifyFrom {
 		n.out.queue.Resend(now, e)
 		return

@@ -6,9 +6,11 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"example.com/gossip/internal/seal"
 	"example.com/gossip/internal/wire"
+	"example.com/gossip/internal/wiretest"
 )
 
 // testKey returns a key that is made of one byte.
@@ -21,7 +23,7 @@ var inClear []byte
 func (s *solo) sealWith(key []byte) {
 	s.t.Helper()
 	keys, err := seal.New([][]byte{key}, rand.New(rand.NewPCG(1, 2)).Uint64)
-	s.want(err == nil && s.SetKeys([][]byte{key}) == nil, "the key is refused: %v", err)
+	s.want(err == nil && s.SetKeys([][]byte{key}, [32]byte{1}) == nil, "the key is refused: %v", err)
 	s.theirs = &seals{keys: keys, cluster: s.seals.cluster}
 }
 
@@ -61,7 +63,7 @@ func TestSourceWithoutTheKeyChangesNothing(t *testing.T) {
 func TestAMessageTooLongToSealIsCounted(t *testing.T) {
 	s := newSolo(t, Config{Keys: [][]byte{inClear}})
 	s.withMembers(around(8)...)
-	err := s.SetKeys([][]byte{testKey('k'), inClear})
+	err := s.SetKeys([][]byte{testKey('k'), inClear}, [32]byte{1})
 	s.want(err == nil, "the keys are refused: %v", err)
 	before := s.Stats()
 	sealed, clear := s.MaxPayload(), s.longestPayload()
@@ -120,11 +122,97 @@ func TestInvalidKeysAreRefused(t *testing.T) {
 			t.Errorf("%s: CheckKeys takes the keys", what)
 		}
 		s := newSolo(t, Config{Keys: [][]byte{k}})
-		s.want(s.SetKeys(keys) != nil, "%s: SetKeys takes the keys", what)
+		s.want(s.SetKeys(keys, [32]byte{1}) != nil, "%s: SetKeys takes the keys", what)
 		s.want(s.seals.keys.Seals() && !s.seals.keys.TakesClear(), "%s: a SetKeys that failed changed the keys", what)
 	}
 	for _, keys := range [][][]byte{nil, {k}, {inClear, k}} {
 		s := newSolo(t, Config{Keys: keys})
 		s.want(s.HasRoomForSeals() == (keys != nil), "with the keys %x there is room for seals: %v", keys, s.HasRoomForSeals())
+	}
+}
+
+// A datagram that any node can open is a Hello or a Welcome: nothing else may ride in it.
+func TestFirstContactHoldsNothingElse(t *testing.T) {
+	s := newSolo(t, Config{Keys: [][]byte{testKey('k')}})
+	s.sealWith(testKey('k'))
+	s.withMembers(10, 20)
+	from, id := peerAddr(10), s.peerID(10)
+	for i, rest := range [][]byte{
+		s.data(wire.Data{Origin: id, Counter: 1, Payload: []byte("x")}), s.goodbye(id),
+		s.memberList(false, wire.Member{ID: 5, Addr: peerAddr(5)}), s.status(everything(map[uint64]uint32{7: 3})), s.ack(1),
+	} {
+		for j, b := range [][]byte{rest, slices.Concat(s.hello(id, from, 0), rest)} {
+			before := s.Stats().DropIllegal
+			sealed := s.theirs.close(append(make([]byte, sealedFront), b...), s.out.tag, wire.ToAny, 0)
+			s.Handle(s.at, from, sealed)
+			s.drain()
+			s.want(s.Stats().DropIllegal == before+1, "message %d, %d in a first contact, is not refused: %+v", i, j, s.Stats())
+		}
+	}
+	s.want(len(s.got) == 0 && s.Members() == 2, "%v was delivered, the members are %v", s.got, s.list())
+}
+
+// What the node sends in answer to a source whose id it does not know opens at that source only.
+func TestAnswerToAnUnknownSourceIsSealedForIt(t *testing.T) {
+	s := newSolo(t, Config{Keys: [][]byte{testKey('k')}})
+	s.sealWith(testKey('k'))
+	s.withMembers(10)
+	s.receive(unknownAddr, s.data(wire.Data{Origin: 77, Counter: 1, Payload: []byte("x")}))
+	s.at += s.config.AckDelay
+	s.tick()
+	all := s.datagrams()
+	s.want(len(all) == 1 && all[0].addr == unknownAddr, "the message should be acknowledged: %v", all)
+	h, _ := wire.ParseHeader(all[0].b)
+	s.want(wire.Binding(h.Seq) == wire.ToField, "the answer is bound to %v", h.Seq)
+	replayed := slices.Clone(all[0].b)
+	_, _, ok := s.theirs.open(all[0].b, wire.ToField, 77)
+	s.want(ok, "the source cannot open the answer")
+	s.theirs.keys.Renew()
+	_, _, ok = s.theirs.open(replayed, wire.ToField, 77)
+	s.want(!ok, "the answer opens in a later life of the source")
+}
+
+// A Direct message to an address where no member is known asks which node is there, so that the
+// message is sealed for that one.
+func TestDirectToAnUnknownAddressAsksWhichNodeIsThere(t *testing.T) {
+	s := newSolo(t, Config{Keys: [][]byte{testKey('k')}})
+	s.sealWith(testKey('k'))
+	s.withMembers(10)
+	there, id := peerAddr(91), s.peerID(91)
+	s.publish([]byte("x"), direct(there))
+	h := s.send()
+	s.want(len(h) == 1 && h[0].Kind == wire.TypeHello && h[0].To == there, "the address should be sent a Hello alone: %v", h)
+	s.receive(there, s.welcome(h[0].Seq, 7, id, there))
+	d := s.datagrams()
+	s.want(len(d) > 0, "nothing follows the answer")
+	sealed := map[wire.Binding]int{}
+	for _, x := range d {
+		h, _ := wire.ParseHeader(x.b)
+		sealed[wire.Binding(h.Seq)]++
+	}
+	s.want(sealed[wire.ToID] == 1, "the message should follow at once, sealed for the node there: %v", sealed)
+
+	silent := peerAddr(92)
+	s.publish([]byte("y"), Spread{Kind: Direct, To: silent})
+	before := s.Stats().GivenUp
+	all := s.run(20 * time.Second)
+	s.want(len(wiretest.Only(all, wire.TypeData, silent)) == 0, "a message goes to where no node has answered")
+	s.want(s.Stats().GivenUp > before && s.out.queue.Any(silent) == nil, "the message is not given up: %+v", s.Stats())
+}
+
+// Two copies of one memory image, made by a snapshot of a machine, use the same nonces only
+// until each has had its keys set.
+func TestCopiesShareNoNonceAfterSetKeys(t *testing.T) {
+	fields := map[uint64]bool{}
+	for i := range byte(2) {
+		s := newSolo(t, Config{Keys: [][]byte{testKey('k')}})
+		for life := range byte(2) {
+			err := s.SetKeys([][]byte{testKey('k')}, [32]byte{i, life})
+			s.want(err == nil, "SetKeys failed: %v", err)
+			fields[s.seals.keys.Field()] = true
+		}
+	}
+	if len(fields) != 4 {
+		t.Errorf("two copies that have their keys set twice should use 4 random fields, but use %d", len(fields))
 	}
 }

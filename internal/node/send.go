@@ -34,6 +34,8 @@ type datagram struct {
 	repairs  int          // bytes of repairs left
 	answers  int          // sequence numbers left to look up
 	compared bool         // a full Status was compared
+	contact  bool         // its seal is bound to no node
+	field    uint64       // the random field of its nonce, 0 if it came in clear
 }
 
 // validated reports whether the source has shown that it receives what is sent to it.
@@ -204,7 +206,13 @@ func (n *Node) Next(now time.Duration, buf []byte) (datagram []byte, to netip.Ad
 		}
 		datagram := messages
 		if n.seals.keys.Seals() {
-			datagram = n.seals.close(buf[:sealedFront+len(messages)], n.out.tag)
+			first, _ := wire.ParseHeader(messages)
+			contact := first.Type.IsContact()
+			binding, node := n.recipient(q, contact)
+			if binding == wire.ToAny && !contact {
+				continue // as if it were lost: which node is there is not known
+			}
+			datagram = n.seals.close(buf[:sealedFront+len(messages)], n.out.tag, binding, node)
 		}
 		n.stats.DatagramsOut++
 		n.stats.BytesOut += uint64(len(datagram))

@@ -90,6 +90,7 @@ type Outbox struct {
 	stats  Stats         // except Control and Recipients, which are counted below
 	now    time.Duration // of the last Acknowledge, Accepted, Pack or Overdue
 
+	apart   bool         // see SetApart
 	unsent  int          // copies of class Own that were never sent
 	repairs int          // envelopes of class Repair
 	used    [classes]int // charges of all copies
@@ -203,6 +204,23 @@ func (o *Outbox) SetRoom(room int, drop func(*Envelope)) {
 			drop(e)
 		}
 	}
+}
+
+// SetApart tells whether Hellos and Welcomes go in datagrams of their own, because they are
+// sealed for any node, and all else for the one that it is for.
+func (o *Outbox) SetApart(apart bool) { o.apart = apart }
+
+// Bind notes to what node what is queued for a recipient is to be sealed, if anything is.
+func (o *Outbox) Bind(to netip.AddrPort, b wire.Binding, node uint64) {
+	if q := o.peers[to]; q != nil {
+		q.binding, q.node = b, node
+	}
+}
+
+// IsBound reports whether Bind noted anything of a recipient since its queue was made.
+func (o *Outbox) IsBound(to netip.AddrPort) bool {
+	q := o.peers[to]
+	return q != nil && q.binding != wire.ToAny
 }
 
 // Clear drops everything, including acknowledgements.

@@ -4,6 +4,8 @@ import (
 	"container/heap"
 	"net/netip"
 	"time"
+
+	"example.com/gossip/internal/wire"
 )
 
 // The bounds of the window of a peer queue, in bytes of messages. It limits the Data in flight
@@ -64,6 +66,9 @@ type PeerQueue struct {
 	ackDue    time.Duration
 	dataFirst bool // in the last datagram; it alternates, so that neither starves the other
 
+	binding wire.Binding // of seals, see Outbox.Bind
+	node    uint64
+
 	keepUntil time.Duration // an idle queue is kept until then; 0: it is not idle, or not kept
 	wake      time.Duration // never later than due
 	index     int           // in the Outbox's timers, -1 if it has none
@@ -76,6 +81,9 @@ type PeerQueue struct {
 
 // To returns the recipient's address.
 func (q *PeerQueue) To() netip.AddrPort { return q.to }
+
+// Bound returns what Bind noted, wire.ToAny if that is nothing.
+func (q *PeerQueue) Bound() (b wire.Binding, node uint64) { return q.binding, q.node }
 
 func (q *PeerQueue) chains() [7]*chain {
 	return [...]*chain{&q.control, &q.sent, &q.final, &q.held, &q.retransmit, &q.repairs, &q.data}

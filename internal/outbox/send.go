@@ -35,19 +35,23 @@ func (o *Outbox) Next() *PeerQueue {
 }
 
 // Pack appends to b, which is empty, the messages of one datagram: acknowledgements, then
-// control and Data, which take turns in being first. An answer is expected within timeout.
+// control and Data, which take turns in being first; or Hellos and Welcomes that go apart. An answer is expected within timeout.
 // It appends nothing if everything that waited in the queue was dropped meanwhile.
 func (o *Outbox) Pack(b []byte, q *PeerQueue, now, timeout time.Duration) []byte {
 	o.now = now
-	b = o.packAcks(b, &q.acks, false)
-	b = o.packAcks(b, &q.refused, true)
-	q.dataFirst = !q.dataFirst
-	if q.dataFirst {
-		b = o.packData(b, q, now, timeout)
-		b = o.packControl(b, q, now, timeout)
+	if first := q.control.head; o.apart && first != nil && first.Kind.IsContact() {
+		b = o.packControl(b, q, true, now, timeout)
 	} else {
-		b = o.packControl(b, q, now, timeout)
-		b = o.packData(b, q, now, timeout)
+		b = o.packAcks(b, &q.acks, false)
+		b = o.packAcks(b, &q.refused, true)
+		q.dataFirst = !q.dataFirst
+		if q.dataFirst {
+			b = o.packData(b, q, now, timeout)
+			b = o.packControl(b, q, false, now, timeout)
+		} else {
+			b = o.packControl(b, q, false, now, timeout)
+			b = o.packData(b, q, now, timeout)
+		}
 	}
 	if q.sendable(o.config.Span) || q.acksDue(now) {
 		o.makeReady(q)
@@ -71,8 +75,13 @@ func (o *Outbox) packAcks(b []byte, owed *owed, refused bool) []byte {
 	return b
 }
 
-func (o *Outbox) packControl(b []byte, q *PeerQueue, now, timeout time.Duration) []byte {
+// packControl appends control up to the first message that has to go apart from what is there,
+// which is contact or not.
+func (o *Outbox) packControl(b []byte, q *PeerQueue, contact bool, now, timeout time.Duration) []byte {
 	for e := q.control.head; e != nil && len(b)+e.Size() <= o.config.Room; e = q.control.head {
+		if o.apart && e.Kind.IsContact() != contact {
+			break
+		}
 		b = o.put(b, e, now, timeout)
 	}
 	return b

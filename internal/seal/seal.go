@@ -7,7 +7,8 @@
 //	| 12    | as plain text | 16  |
 //	+-------+---------------+-----+
 //
-// It keeps no record of what was opened: a replayed datagram opens again.
+// It keeps no record of what was opened: a replayed datagram opens again, where the
+// additional data says that it may.
 //
 // # Keys
 //
@@ -36,15 +37,18 @@
 //	+----------------+------------+
 //
 // New draws the fixed field at random. The counter starts at 0 and goes up by 1 with each
-// datagram; when all its values are used another fixed field is drawn. So a nonce repeats
-// only if two of the fixed fields drawn for a key, by all nodes in all their lives, are
-// equal. Let F be the number of these fields: one for each New with that key in first place,
-// and one for each 2^32 datagrams of a keyring. The chance is at most F*(F-1)/2^65, and
-// so less than the 2^-32 that section 8 of the standard allows as long as F is at most
-// 92,681. Replace a key before it has seen that many starts.
+// datagram; when all its values are used another fixed field is drawn, and so it is by Renew.
+// So a nonce repeats only if two of the fixed fields drawn for a key, by all nodes in all their
+// lives, are equal. Let F be the number of these fields: one for each New with that key in first
+// place and each Renew, and one for each 2^32 datagrams of a keyring. The chance is at most
+// F*(F-1)/2^65, and so less than the 2^-32 that section 8 of the standard allows as long as F is
+// at most 92,681. Replace a key before it has seen that many starts.
 //
-// This requires that fields are drawn independently. They are not if a running process is
-// copied, for example by resuming a virtual machine twice.
+// This requires that fields are drawn independently. If a running process is copied, for
+// example by resuming a virtual machine twice, the copies use the same nonces until each has
+// a keyring of its own, with randomness of its own.
+//
+// The fixed field tells the lives of nodes apart, so an answer can be bound to it.
 package seal
 
 import (
@@ -122,11 +126,23 @@ func New(keys [][]byte, random func() uint64) (*Keyring, error) {
 		}
 		r.keys = append(r.keys, aead)
 	}
-	if r.seals {
-		r.fixed = random()
-	}
+	r.Renew()
 	return r, nil
 }
+
+// Renew draws another fixed field for the nonces, if datagrams are to be sealed.
+func (r *Keyring) Renew() {
+	if r.seals {
+		r.fixed, r.counter = r.random(), 0
+	}
+}
+
+// Field returns the fixed field of the next nonce, 0 if datagrams are sent in clear.
+func (r *Keyring) Field() uint64 { return r.fixed }
+
+// FieldOf returns the fixed field of the nonce of b, which has at least NonceSize bytes and
+// begins with it.
+func FieldOf(b []byte) uint64 { return binary.BigEndian.Uint64(b) }
 
 // expand makes the cipher of a key.
 func expand(key []byte) (cipher.AEAD, error) {
@@ -167,7 +183,7 @@ func (r *Keyring) Seal(b []byte, from int, ad []byte) []byte {
 	binary.BigEndian.PutUint64(nonce, r.fixed)
 	binary.BigEndian.PutUint32(nonce[8:], r.counter)
 	if r.counter++; r.counter == 0 {
-		r.fixed = r.random()
+		r.Renew()
 	}
 	return r.keys[0].Seal(b[:start], nonce, plain, ad)
 }

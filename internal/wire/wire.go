@@ -19,6 +19,8 @@
 //	7 Leave       id (8)
 //	8 Sealed      nonce (12), messages, encrypted, tag (16); nothing follows it
 //
+// In place of a sequence number Sealed tells its Binding.
+//
 // A member is id (8), address length (1: 0, 4 or 16), ip, port (2). A record is origin (8),
 // floor (4), number of runs (1), and gap (2), length (2) for each run of numbers seen above
 // the floor. Every message tells its own length. A type that a node does not know ends the
@@ -61,6 +63,36 @@ func (t Type) String() string {
 		t = 0
 	}
 	return names[t]
+}
+
+// IsContact reports whether nodes that do not know one another exchange messages of the type.
+func (t Type) IsContact() bool { return t == TypeHello || t == TypeWelcome }
+
+// Binding says what names the node that a sealed datagram is for. A seal is bound to that
+// number: it is part of the additional data of the encryption, and opens at no other node.
+//
+//	0        8                 16
+//	+--------+-----------------+--------------+
+//	| header | number of node  | cluster name |
+//	+--------+-----------------+--------------+
+type Binding uint32
+
+// The bindings.
+const (
+	// ToAny binds to 0, for the first contact: Hellos and Welcomes, and nothing else.
+	ToAny Binding = iota
+	// ToID binds to the id of a member.
+	ToID
+	// ToField binds the answer to a node of unknown id to the random field of its nonces, 0
+	// if it sends in clear.
+	ToField
+)
+
+// AppendBound appends to b the additional data of a sealed datagram.
+func AppendBound(b, datagram []byte, node uint64, cluster []byte) []byte {
+	b = append(b, datagram[:HeaderSize]...)
+	b = be.AppendUint64(b, node)
+	return append(b, cluster...)
 }
 
 // Sizes in bytes of encoded messages, or of parts of them.

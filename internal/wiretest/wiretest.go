@@ -7,8 +7,20 @@ import (
 	"slices"
 	"time"
 
+	"example.com/gossip/internal/seal"
 	"example.com/gossip/internal/wire"
 )
+
+// Open opens a sealed datagram that is bound to any node or to one of these: its id, or the
+// random field of its nonces.
+func Open(ring *seal.Keyring, b, cluster []byte, nodes ...uint64) (messages []byte, ok bool) {
+	for _, node := range append([]uint64{0}, nodes...) {
+		if messages, ok = ring.Open(b[wire.HeaderSize:], wire.AppendBound(nil, b, node, cluster)); ok {
+			return messages, true
+		}
+	}
+	return nil, false
+}
 
 // Message is one message as it was sent. Of the fields after Seq that of its Kind is set.
 type Message struct {
