@@ -43,7 +43,7 @@ func (e *Entry) size() int { return Overhead + len(e.Payload) }
 // the oldest makes room. A payload's buffer is rounded up to 64 bytes or as much as twice
 // its size, and messages evicted while referenced live on until released. What is free for
 // reuse is bounded by its pool. The cost of a call does not grow with what is retained, except
-// that Drop pays for each message of the origin and Put for each that it evicts.
+// that Put pays for each message that it evicts.
 type Log struct {
 	limit, bytes, n int
 	evicted         uint64
@@ -171,11 +171,11 @@ func (l *Log) Release(e *Entry) {
 	}
 }
 
-// Drop forgets all messages of the origin. It does not count them as evicted.
+// Drop makes the messages of the origin impossible to find. Each makes room when its turn comes,
+// so Drop costs the same however many there are.
 func (l *Log) Drop(origin uint64) {
-	for e := l.First(origin); e != nil; e = l.First(origin) {
-		l.forget(e)
-	}
+	delete(l.roots, origin)
+	l.near = nil
 }
 
 // seek returns the lowest node that covers the counter, nil if nothing of the origin is
@@ -234,7 +234,7 @@ func (l *Log) forget(e *Entry) {
 	l.n--
 
 	if n := e.node; n.remove(e) {
-		if n.up == nil {
+		if l.roots[e.Origin] == n {
 			delete(l.roots, e.Origin)
 		}
 		if l.near == n {

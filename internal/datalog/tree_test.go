@@ -62,7 +62,7 @@ func (l *Log) wellFormed() error {
 		}
 		total += entries
 	}
-	if total != l.Len() {
+	if total > l.Len() {
 		return fmt.Errorf("%d messages are retained, but %d are in trees", l.Len(), total)
 	}
 	if l.near != nil && !nearby {
@@ -114,8 +114,8 @@ func TestNodePoolIsBounded(t *testing.T) {
 	for origin := range uint64(3 * mostNodes) {
 		l.Release(l.Put(origin, 1, nil, 0))
 	}
-	for origin := range uint64(3 * mostNodes) {
-		l.Drop(origin)
+	for l.Len() > 0 {
+		l.forget(l.ends.newer)
 	}
 	n := 0
 	for free := l.nodes.free; free != nil; free = free.up {

@@ -446,7 +446,7 @@ func (m *model) releaseAll() {
 		ours[e] = true
 		m.log.Release(e)
 	}
-	m.log.Drop(7)
+	m.log.Release(m.log.Put(8, 1, make([]byte, 1<<14-datalog.Overhead), 1<<62)) // which evicts all others
 	for size := 1; size <= 512; size *= 2 {
 		for e := m.log.Detached(1, 1, make([]byte, size), 0); ours[e]; e = m.log.Detached(1, 1, make([]byte, size), 0) {
 			delete(ours, e)
