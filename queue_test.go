@@ -83,7 +83,7 @@ func TestQueueSendsEachMessageAsOftenAsItsKindSays(t *testing.T) {
 		n.publish("to all")
 		n.publish("to one", Direct(virtualAddr(77)))
 		v.add(Config{}).join(n.Address())
-		request := wire.Status{Mode: wire.Request, Last: wire.LastOrigin}
+		request := wire.Status{Mode: wire.Request}
 		request.Digest.Add(uint64(n.ID()), 0, []wire.Run{{First: 1, Last: 1}}, 100)
 		v.nodes[1].sock.Send(request.AppendTo(wire.Header{Type: wire.TypeStatus, Seq: 1}.AppendTo(nil)), self)
 		for i := range 20 { // to be acknowledged and offered

@@ -227,7 +227,7 @@ type Stats struct {
 	DropWelcome   uint64 // Welcome that answers no Hello
 	DropLeave     uint64 // Leave of a member that it did not come from
 	DropMember    uint64 // members in a list not taken: the node itself, unusable, lost or gone within 60 s, or no place in a full view
-	DropStranger  uint64 // MemberList from an unvalidated source
+	DropStranger  uint64 // MemberList, or Status to compare with, from an unvalidated source
 	DropRecipient uint64 // Direct messages for another node
 	DropOrigin    uint64 // Data of a new origin when the table, or for unvalidated sources half of it, is full
 	DropAhead     uint64 // Data far ahead of its origin's known messages, from an unvalidated source
@@ -237,7 +237,7 @@ type Stats struct {
 	DropRelay     uint64 // copies not queued: the member acknowledges none; or too large to seal after SetKeys
 	DropBusy      uint64 // Data refused for want of room to pass it on; it is sent again
 	DropControl   uint64 // control messages and acknowledgements refused or displaced, in a full queue or share
-	DropPush      uint64 // repairs postponed because a limit was reached: 16 KiB or one page per datagram, half of the queue, a quarter of it per member
+	DropPush      uint64 // repairs postponed because a limit was reached: 16 KiB, 64 messages or one page per datagram, half of the queue, a quarter of it per member
 	GivenUp       uint64 // messages, Hellos among them, unanswered after the last attempt
 	Unheard       uint64 // own messages given up because the node was without members for too long
 	GaveUpUnseen  uint64 // messages of others given up because nobody retains them, or too many followed

@@ -10,12 +10,12 @@ import (
 	"example.com/gossip/internal/wiretest"
 )
 
-// compares watches a node, and returns whether it has sent a comparison of what it has seen.
-// While a node skips history it sends none.
+// compares watches a node, and returns whether it has sent a hash of what it has seen. While a
+// node skips history it sends none.
 func (n *simNode) compares() (seen func() bool) {
 	any := false
 	n.watch(func(m wiretest.Message) {
-		any = any || m.Kind == wire.TypeStatus && m.Status.Mode == wire.Full
+		any = any || m.Kind == wire.TypeStatus && m.Status.Mode == wire.Summary && m.Status.Mark != 0
 	})
 	return func() bool { return any }
 }

@@ -39,7 +39,7 @@ func (n *simNode) stream(d time.Duration) (accepted int) {
 func (n *simNode) watchRetries() (longest func() time.Duration) {
 	at, most := map[envelopeKey]time.Duration{}, time.Duration(0) // of the last attempts
 	n.watch(func(m wiretest.Message) {
-		if m.Kind != wire.TypeData {
+		if m.Kind != wire.TypeData || m.Data.Flags&wire.FlagPull != 0 { // repairs are sent once, with random numbers
 			return
 		}
 		key := envelopeKey{m.To, m.Seq}

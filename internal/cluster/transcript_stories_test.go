@@ -41,10 +41,10 @@ copy for c. b has sent c nothing meanwhile, so they still know each other.
 
 In the background each node sums up what it has seen for one member after another, about every
 4 s once its view has been the same for 15 s. b does so for c at 3539. c has seen something
-else, and answers with what it has seen: nothing. So b sends what c lacks, and c offers it to
-its neighbours. a takes the offer for a sign of life: it sends c Hellos, and the Welcome makes
-c a member again. c and a then compare with a random member, b, in case more is missing: c
-tells b what it has seen, and a offers b what is recent.`, 2, 3, node.Config{})
+else, and answers with what it has seen: nothing. b has seen more than that, and answers with
+it. So c requests what it lacks, and offers it to its neighbours. a takes the offer for a sign
+of life: it sends c Hellos, and the Welcome makes c a member again. c then compares with a
+random member, a, in case more is missing.`, 2, 3, node.Config{})
 	x.settled()
 	a, c = x.nodes[0], x.nodes[2]
 	x.begin()

@@ -6,32 +6,29 @@ import (
 
 	"example.com/gossip/internal/datalog"
 	"example.com/gossip/internal/outbox"
+	"example.com/gossip/internal/repair"
 	"example.com/gossip/internal/view"
 	"example.com/gossip/internal/wire"
 )
 
-// compare sends the next page of what was seen here. If one page does not hold all origins,
-// every other call offers recent messages instead.
-func (n *Node) compare(now time.Duration, to netip.AddrPort) {
-	r := n.history.repair
-	if r.Skipping(now) { // a page would bring messages that are to be skipped: ask what they are
-		n.summarize(now, to)
-		return
+// summarize sends a hash of what was seen here: a node that has seen anything else answers with
+// the page that follows the origin after, or the first one if that is 0.
+func (n *Node) summarize(now time.Duration, in *datagram, to netip.AddrPort, after uint64) {
+	hash := n.history.origins.Hash()
+	if n.history.repair.Skipping(now) { // pages are needed even if they hold nothing new
+		hash = 0
 	}
-	if n.timers.recent = !n.timers.recent; n.timers.recent {
-		if digest := r.Recent(now, n.out.digestRoom()); digest.Len() > 0 {
-			n.sendDigest(nil, to, wire.Offer, digest)
-			return
-		}
-	}
-	digest, first, last := r.Page(now, n.out.digestRoom())
-	n.sendStatus(nil, to, Status, wire.Status{Mode: wire.Full, First: first, Last: last, Digest: digest})
+	n.sendStatus(in, to, Status, wire.Status{Mode: wire.Summary, Mark: hash, After: after})
 }
 
-// summarize sends a hash of what was seen here: a node that has seen anything else answers with
-// a page.
-func (n *Node) summarize(now time.Duration, to netip.AddrPort) {
-	n.sendStatus(nil, to, Status, wire.Status{Mode: wire.Summary, First: n.history.origins.Hash(now)})
+// compare asks a member for a page: in turn the first one, which holds what was seen last, and the
+// one that follows those asked for before, so that all have their turn.
+func (n *Node) compare(now time.Duration, to netip.AddrPort) {
+	h, after := &n.history, uint64(0)
+	if h.onward = !h.onward; h.onward {
+		after = h.compared
+	}
+	n.summarize(now, nil, to, after)
 }
 
 // offer offers new messages to a random member.
@@ -84,8 +81,9 @@ func (n *Node) giveUpStale() {
 	}
 }
 
-// handleStatus answers a full Status with what its sender lacks and a request for what
-// this node lacks, an offer with a request, and a request with what it asks for.
+// handleStatus answers a Summary with a page, a page with what its sender lacks and a request for
+// what this node lacks, an offer with a request, and a request with what it asks for. Only a
+// validated source is compared with, and once in a datagram.
 func (n *Node) handleStatus(now time.Duration, in *datagram, seq uint32, s wire.Status) {
 	r := n.history.repair
 	if !in.validated() {
@@ -94,42 +92,77 @@ func (n *Node) handleStatus(now time.Duration, in *datagram, seq uint32, s wire.
 			return
 		}
 	}
-	room := n.out.digestRoom()
+	r.Epoch = n.epoch()
 	push := &n.push
 	*push = pusher{n: n, now: now, in: in}
-	var wanted wire.Digest
 	switch s.Mode {
-	case wire.Full:
+	case wire.Full, wire.Summary:
 		n.acknowledge(now, in, seq)
-		if r.Skipping(now) {
-			r.Skip(now, s.Digest, s.First, s.Last, view.HashAddr(in.from), n.deliverInOrder)
+		switch {
+		case !in.validated():
+			n.stats.DropStranger++
 			return
-		}
-		if in.compared { // comparing visits all origins, and an honest node sends only one
+		case in.compared:
 			n.stats.DropPush++
 			return
 		}
 		in.compared = true
-		if in.validated() {
-			r.Heard(now, s.Digest, view.HashAddr(in.from))
-		}
-		wanted = r.Compare(now, s.Digest, s.First, s.Last, room, push)
-	case wire.Summary:
-		n.acknowledge(now, in, seq)
-		// Two nodes that skip history would answer one another for ever.
-		if in.validated() && s.First != n.history.origins.Hash(now) && !in.compared && !r.Skipping(now) {
-			in.compared = true
-			n.compare(now, in.from)
+		if s.Mode == wire.Full {
+			n.takePage(now, in, s)
+		} else if s.Mark != n.history.origins.Hash() && !r.Skipping(now) { // two that skip would answer one another for ever
+			n.sendSeen(now, in, s.After, s.After)
 		}
 	case wire.Offer:
-		wanted = r.Want(now, s.Digest, room)
+		wanted := r.Want(now, s.Digest, n.out.digestRoom())
 		n.request(now, in, wanted)
+		n.sendRequest(in, wanted)
 	case wire.Request:
 		r.Serve(s.Digest, push)
 	}
+}
+
+// sendSeen sends the page of what was seen here that follows an origin, in answer to one that says
+// which.
+func (n *Node) sendSeen(now time.Duration, in *datagram, after, says uint64) {
+	digest, last := n.history.repair.Page(now, after, n.out.digestRoom())
+	n.sendStatus(in, in.from, Status, wire.Status{Mode: wire.Full, Mark: last, After: says, Digest: digest})
+}
+
+// takePage compares with a page. If it shows that anything is missing, or is to be skipped, the
+// next page follows at once. A first page that names less than this node's is answered with that.
+func (n *Node) takePage(now time.Duration, in *datagram, s wire.Status) {
+	h, r, source := &n.history, n.history.repair, view.HashAddr(in.from)
+	if s.After == h.compared {
+		h.compared = s.Mark
+	}
+	more := r.Skipping(now)
+	if more {
+		r.Skip(now, s.Digest, s.Mark == 0, source, n.deliverInOrder)
+	} else {
+		r.Heard(now, s.Digest, source)
+		wanted := r.Compare(now, s.Digest, n.out.digestRoom(), &n.push)
+		n.sendRequest(in, wanted)
+		more = wanted.Len() > 0
+		if s.After == 0 && r.Unnamed(now) {
+			n.sendSeen(now, in, 0, wire.InReturn)
+		}
+	}
+	if more && s.Mark != 0 {
+		n.summarize(now, in, in.from, s.Mark)
+	}
+}
+
+// sendRequest requests what is in the digest, if anything.
+func (n *Node) sendRequest(in *datagram, wanted wire.Digest) {
 	if wanted.Len() > 0 {
 		n.sendDigest(in, in.from, wire.Request, wanted)
 	}
+}
+
+// epoch is half the time for which a message may be on its way: it may take three legs, and an
+// eighth more.
+func (n *Node) epoch() time.Duration {
+	return max(repair.Epoch, 7*n.peers.rtt.Smoothed()/8)
 }
 
 // pusher sends repairs to the node being answered, until the budget of its datagram is
@@ -147,7 +180,7 @@ func (p *pusher) Push(e *datalog.Entry) bool {
 		n.stats.DropPush++
 		return false
 	}
-	p.in.repairs -= size
+	p.in.repairs -= max(size, repairBudget/mostRepairs)
 	c := outbox.Copy{Entry: e, Class: outbox.Repair, Flags: wire.FlagPull, Hops: wire.AgeCode(p.now - e.Born)}
 	n.emitData(p.in.from, Repair, c)
 	return true

@@ -15,7 +15,7 @@ func TestSeedSkipsNoHistory(t *testing.T) {
 	s := newSolo(t, Config{SkipHistory: true})
 	s.join()
 	s.addMember(s.peerID(10), peerAddr(10))
-	page := wire.Status{Mode: wire.Full, Last: wire.LastOrigin}
+	page := wire.Status{Mode: wire.Full}
 	page.Digest.Add(77, 3, nil, 485)
 	s.receive(peerAddr(10), s.status(page))
 	s.want(len(statuses(s.send(), wire.Request)) > 0, "a seed does not request what its first newcomer has seen")
@@ -44,7 +44,7 @@ func TestSkipIgnoresTheRepairsOfAnUnvalidatedSource(t *testing.T) {
 	s.history.repair.Joined(s.at, skipsFor)
 	var page wire.Digest
 	page.Add(7, 3, nil, 100)
-	s.history.repair.Skip(s.at, page, 0, wire.LastOrigin, 1, func(*versions.Origin) {})
+	s.history.repair.Skip(s.at, page, true, 1, func(*versions.Origin) {})
 	for c := uint32(unvalidatedLead); c <= 10*unvalidatedLead; c += unvalidatedLead {
 		s.receive(unknownAddr, s.data(wire.Data{Origin: 5, Counter: c, Flags: wire.FlagPull, Hops: wire.AgeCode(time.Hour)}))
 	}
@@ -61,7 +61,7 @@ func TestSkipLeavesRoomForTheOriginsOfOtherMembers(t *testing.T) {
 	s.withMembers(10, 20)
 	s.history.repair.SkipHistory()
 	for id := uint64(1000); s.history.origins.Len() < s.config.origins(); {
-		m := wire.Status{Mode: wire.Full, First: 1, Last: 1<<64 - 2}
+		m := wire.Status{Mode: wire.Full, Mark: 1}
 		for range 30 {
 			id++
 			m.Digest.Add(id, 5, nil, 485)

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -17,7 +16,7 @@ func statuses(all []wiretest.Message, mode wire.Mode) []wiretest.Message {
 
 // requestOf is a request for messages of an origin from the first to the last.
 func (s *solo) requestOf(origin uint64, first, last uint32) []byte {
-	m := wire.Status{Mode: wire.Request, Last: wire.LastOrigin}
+	m := wire.Status{Mode: wire.Request}
 	m.Digest.Add(origin, first-1, []wire.Run{{First: first, Last: last}}, 1000)
 	return s.status(m)
 }
@@ -78,20 +77,18 @@ func TestMissingMessagesAreRequestedAfterAWhile(t *testing.T) {
 	s.want(requests > 0, "in 10 s it did not request the missing message")
 }
 
-// A page that names no origin makes a node look at all the origins that it knows.
+// Comparing is the dearest answer, and an honest node asks for one in a datagram.
 func TestStatusIsComparedOnceInADatagram(t *testing.T) {
-	for _, from := range []netip.AddrPort{peerAddr(10), victim} {
+	for _, mode := range []wire.Mode{wire.Full, wire.Summary} {
 		s := newSolo(t, Config{})
 		s.withMembers(10)
-		for i := range uint64(100) { // there is nothing to push: Direct messages are not retained
-			s.receive(peerAddr(10), s.data(wire.Data{Origin: 1000 + i, Counter: 1, Flags: wire.FlagDirect}))
-		}
-		page := func(int) []byte { return s.status(everything(nil)) }
+		status := func(int) []byte { return s.status(wire.Status{Mode: mode, Mark: 1}) }
 		for range 3 {
-			before := s.Stats().DropPush
-			s.receive(from, repeat(18, page)...)
-			dropped := s.Stats().DropPush - before
-			s.want(dropped == 17, "of 18 pages in a datagram from %v %d were not compared", from, dropped)
+			before := s.Stats()
+			s.receive(peerAddr(10), repeat(18, status)...)
+			s.receive(victim, repeat(18, status)...)
+			member, stranger := s.Stats().DropPush-before.DropPush, s.Stats().DropStranger-before.DropStranger
+			s.want(member == 17 && stranger == 18, "of 18 in a datagram of a member %d were not compared, and %d of an unvalidated source", member, stranger)
 		}
 	}
 }
@@ -117,7 +114,7 @@ func TestRepairsLeaveTheQueueOfOtherDataFree(t *testing.T) {
 	s.run(5 * time.Second)
 	most := s.config.MaxOutputMessages
 	for _, i := range []int{10, 20, 30, 40, 50} {
-		for range 3 {
+		for range 4 {
 			s.receive(peerAddr(i), s.requestOf(5, 1, 900))
 		}
 		s.want(s.out.queue.Stats().Data <= most, "there are %d repairs in a queue for %d", s.out.queue.Stats().Data, most)

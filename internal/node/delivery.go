@@ -28,6 +28,8 @@ type history struct {
 
 	news, repaired repair.News // to be offered
 	wanted         wanted      // what was requested
+	compared       uint64      // the origin with which the pages compared one after the other end, 0: none yet
+	onward         bool        // the last comparison was to go on there
 	skipped        uint32      // own numbers skipped because others used them, since the exchange
 }
 
@@ -97,7 +99,7 @@ const waitingShare = 2
 func (n *Node) take(now time.Duration, o *versions.Origin, window *versions.Window, d *wire.Data) {
 	newest := d.Counter > window.Highest()
 	window.Add(d.Counter, n.history.origins.Pool())
-	o.Touch(now)
+	n.history.origins.Touch(o, now)
 	if d.Flags&wire.FlagDirect != 0 {
 		n.deliver(n.history.log.Detached(d.Origin, d.Counter, d.Payload, now))
 		return
@@ -107,7 +109,7 @@ func (n *Node) take(now time.Duration, o *versions.Origin, window *versions.Wind
 	if d.Flags&wire.FlagPull != 0 {
 		n.stats.Repaired++
 	} else if newest {
-		o.MarkYoung(d.Counter, now, repair.Epoch)
+		o.MarkYoung(d.Counter, now, n.epoch())
 	}
 	var arcs covered
 	if d.PassedOn() {

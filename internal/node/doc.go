@@ -61,8 +61,9 @@
 // message that came by repair is offered to the neighbours at once, because a lost copy
 // leaves a whole arc without it (heal). In the background a node sends a hash of what it has
 // seen to one member after another; one that has seen anything else answers with a page of what
-// it has seen, origin by origin, and what is missing on either side is sent (handleStatus).
-// After a member is back, and while repairs arrive, pages are compared more often.
+// it has seen, of the origins touched last first, and what is missing of these on either side is
+// sent (handleStatus). While pages show that anything is missing, the next one follows at once.
+// After a member is back, and while repairs arrive, members compare more often.
 //
 // Whether a message is new is decided by numbers, never by time. A message beyond the window of
 // its origin is refused for two seconds, so that repair can close the gap; then the gap is
@@ -88,6 +89,7 @@
 //	Ack         the next page of members
 //	Data        a copy to each of BroadcastFactor + 1 members (an arc that spans the node is cut
 //	            in two), or of RumorFactor, sent until acknowledged
-//	Status      a request; and, for all in a datagram together, repairs until they pass 16 KiB
+//	Status      a request, two pages or one and a hash; and, for all in a datagram together,
+//	            repairs until they pass 16 KiB, 64 at most
 //	Leave       nothing
 package node

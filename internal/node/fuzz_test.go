@@ -143,7 +143,7 @@ func (f *fuzzed) messageOf(step byte, source int) []byte {
 		}
 		return f.data(d)
 	case 's':
-		m := wire.Status{Mode: wire.Mode(f.argument() % 3), Last: wire.LastOrigin}
+		m := wire.Status{Mode: wire.Mode(f.argument() % 3)}
 		for range f.argument() % 4 {
 			origin, floor, first := f.idOf(f.argument()), uint32(f.argument()), uint32(f.argument())
 			first += floor + 1

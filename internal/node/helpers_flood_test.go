@@ -112,7 +112,7 @@ func (f *flooded) honestTraffic(turn int) {
 			b, seq := f.hello(f.nextID(), from, 0), f.seq
 			f.expect("a Hello", from, b, func(m wiretest.Message) bool { return m.Kind == wire.TypeWelcome && m.Welcome.Hello == seq })
 		}
-		f.expect("a Status", member, f.status(wire.Status{Mode: wire.Full, First: 1, Last: 1}), f.isAck())
+		f.expect("a Status", member, f.status(wire.Status{Mode: wire.Full}), f.isAck())
 		lacks := d.Counter - 1
 		f.expect("a request", member, f.request(d.Origin, lacks), func(m wiretest.Message) bool {
 			return m.Kind == wire.TypeData && m.Data.Origin == d.Origin && m.Data.Counter == lacks
@@ -151,7 +151,7 @@ func (f *flooded) repeatRequests() {
 
 // request requests one message.
 func (f *flooded) request(origin uint64, counter uint32) []byte {
-	m := wire.Status{Mode: wire.Request, Last: wire.LastOrigin}
+	m := wire.Status{Mode: wire.Request}
 	m.Digest.Add(origin, counter-1, []wire.Run{{First: counter, Last: counter}}, 100)
 	return f.status(m)
 }

@@ -120,7 +120,7 @@ func broadcast(flags uint8, payload int) messageMaker {
 // statusOf is a Status with many messages that the node has, and that it lacks.
 func statusOf(mode wire.Mode) messageMaker {
 	return func(s *loaded, _ netip.AddrPort, i int) []byte {
-		m := wire.Status{Mode: mode, Last: wire.LastOrigin}
+		m := wire.Status{Mode: mode}
 		m.Digest.Add(1000, 0, []wire.Run{{First: 2, Last: 2}, {First: 4, Last: 1000}}, s.out.room)
 		return s.status(m)
 	}

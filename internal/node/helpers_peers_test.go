@@ -78,7 +78,7 @@ func (s *solo) goodbye(id uint64) []byte {
 
 // everything is a full Status that has seen all messages of each origin up to its floor.
 func everything(floors map[uint64]uint32) wire.Status {
-	m := wire.Status{Mode: wire.Full, Last: wire.LastOrigin}
+	m := wire.Status{Mode: wire.Full}
 	ids := make([]uint64, 0, len(floors))
 	for id := range floors {
 		ids = append(ids, id)

@@ -111,6 +111,6 @@ func (n *Node) exchangeAndCompare(now time.Duration, most int) {
 		n.probeNeighbours()
 	}
 	if both || !odd {
-		n.summarize(now, m.Addr)
+		n.compare(now, m.Addr)
 	}
 }

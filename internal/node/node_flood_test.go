@@ -21,7 +21,7 @@ func (f *flooded) nowhere() netip.AddrPort { return netip.AddrPortFrom(victimHos
 
 // ofMany is a Status that offers or requests many messages of an origin.
 func (f *flooded) ofMany(mode wire.Mode, origin uint64) []byte {
-	m := wire.Status{Mode: mode, Last: wire.LastOrigin}
+	m := wire.Status{Mode: mode}
 	m.Digest.Add(origin, 0, []wire.Run{{First: 1, Last: 1000}, {First: 1002, Last: 60_000}}, 100)
 	return f.status(m)
 }

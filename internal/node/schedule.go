@@ -24,7 +24,6 @@ type timers struct {
 
 	turn      int           // of the exchange
 	looks     int           // how many there were
-	recent    bool          // the last comparison was of recent messages
 	round     int           // of a node that is alone
 	awake     time.Duration // how long the loop has turned while CONNECTED; the age of gaps is counted by it
 	lookedAt  time.Duration // when gaps were last looked at

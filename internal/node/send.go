@@ -19,6 +19,9 @@ const (
 	// exceeds it still goes out, so that messages of any size get through.
 	repairBudget = 16 << 10
 
+	// mostRepairs bounds the messages in it.
+	mostRepairs = 64
+
 	// answerBudget bounds the sequence numbers that are looked up for one datagram: a node
 	// acknowledges and refuses at most MostAcked in one.
 	answerBudget = 2 * wire.MostAcked
@@ -128,7 +131,7 @@ func (n *Node) sendHello(in *datagram, to netip.AddrPort, token uint64, kind Kin
 
 // sendDigest sends an offer or a request.
 func (n *Node) sendDigest(in *datagram, to netip.AddrPort, mode wire.Mode, digest wire.Digest) {
-	n.sendStatus(in, to, Offer, wire.Status{Mode: mode, Last: wire.LastOrigin, Digest: digest})
+	n.sendStatus(in, to, Offer, wire.Status{Mode: mode, Digest: digest})
 }
 
 func (n *Node) sendStatus(in *datagram, to netip.AddrPort, kind Kind, s wire.Status) {

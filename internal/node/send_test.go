@@ -68,7 +68,7 @@ func repeat(n int, f func(i int) []byte) (all [][]byte) {
 // statusOfMany is a Status with messages that the node has, that it lacks, and of an origin
 // that it does not know.
 func (a *attack) statusOfMany(mode wire.Mode) []byte {
-	m := wire.Status{Mode: mode, Last: wire.LastOrigin}
+	m := wire.Status{Mode: mode}
 	for origin := range uint64(7) {
 		runs := []wire.Run{{First: 1, Last: 40}, {First: 60, Last: 1000}}
 		m.Digest.Add(1000+origin, 0, runs, 400)

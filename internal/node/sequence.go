@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"example.com/gossip/internal/datalog"
-	"example.com/gossip/internal/repair"
 	"example.com/gossip/internal/versions"
 	"example.com/gossip/internal/view"
 	"example.com/gossip/internal/wire"
@@ -138,8 +137,8 @@ func (n *Node) number(now time.Duration, payload []byte, s SpreadKind) (*datalog
 	o := h.repair.Origin(now, self.id, 0)
 	self.counter++
 	o.Published(self.counter, h.origins.Pool())
-	o.MarkYoung(self.counter, now, repair.Epoch)
-	o.Touch(now)
+	o.MarkYoung(self.counter, now, n.epoch())
+	h.origins.Touch(o, now)
 	e := h.log.Put(self.id, self.counter, payload, now)
 	if n.keepsOwn() {
 		self.backlog.add(e, h.log)

@@ -34,7 +34,7 @@ func couple() (a, b *node) {
 // works returns each kind of work of a desk, as it is done again and again.
 func works() map[string]func() {
 	a, b := couple()
-	page, first, last := a.desk.Page(old, anyRoom)
+	page, _ := a.desk.Page(old, 0, anyRoom)
 	var offer News
 	to := &count{}
 	far := roomy() // knows none of it, and where the end of a long past lies
@@ -43,10 +43,10 @@ func works() map[string]func() {
 	request := digestOf(read(wanted)...)
 	now := old
 	return map[string]func(){
-		"Page":    func() { now += time.Millisecond; b.desk.Page(now, pageRoom) },
-		"Compare": func() { b.desk.Compare(old, page, first, last, pageRoom, to) },
+		"Page":    func() { now += time.Millisecond; b.desk.Page(now, 0, pageRoom) },
+		"Compare": func() { b.desk.Compare(old, page, pageRoom, to) },
 		"Compare with one unknown": func() {
-			far.desk.Compare(old, long, 0, lastOrigin, pageRoom, to)
+			far.desk.Compare(old, long, pageRoom, to)
 		},
 		"Want":    func() { b.desk.Want(0, page, pageRoom) },
 		"Missing": func() { a.desk.Missing(old, 0, pageRoom) },

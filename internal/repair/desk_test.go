@@ -87,14 +87,14 @@ func read(d wire.Digest) (all []record) {
 }
 
 // carry takes a digest over the network: a copy comes out, if it parses.
-func carry(t *testing.T, d wire.Digest, first, last uint64, room int) wire.Digest {
+func carry(t *testing.T, d wire.Digest, room int) wire.Digest {
 	t.Helper()
 	if len(d.Bytes()) > room {
 		t.Fatalf("a digest of %d bytes was made where there is room for %d", len(d.Bytes()), room)
 	}
-	got, n, ok := wire.ParseDigest(slices.Clone(d.Bytes()), d.Len(), first, last)
+	got, n, ok := wire.ParseDigest(slices.Clone(d.Bytes()), d.Len())
 	if !ok || n != len(d.Bytes()) {
-		t.Fatalf("the records %v, of origins from %d to %d, do not parse at the other end", read(d), first, last)
+		t.Fatalf("the records %v do not parse at the other end", read(d))
 	}
 	return got
 }
@@ -163,11 +163,10 @@ func (n *node) has(m message) bool {
 	return o != nil && o.Seen.Has(m.counter)
 }
 
-// retained lists what is in the log, by origin and counter. Of origins that the
-// table does not know it lists nothing.
+// retained lists what is in the log of the origins that the table knows, those touched last first.
 func (n *node) retained() (all []*datalog.Entry) {
-	for i := range n.origins.Len() {
-		for e := n.log.First(n.origins.At(i).ID); e != nil; e = n.log.Next(e) {
+	for o := n.origins.Newest(); o != nil; o = o.Older() {
+		for e := n.log.First(o.ID); e != nil; e = n.log.Next(e) {
 			all = append(all, e)
 		}
 	}
@@ -196,12 +195,13 @@ func TestWhoSkipsHistoryWantsOnlyOfOriginsThatItCounts(t *testing.T) {
 	d := NewReconciler(datalog.New(1<<10), versions.NewTable(8))
 	d.SkipHistory()
 	d.Joined(0, time.Hour)
-	d.Skip(0, digestOf(record{5, 10, nil}), 0, 5, 0, func(*versions.Origin) {})
-	offer := digestOf(record{5, 10, []wire.Run{run(11, 12)}}, record{6, 0, []wire.Run{run(1, 3)}})
+	d.Skip(0, digestOf(record{5, 10, nil}, record{7, 10, nil}), false, 0, func(*versions.Origin) {})
+	d.origins.Get(5).Taken(11)
+	offer := digestOf(record{5, 10, []wire.Run{run(11, 12)}}, record{6, 0, []wire.Run{run(1, 3)}}, record{7, 10, []wire.Run{run(11, 11)}})
 	if got := messages(read(d.Want(0, offer, anyRoom))); !slices.Equal(got, []message{{5, 11}, {5, 12}}) {
 		t.Errorf("of an offer it wants %v", got)
 	}
-	if got := messages(read(d.Want(time.Hour, offer, anyRoom))); len(got) != 5 {
+	if got := messages(read(d.Want(time.Hour, offer, anyRoom))); len(got) != 6 {
 		t.Errorf("once it does not skip any more it wants %v", got)
 	}
 }
@@ -214,7 +214,7 @@ func TestWhatFollowsAMessageThatWasTakenIsNoHistory(t *testing.T) {
 	d.SkipTo(o, 9)
 	o.Seen.Add(10, d.origins.Pool())
 	o.Taken(10)
-	d.Skip(0, digestOf(record{5, 20, nil}, record{6, 20, nil}), 0, lastOrigin, 0, func(*versions.Origin) {})
+	d.Skip(0, digestOf(record{5, 20, nil}, record{6, 20, nil}), true, 0, func(*versions.Origin) {})
 	if got := d.origins.Get(5).Seen.Floor(); got != 10 {
 		t.Errorf("of what followed a message that was taken all up to %d is skipped", got)
 	}
@@ -223,17 +223,18 @@ func TestWhatFollowsAMessageThatWasTakenIsNoHistory(t *testing.T) {
 	}
 }
 
-func TestPagesOfSeveralPeersMayOverlapWhileHistoryIsSkipped(t *testing.T) {
+func TestSkippingEndsWithTheLastPageOfAMemberThatKnowsAnything(t *testing.T) {
 	d := NewReconciler(datalog.New(1<<10), versions.NewTable(8))
 	d.SkipHistory()
-	for i, page := range [][2]uint64{{0, 10}, {5, 20}, {30, lastOrigin}, {15, 25}, {26, lastOrigin}} {
-		if !d.Skipping(0) {
-			t.Fatalf("skipping ended before page %d, with a gap behind the others", i)
+	for _, c := range []struct {
+		page wire.Digest
+		last bool
+		ends bool
+	}{{wire.Digest{}, true, false}, {digestOf(record{5, 1, nil}), false, false}, {digestOf(record{6, 1, nil}), true, true}} {
+		d.Skip(0, c.page, c.last, 0, func(*versions.Origin) {})
+		if d.Skipping(0) == c.ends {
+			t.Errorf("after a page of %d origins, which was the last: %v, skipping goes on: %v", c.page.Len(), c.last, !c.ends)
 		}
-		d.Skip(0, wire.Digest{}, page[0], page[1], 0, func(*versions.Origin) {})
-	}
-	if d.Skipping(0) {
-		t.Error("skipping goes on though the pages have gone round")
 	}
 }
 

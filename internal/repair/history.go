@@ -1,19 +1,20 @@
 package repair
 
 import (
+	"iter"
 	"time"
 
 	"example.com/gossip/internal/versions"
 	"example.com/gossip/internal/wire"
 )
 
-// SkipHistory makes the Reconciler skip what the next pages say was seen, until they have covered
-// all origins once: see Skip. Joined bounds how long. Known origins count as if nothing had
-// been taken of them yet.
+// SkipHistory makes the Reconciler skip what the next pages say was seen, until one of them is
+// the last: see Skip. Joined bounds how long. Known origins count as if nothing had been taken of
+// them yet.
 func (d *Reconciler) SkipHistory() {
-	d.skipped, d.skipUntil, d.joinedAt, d.newUntil = 0, forever, forever, forever
-	for i := range d.origins.Len() {
-		d.origins.At(i).From = 0
+	d.skipUntil, d.joinedAt, d.newUntil = forever, forever, forever
+	for o := d.origins.Newest(); o != nil; o = o.Older() {
+		o.From = 0
 	}
 }
 
@@ -55,17 +56,28 @@ func (d *Reconciler) History(age, now time.Duration) bool {
 // history: counting begins behind it, or with the lowest message that is taken all the same.
 // introducer stands for the member, as for Origin.
 func (d *Reconciler) Heard(now time.Duration, page wire.Digest, introducer uint64) {
-	for d.settling(now) {
-		origin, floor, theirs, more := page.Next(d.theirs)
-		d.theirs = theirs
-		if !more {
-			return
+	if !d.settling(now) {
+		return
+	}
+	for origin, highest := range d.named(page) {
+		if o := d.Origin(now, origin, introducer); o != nil && highest < 1<<32-1 {
+			o.CountFrom(highest + 1)
 		}
-		for _, r := range theirs {
-			floor = max(floor, r.Last)
-		}
-		if o := d.Origin(now, origin, introducer); o != nil && floor < 1<<32-1 {
-			o.CountFrom(floor + 1)
+	}
+}
+
+// named yields the origins that a page names, and the highest number seen of each.
+func (d *Reconciler) named(page wire.Digest) iter.Seq2[uint64, uint32] {
+	return func(yield func(uint64, uint32) bool) {
+		for {
+			origin, highest, theirs, more := page.Next(d.theirs)
+			d.theirs = theirs
+			for _, r := range theirs {
+				highest = max(highest, r.Last)
+			}
+			if !more || !yield(origin, highest) {
+				return
+			}
 		}
 	}
 }
@@ -80,33 +92,16 @@ func (d *Reconciler) Begin(now time.Duration, o *versions.Origin) {
 
 // Skip skips what a page of a member says was seen, except what follows the first message
 // taken of an origin; introducer stands for the member, as for Origin, and skipped is called with
-// each origin of the page. When the pages have covered all ids from 0 to the highest,
-// skipping ends. A member that knows of no origin at all does not count: it may be as new
-// as this node.
-func (d *Reconciler) Skip(now time.Duration, page wire.Digest, first, last, introducer uint64, skipped func(*versions.Origin)) {
-	if page.Len() == 0 && first == 0 && last == 1<<64-1 {
-		return
-	}
-	for {
-		origin, floor, theirs, more := page.Next(d.theirs)
-		d.theirs = theirs
-		if !more {
-			break
+// each origin of the page. The last page of a member ends skipping, unless it knows of no origin
+// at all: it may be as new as this node.
+func (d *Reconciler) Skip(now time.Duration, page wire.Digest, last bool, introducer uint64, skipped func(*versions.Origin)) {
+	for origin, highest := range d.named(page) {
+		if o := d.Origin(now, origin, introducer); o != nil {
+			d.SkipTo(o, min(highest, o.From-1)) // From 0, none taken: no bound, for it wraps
+			skipped(o)
 		}
-		o := d.Origin(now, origin, introducer)
-		if o == nil {
-			continue
-		}
-		for _, r := range theirs {
-			floor = max(floor, r.Last)
-		}
-		d.SkipTo(o, min(floor, o.From-1)) // From 0, none taken: no bound, for it wraps
-		skipped(o)
 	}
-	if first == 0 || first-1 <= d.skipped {
-		d.skipped = max(d.skipped, last)
-	}
-	if d.skipped == 1<<64-1 {
+	if last && page.Len() > 0 {
 		d.skipUntil = 0
 	}
 }

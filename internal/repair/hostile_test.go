@@ -19,11 +19,11 @@ func TestAPusherThatRefusesIsLeftAlone(t *testing.T) {
 	// Origins before, at, between and behind those of the page.
 	page := []record{{2, 2, []wire.Run{run(4, 4)}}, {4, 0, nil}, {9, 3, nil}}
 	request := []record{{1, 0, []wire.Run{run(1, 3), run(5, 7)}}, {3, 0, []wire.Run{run(1, 9)}}}
-	all, _ := answer(t, n, old, 0, lastOrigin, page...)
+	all, _ := answer(t, n, old, page...)
 	asked := served(t, n, bottomless(), request...)
 	for takes := range len(all) + 1 {
 		b := &basket{takes: takes}
-		wanted := read(n.desk.Compare(old, digestOf(page...), 0, lastOrigin, anyRoom, b))
+		wanted := read(n.desk.Compare(old, digestOf(page...), anyRoom, b))
 		if !slices.Equal(b.got, all[:takes]) || b.calls != min(takes+1, len(all)) {
 			t.Fatalf("a pusher that takes %d of %d should be shown one more and then none, but was shown %d", takes, len(all), b.calls)
 		}
@@ -83,8 +83,8 @@ func TestGreatNumbersDoNoHarm(t *testing.T) {
 				}
 			}
 			pushed = bottomless()
-			want := lacking(old, n, x, 0, lastOrigin)
-			wanted := read(carry(t, n.desk.Compare(old, digestOf(x...), 0, lastOrigin, anyRoom, pushed), 1, lastOrigin, anyRoom))
+			want := lacking(old, n, x)
+			wanted := read(carry(t, n.desk.Compare(old, digestOf(x...), anyRoom, pushed), anyRoom))
 			check("comparing", slices.Equal(pushed.got, want) && slices.Equal(messages(wanted), wanting(n, x, true)), wanted)
 
 			pushed = bottomless()
@@ -119,15 +119,14 @@ func TestAnyDigestThatParsesIsAnswered(t *testing.T) {
 				b = binary.BigEndian.AppendUint16(b, uint16(r.Uint32()>>(16+r.IntN(17)))|1)
 			}
 		}
-		first, last := uint64(0), uint64(lastOrigin)
-		d, _, ok := wire.ParseDigest(b, count, first, last)
+		d, _, ok := wire.ParseDigest(b, count)
 		if !ok {
 			continue // its runs pass the last number
 		}
 		room := r.IntN(600)
 		to := bottomless()
-		carry(t, n.desk.Compare(old, d, first, last, room, to), 1, lastOrigin, room)
-		carry(t, n.desk.Want(0, d, room), 1, lastOrigin, room)
+		carry(t, n.desk.Compare(old, d, room, to), room)
+		carry(t, n.desk.Want(0, d, room), room)
 		if to.calls > had {
 			t.Fatalf("seed %d: %d messages are retained, but %d were pushed", seed, had, to.calls)
 		}
@@ -183,7 +182,7 @@ func BenchmarkADigestOfHoles(b *testing.B) {
 			digest := digestOf(records...)
 			for b.Loop() {
 				n.desk.Want(0, digest, pageRoom)
-				n.desk.Compare(old, digest, 1, lastOrigin, pageRoom, bottomless())
+				n.desk.Compare(old, digest, pageRoom, bottomless())
 			}
 		})
 	}

@@ -61,7 +61,7 @@ func (x *plainNode) act() {
 	case op < 96:
 		if o := x.origin(id); o != nil && d.Skipping(x.now) {
 			page := record{id, highest, []wire.Run{run(highest+2, highest+3)}}
-			d.Skip(x.now, digestOf(page), 0, r.Uint64N(10), 0, func(o *versions.Origin) {
+			d.Skip(x.now, digestOf(page), false, 0, func(o *versions.Origin) {
 				s := x.plain[o.ID]
 				floor := highest + 3
 				if s.from > 0 {
@@ -87,8 +87,7 @@ func (x *plainNode) act() {
 // check holds the counts of the node against the plain ones.
 func (x *plainNode) check() {
 	d, unsettled := x.node.desk, uint64(0)
-	for i := range x.node.origins.Len() {
-		o := x.node.origins.At(i)
+	for o := x.node.origins.Newest(); o != nil; o = o.Older() {
 		s := x.plain[o.ID]
 		if o.From != s.from || o.Seen.Floor() != s.floor || o.Seen.Highest() != s.highest {
 			x.fatalf("origin %d counts from %d, with floor %d and highest %d, not from %d, with %d and %d",

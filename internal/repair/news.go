@@ -3,7 +3,6 @@ package repair
 import (
 	"cmp"
 	"slices"
-	"time"
 
 	"example.com/gossip/internal/wire"
 )
@@ -35,22 +34,6 @@ func (n *News) Add(origin uint64, counter uint32) {
 
 // Clear empties the list.
 func (n *News) Clear() { n.items, n.oldest = n.items[:0], 0 }
-
-// recentFor is the maximum age of a message that Recent offers.
-const recentFor = 15 * time.Second
-
-// Recent returns, in room bytes, an offer of the latest messages that are no longer on
-// their way; nothing if the last page covered all origins anyway. Where there are many
-// origins, most of them long silent, pages take too long to reach the active ones.
-func (d *Reconciler) Recent(now time.Duration, room int) wire.Digest {
-	e, left := d.log.Newest(), mostNews
-	for ; e != nil && left > 0 && !d.whole && now-e.Born < recentFor; e = d.log.Older(e) {
-		if left--; now-e.Born >= 2*Young {
-			d.recent.Add(e.Origin, e.Counter)
-		}
-	}
-	return d.Offer(&d.recent, room)
-}
 
 // Offer returns what is on the list, as far as it fits in room bytes, and empties the list.
 func (d *Reconciler) Offer(n *News, room int) wire.Digest {

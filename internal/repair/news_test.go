@@ -12,7 +12,7 @@ import (
 // offered is what a desk makes of news.
 func offered(t *testing.T, d *Reconciler, n *News, room int) []record {
 	t.Helper()
-	return read(carry(t, d.Offer(n, room), 1, lastOrigin, room))
+	return read(carry(t, d.Offer(n, room), room))
 }
 
 func TestOfferPutsNewsInOrder(t *testing.T) {
@@ -149,9 +149,9 @@ func TestOfferIsTakenUp(t *testing.T) {
 		a.take(0, m, false)
 		n.Add(m.origin, m.counter)
 	}
-	wanted := b.desk.Want(0, carry(t, a.desk.Offer(&n, 485), 0, lastOrigin, 485), 485)
+	wanted := b.desk.Want(0, carry(t, a.desk.Offer(&n, 485), 485), 485)
 	to := bottomless()
-	a.desk.Serve(carry(t, wanted, 0, lastOrigin, 485), to)
+	a.desk.Serve(carry(t, wanted, 485), to)
 	if want := []message{{5, 3}, {5, 5}, {9, 1}}; !slices.Equal(to.got, want) {
 		t.Fatalf("of five messages offered three are lacking, %v, however young they are, but %v are given", want, to.got)
 	}

@@ -10,60 +10,68 @@ import (
 	"example.com/gossip/internal/wire"
 )
 
+// Pages go once through all origins, those touched last first, however little a page holds.
 func TestPagesGoOnceAround(t *testing.T) {
 	for seed := range uint64(100) {
 		r := rand.New(rand.NewPCG(seed, 52))
-		table := versions.NewTable(1000)
+		n := roomy()
 		room := wire.MinRecord + r.IntN(400)
-		n := 10 * (room / recordFixed)
-		for table.Len() < n {
-			id := 1 + r.Uint64()>>r.IntN(55)
-			if r.IntN(50) == 0 {
-				id = lastOrigin - r.Uint64N(2)
-			}
-			o, _, _ := table.Add(id, 0, 0, time.Hour)
-			for range r.IntN(6) {
-				o.Seen.Add(1+r.Uint32N(30), table.Pool())
-			}
+		for origin := range uint64(10 * (room / recordFixed)) {
+			n.hear(origin+1, run(1+r.Uint32N(3), 4+r.Uint32N(30)))
 		}
-		desk := NewReconciler(datalog.New(0), table)
-		met, pages := 0, 0
-		for first := uint64(0); ; pages++ {
-			last := desk.page(first, room, 0, 0)
-			d := desk.digest
-			if len(d.Bytes()) > room || last < first {
-				t.Fatalf("seed %d: the page from %d has %d of %d bytes and goes to %d", seed, first, len(d.Bytes()), room, last)
-			}
-			parsed, _, ok := wire.ParseDigest(d.Bytes(), d.Len(), first, last)
-			if !ok || d.Len() == 0 {
-				t.Fatalf("seed %d: the page from %d to %d with %d records should be good", seed, first, last, d.Len())
-			}
-			for _, x := range read(parsed) {
-				o := table.At(met)
-				if met++; x.origin != o.ID || x.floor != o.Seen.Floor() {
-					t.Fatalf("seed %d: origin %d of the table is %d at %d, but the page says %v", seed, met-1, o.ID, o.Seen.Floor(), x)
+		for range 50 {
+			n.origins.Touch(n.origins.Get(1+r.Uint64N(uint64(n.origins.Len()))), old)
+		}
+		pages, after, want := 0, uint64(0), n.origins.Newest()
+		for {
+			page, last := n.desk.Page(old, after, room)
+			pages++
+			for _, x := range read(carry(t, page, room)) {
+				if want == nil || x.origin != want.ID || x.floor != want.Seen.Floor() {
+					t.Fatalf("seed %d: page %d names %v in place of %+v", seed, pages, x, want)
 				}
+				want = want.Older()
 			}
-			if last == lastOrigin {
+			if last == 0 {
 				break
 			}
-			if met == n {
-				t.Fatalf("seed %d: all %d origins were met, but the pages only go to %d", seed, n, last)
+			if page.Len() == 0 {
+				t.Fatalf("seed %d: page %d is empty and not the last", seed, pages)
 			}
-			first = last + 1
+			after = last
 		}
-		if met != n || pages < 9 {
-			t.Fatalf("seed %d: %d pages should meet all %d origins, but met %d", seed, pages+1, n, met)
+		if want != nil || pages < 9 {
+			t.Fatalf("seed %d: %d pages should name all %d origins", seed, pages, n.origins.Len())
 		}
 	}
-	desk := NewReconciler(datalog.New(0), versions.NewTable(1))
-	if last := desk.page(7, 100, 0, 0); last != lastOrigin || desk.digest.Len() != 0 {
-		t.Fatalf("the page of an empty table should be empty and go to the end, but goes to %d with %d", last, desk.digest.Len())
+	if page, last := roomy().desk.Page(old, 7, 100); last != 0 || page.Len() != 0 {
+		t.Fatalf("the page of an empty table should be empty, and the last, but names %d and ends with %d", page.Len(), last)
+	}
+}
+
+// A page does not look for what it can name beyond its bound, and the next one goes on there.
+func TestPageLooksAtFewOrigins(t *testing.T) {
+	n := roomy().hear(1, run(1, 1))
+	for origin := range uint64(3 * mostVisited) {
+		n.knew(origin + 2) // of which nothing was seen
+	}
+	after, pages := uint64(0), 1
+	for ; pages < 10; pages++ {
+		page, last := n.desk.Page(old, after, pageRoom)
+		if after = last; last == 0 {
+			if page.Len() != 1 {
+				t.Fatalf("the last page names %d origins, not the one that sent something", page.Len())
+			}
+			break
+		}
+	}
+	if pages != 4 {
+		t.Errorf("%d origins, of which one is to be named, take %d pages that look at %d each", n.origins.Len(), pages, mostVisited)
 	}
 }
 
 func TestPageHidesTheYoungAndNothingElse(t *testing.T) {
-	const age = 100 * time.Millisecond
+	const age = Epoch
 	for seed := range uint64(1000) {
 		r := rand.New(rand.NewPCG(seed, 53))
 		table := versions.NewTable(1)
@@ -76,7 +84,7 @@ func TestPageHidesTheYoungAndNothingElse(t *testing.T) {
 			if c := o.Seen.Floor() + 1 + r.Uint32N(30); o.Seen.Add(c, table.Pool()) == versions.New {
 				o.MarkYoung(c, now, age)
 			}
-			desk.page(1, 10000, now, age)
+			desk.Page(now, 0, 10000)
 			young := o.YoungFrom(now, age)
 			x := read(desk.digest)[0]
 			for c := range o.Seen.Highest() + 3 {

@@ -63,8 +63,8 @@ func (x *plainNode) join(skips bool) {
 	d.Rejoin()
 	if skips {
 		d.SkipHistory()
-		for i := range x.node.origins.Len() {
-			x.plain[x.node.origins.At(i).ID].from = 0
+		for o := x.node.origins.Newest(); o != nil; o = o.Older() {
+			x.plain[o.ID].from = 0
 		}
 	}
 	d.Joined(x.now, 30*time.Second)
@@ -74,8 +74,8 @@ func (x *plainNode) join(skips bool) {
 // origin returns the origin, with room made for it in the table.
 func (x *plainNode) origin(id uint64) *versions.Origin {
 	before := map[uint64]bool{}
-	for i := range x.node.origins.Len() {
-		before[x.node.origins.At(i).ID] = true
+	for o := x.node.origins.Newest(); o != nil; o = o.Older() {
+		before[o.ID] = true
 	}
 	o := x.node.desk.Origin(x.now, id, id%3)
 	if o == nil || before[id] {
@@ -188,7 +188,7 @@ func (x *plainNode) take(id uint64, c uint32) {
 	if !isNew {
 		return
 	}
-	o.Touch(x.now)
+	x.node.origins.Touch(o, x.now)
 	o.Taken(c)
 	if s.from == 0 || c < s.from {
 		s.from = c

@@ -6,7 +6,6 @@ package repair
 import (
 	"iter"
 	"math"
-	"sort"
 	"time"
 
 	"example.com/gossip/internal/datalog"
@@ -14,13 +13,20 @@ import (
 	"example.com/gossip/internal/wire"
 )
 
-// Young is the age up to which a message counts as still on its way and is not advertised
-// in a page. Epoch is half of it, see versions.Origin.MarkYoung. A message that another node
-// does not advertise is pushed to it only from twice that age on: it may have arrived there
-// later, and then stays hidden for as long again.
+// Epoch is the least Reconciler.Epoch.
+const Epoch = 30 * time.Millisecond
+
+// young is the age, in epochs, up to which a message may count as still on its way and is not
+// advertised in a page, see versions.Origin.MarkYoung. A message that another node does not
+// advertise is pushed to it only from twice that age on: it may have arrived there later, and
+// then stays hidden for as long again.
+const young = 2
+
+// mostVisited bounds the origins looked at for one page, and mostNamed those that a page should
+// name.
 const (
-	Young = 2 * Epoch
-	Epoch = 30 * time.Millisecond
+	mostVisited = 64
+	mostNamed   = 32
 )
 
 // Pusher sends a retained message to the node being answered. It returns false when it
@@ -29,27 +35,31 @@ type Pusher interface {
 	Push(e *datalog.Entry) bool
 }
 
-// Reconciler compares on behalf of one node. The work of a call is bounded by the digest it is
-// given, the table of origins and the log. It is for one goroutine at a time.
+// Reconciler compares on behalf of one node. It is for one goroutine at a time.
+//
+// Bound: a call for a page or a digest looks up each origin named and each run once, whatever the
+// table of origins and the log hold, and visits no message of the log that it does not push, but
+// one for each run. Page visits mostVisited origins.
 type Reconciler struct {
 	// Ordered says that messages are delivered in the order of their origin, by InOrder.
 	Ordered bool
 
+	// Epoch is half the time for which a message may be on its way: a message counts as young
+	// for that long at least. It follows the round trips, and is never less than Epoch.
+	Epoch time.Duration
+
 	log     *datalog.Log
 	origins *versions.Table
-	cursor  uint64 // the id at which the next page begins
 	lost    uint64
-
-	whole bool // the last page covered all origins
 
 	joinedAt  time.Duration // when the node was CONNECTED
 	skipUntil time.Duration // when skipping history ends
 	newUntil  time.Duration // until when repairs from before joinedAt are skipped
-	skipped   uint64        // the id up to which history was skipped
+
+	compared uint32 // how many pages were
 
 	// Scratch space. A digest that is returned is valid until the next call.
 	digest  wire.Digest
-	recent  News
 	runs    []wire.Run
 	theirs  []wire.Run
 	unknown *versions.Origin // in place of one that is not known
@@ -57,7 +67,7 @@ type Reconciler struct {
 
 // NewReconciler returns a Reconciler over a node's log and origins.
 func NewReconciler(log *datalog.Log, origins *versions.Table) *Reconciler {
-	return &Reconciler{log: log, origins: origins, joinedAt: forever, unknown: versions.NewOrigin(0)}
+	return &Reconciler{log: log, origins: origins, Epoch: Epoch, joinedAt: forever, unknown: versions.NewOrigin(0)}
 }
 
 // OriginIdle is how long an origin must be silent before it may make room for another.
@@ -79,66 +89,79 @@ func (d *Reconciler) Origin(now time.Duration, id, introducer uint64) *versions.
 	return o
 }
 
-// Page returns the next page of what has been seen, in room bytes, and the range of origins
-// that it covers: up to the highest id possible if it reached the end. Successive pages cycle
-// through all origins. Counters younger than Epoch are left out, because their messages are
-// still on their way to others.
-func (d *Reconciler) Page(now time.Duration, room int) (digest wire.Digest, first, last uint64) {
-	first = d.cursor
-	last = d.page(first, room, now, Epoch)
-	d.cursor = last + 1 // after the highest id it wraps to 0
-	d.whole = first == 0 && d.cursor == 0
-	return d.digest, first, last
-}
-
-// page makes the digest the page from the id first on, and returns its last id.
-func (d *Reconciler) page(first uint64, room int, now, age time.Duration) (last uint64) {
+// Page returns a page of what has been seen, in room bytes: of the origins touched before the
+// origin after, or last of all if that is not known, and the origin with which it ends, 0 if there
+// are no others. So what is missing because a node was away for a while is on the first pages,
+// however many origins were silent. Counters younger than an Epoch are left out, because their
+// messages are still on their way to others.
+func (d *Reconciler) Page(now time.Duration, after uint64, room int) (digest wire.Digest, last uint64) {
 	d.digest.Reset()
-	for i := d.origins.Search(first); i < d.origins.Len(); i++ {
-		o := d.origins.At(i)
-		floor, below := o.Seen.Floor(), o.YoungFrom(now, age)
-		if below > 0 && floor >= below {
-			floor = below - 1
-		}
-		d.runs = o.Seen.AppendRuns(d.runs[:0], below, wire.MaxRuns)
-		// A truncated record makes messages seem missing: it begins the next page
-		// instead, unless this one is empty.
-		if d.digest.Len() > 0 && !d.digest.Fits(len(d.runs), room) || !d.digest.Add(o.ID, floor, d.runs, room) {
-			return o.ID - 1
-		}
+	o := d.origins.Newest()
+	if known := d.origins.Get(after); known != nil {
+		o = known.Older()
 	}
-	return math.MaxUint64
+	for visited := 0; o != nil && visited < mostVisited; visited++ {
+		if !d.record(now, o, room) {
+			return d.digest, last
+		}
+		last, o = o.ID, o.Older()
+	}
+	if o == nil {
+		last = 0
+	}
+	return d.digest, last
 }
 
-// Compare answers a page: it pushes what the page's sender lacks, the oldest of each origin
-// first, and returns, in room bytes, what this node lacks.
-func (d *Reconciler) Compare(now time.Duration, page wire.Digest, first, last uint64, room int, to Pusher) wire.Digest {
+// record adds to the digest what has been seen of an origin. It returns false if there is no room
+// for all. A truncated record makes messages seem missing, so only the first one may be.
+func (d *Reconciler) record(now time.Duration, o *versions.Origin, room int) bool {
+	if o.Seen.Highest() == 0 {
+		return true
+	}
+	floor, below := o.Seen.Floor(), o.YoungFrom(now, d.Epoch)
+	if below > 0 && floor >= below {
+		floor = below - 1
+	}
+	d.runs = o.Seen.AppendRuns(d.runs[:0], below, wire.MaxRuns)
+	if d.digest.Len() > 0 && d.digest.Runs(room) < len(d.runs) {
+		return false
+	}
+	return d.digest.Add(o.ID, floor, d.runs, room)
+}
+
+// Compare answers a page: it pushes what the page's sender lacks of the origins named, the oldest
+// of each first, and returns, in room bytes, what this node lacks of them.
+func (d *Reconciler) Compare(now time.Duration, page wire.Digest, room int, to Pusher) wire.Digest {
 	d.digest.Reset()
-	i, pushing := d.origins.Search(first), true
-	for {
+	d.compared++
+	for pushing := true; ; {
 		origin, floor, theirs, more := page.Next(d.theirs)
 		d.theirs = theirs
 		if !more {
-			break
+			return d.digest
 		}
-		for ; i < d.origins.Len() && d.origins.At(i).ID < origin; i++ {
-			pushing = pushing && d.push(now, d.origins.At(i).ID, 0, nil, to)
+		if o := d.origins.Get(origin); o != nil {
+			o.Named = d.compared
 		}
-		if i < d.origins.Len() && d.origins.At(i).ID == origin {
-			pushing = pushing && d.push(now, origin, floor, theirs, to)
-			i++
-		}
+		pushing = pushing && d.push(now, origin, floor, theirs, to)
 		d.want(origin, floor, theirs, room)
 	}
-	for ; pushing && i < d.origins.Len() && d.origins.At(i).ID <= last; i++ {
-		pushing = d.push(now, d.origins.At(i).ID, 0, nil, to)
+}
+
+// Unnamed reports whether the last page compared named less than the first page of this node does,
+// apart from what may be on its way: then its sender may lack origins altogether.
+func (d *Reconciler) Unnamed(now time.Duration) bool {
+	o := d.origins.Newest()
+	for visited := 0; o != nil && visited < mostNamed; visited, o = visited+1, o.Older() {
+		if o.Named != d.compared && o.Seen.Highest() > 0 && o.Idle(now) >= 2*young*d.Epoch {
+			return true
+		}
 	}
-	return d.digest
+	return false
 }
 
 // Want returns, in room bytes, which of the messages offered this node lacks. While it skips
-// history, which an offer may contain, these are only messages of origins for which skipping
-// is over: a page has covered them, or a message of theirs was taken.
+// history, which an offer may contain, these are only messages of origins of which one was taken.
 func (d *Reconciler) Want(now time.Duration, offer wire.Digest, room int) wire.Digest {
 	d.digest.Reset()
 	for {
@@ -147,7 +170,7 @@ func (d *Reconciler) Want(now time.Duration, offer wire.Digest, room int) wire.D
 		if !more {
 			return d.digest
 		}
-		if o := d.origins.Get(origin); d.Skipping(now) && origin > d.skipped && (o == nil || o.From == 0) {
+		if o := d.origins.Get(origin); d.Skipping(now) && (o == nil || o.From == 0) {
 			continue
 		}
 		if !d.want(origin, 0, theirs, room) {
@@ -202,14 +225,8 @@ func (d *Reconciler) Serve(request wire.Digest, to Pusher) {
 		if !more {
 			return
 		}
-		var e *datalog.Entry
-		for i, r := range theirs {
-			if i == 0 {
-				e = d.log.From(origin, r.First)
-			} else {
-				e = d.seek(e, r.First)
-			}
-			for ; e != nil && e.Counter <= r.Last; e = d.log.Next(e) {
+		for _, r := range theirs {
+			for e := d.log.From(origin, r.First); e != nil && e.Counter <= r.Last; e = d.log.Next(e) {
 				if !to.Push(e) {
 					return
 				}
@@ -218,32 +235,28 @@ func (d *Reconciler) Serve(request wire.Digest, to Pusher) {
 	}
 }
 
-// seek returns the first retained message of e's origin, from e on, with at least this
-// counter. It never goes back: however many runs ask for messages that are not there, the
-// messages of an origin are passed once.
-func (d *Reconciler) seek(e *datalog.Entry, counter uint32) *datalog.Entry {
-	if e == nil || e.Counter >= counter {
-		return e
-	}
-	if asked := d.log.Get(e.Origin, counter); asked != nil {
-		return asked
-	}
-	for e != nil && e.Counter < counter {
-		e = d.log.Next(e)
-	}
-	return e
-}
-
 // push gives the Pusher all retained messages of an origin that are not covered by floor and
-// runs. It returns false when the Pusher accepts no more.
+// runs, up to the first young one of each gap: those that follow are mostly younger. It returns
+// false when the Pusher accepts no more.
 func (d *Reconciler) push(now time.Duration, origin uint64, floor uint32, runs []wire.Run, to Pusher) bool {
-	if floor == 1<<32-1 {
-		return true
-	}
-	for e := d.log.From(origin, floor+1); e != nil; e = d.log.Next(e) {
-		if now-e.Born >= 2*Young && !wire.Covers(floor, runs, e.Counter) && !to.Push(e) {
-			return false
+	e := d.log.From(origin, 0)
+	for i := 0; e != nil && floor < math.MaxUint32; i++ {
+		end := uint32(math.MaxUint32)
+		if i < len(runs) {
+			end = runs[i].First - 1
 		}
+		if e.Counter <= floor {
+			e = d.log.From(origin, floor+1)
+		}
+		for ; e != nil && e.Counter <= end && now-e.Born >= 2*young*d.Epoch; e = d.log.Next(e) {
+			if !to.Push(e) {
+				return false
+			}
+		}
+		if i == len(runs) {
+			break
+		}
+		floor = runs[i].Last
 	}
 	return true
 }
@@ -251,15 +264,19 @@ func (d *Reconciler) push(now time.Duration, origin uint64, floor uint32, runs [
 // want adds to the digest what another node has of an origin and this one lacks. It returns
 // false if the digest has no room for another record.
 func (d *Reconciler) want(origin uint64, floor uint32, runs []wire.Run, room int) bool {
-	limit := sort.Search(wire.MaxRuns, func(n int) bool { return !d.digest.Fits(n+1, room) })
-	if limit == 0 {
+	limit := d.digest.Runs(room)
+	if limit <= 0 {
 		return false
 	}
 	o, pool := d.origins.Get(origin), d.origins.Pool()
 	if o == nil || o.Seen.Highest() == 0 {
-		o = d.unknown
+		highest := floor
+		if len(runs) > 0 {
+			highest = runs[len(runs)-1].Last
+		}
+		o = d.unknown // of which the end is wanted
 		o.Seen.Reset(0, pool)
-		o.Seen.Reset(o.Seen.FloorFor(floor, pool), pool)
+		o.Seen.Reset(o.Seen.FloorFor(highest, pool), pool)
 	}
 	d.runs = o.Seen.AppendMissing(d.runs[:0], floor, runs, limit, pool)
 	if len(d.runs) > 0 {

@@ -13,14 +13,14 @@ import (
 // asked is what a node asks for when it is offered the records.
 func asked(t *testing.T, n *node, room int, offer ...record) []record {
 	t.Helper()
-	digest := carry(t, digestOf(offer...), 0, lastOrigin, anyRoom)
-	return read(carry(t, n.desk.Want(0, digest, room), 1, lastOrigin, room))
+	digest := carry(t, digestOf(offer...), anyRoom)
+	return read(carry(t, n.desk.Want(0, digest, room), room))
 }
 
 // served is what a node pushes when it is asked for the records.
 func served(t *testing.T, n *node, to *basket, request ...record) []message {
 	t.Helper()
-	n.desk.Serve(carry(t, digestOf(request...), 0, lastOrigin, anyRoom), to)
+	n.desk.Serve(carry(t, digestOf(request...), anyRoom), to)
 	return to.got
 }
 
@@ -36,6 +36,7 @@ func TestWantAsksForWhatIsOfferedAndLacking(t *testing.T) {
 		{4, 0, []wire.Run{run(1, 2)}},
 		{5, 3, []wire.Run{run(4, 5), run(7, 7), run(9, 9)}},
 		{8, 5000, []wire.Run{run(5001, 5002), run(5000+versions.Width, 5000+versions.Width)}},
+		{9, 30000, []wire.Run{run(30001, 30001)}}, // the end of what is unknown
 	}
 	if !slices.EqualFunc(got, want, record.equal) {
 		t.Fatalf("the lacking of what is offered, as far as there is room to record it, is %v, but %v is asked for", want, got)
@@ -86,7 +87,7 @@ func TestWantAsksForNoMoreThanItHasRoomToRecord(t *testing.T) {
 			n.hear(origin+1, run(versions.Width, versions.Width))
 		}
 		n.hear(8, run(1, 1))
-		wanted := read(n.desk.Compare(old, digestOf(record{8, floor, nil}, record{9, floor, nil}), 0, lastOrigin, anyRoom, bottomless()))
+		wanted := read(n.desk.Compare(old, digestOf(record{8, floor, nil}, record{9, floor, nil}), anyRoom, bottomless()))
 		want := []record{{8, 1, []wire.Run{run(2, c.width+1)}}, {9, floor - c.width, []wire.Run{run(floor-c.width+1, floor)}}}
 		if !slices.EqualFunc(wanted, want, record.equal) {
 			t.Errorf("beside %d wide windows of others %v should be wanted, but %v is", c.others, want, wanted)
@@ -117,8 +118,8 @@ func TestWantAgainstASimpleMind(t *testing.T) {
 			offer = append(offer, x)
 		}
 		l := &link{t: t, seed: seed, room: r.IntN(400)}
-		digest := carry(t, digestOf(offer...), 0, lastOrigin, anyRoom)
-		l.checkWanted(carry(t, n.desk.Want(0, digest, l.room), 1, lastOrigin, l.room), wanting(n, offer, false))
+		digest := carry(t, digestOf(offer...), anyRoom)
+		l.checkWanted(carry(t, n.desk.Want(0, digest, l.room), l.room), wanting(n, offer, false))
 	}
 }
 
@@ -194,7 +195,7 @@ func TestWhatIsGoneIsAskedForInVain(t *testing.T) {
 func TestMissingAsksForWhatHasBeenMissingForAWhile(t *testing.T) {
 	n := roomy().hear(9, run(1, 3), run(6, 7)).hear(5, run(3, 3)).hear(7, run(1, 9))
 	ask := func(at time.Duration, room int) []record {
-		return read(carry(t, n.desk.Missing(at, time.Second, room), 1, lastOrigin, room))
+		return read(carry(t, n.desk.Missing(at, time.Second, room), room))
 	}
 	if got := ask(0, anyRoom); len(got) > 0 {
 		t.Fatalf("gaps that are new are not asked for, but %v is", got)

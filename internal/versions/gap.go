@@ -48,7 +48,7 @@ func (w *Window) fits(distance uint32, p *Pool) bool {
 	case w.owner == nil || words > wideWords:
 		return false
 	}
-	return p.affords(words - wide)
+	return p.affords(w.owner, words-wide)
 }
 
 // reach returns how far above its floor the window can record a counter.
@@ -76,7 +76,7 @@ func (w *Window) resize(words int, p *Pool) {
 	g := w.gap
 	old, fresh := g.words, g.small[:]
 	if words > narrowWords {
-		fresh = p.takeWide(words)
+		fresh = p.takeWide(w.owner, words)
 	}
 	g.words = fresh
 	first, last := uint64(w.floor)+1, uint64(w.highest)
@@ -92,7 +92,7 @@ func (w *Window) resize(words int, p *Pool) {
 	}
 	clear(old)
 	if len(old) > narrowWords {
-		p.putWide(old)
+		p.putWide(w.owner, old)
 	}
 }
 

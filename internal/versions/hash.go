@@ -1,16 +1,42 @@
 package versions
 
-import "time"
+import "math/bits"
 
-// Hash returns a number that is the same for windows that have seen the same, and hardly ever
-// for others: the sum, and the sum of the squares, of the counters seen, each times a factor.
-func (w *Window) Hash(a, b uint64) uint64 {
-	f := uint64(w.floor)
-	sum, squares := f*(f+1)/2, squaresTo(f)
-	for c := w.find(f+1, uint64(w.highest), true); c <= uint64(w.highest); c = w.find(c+1, uint64(w.highest), true) {
-		sum, squares = sum+c, squares+c*c
+// The hash of what was seen of an origin is the sum of the counters seen times one factor, and of
+// their squares times another. Both follow from the ID. The hash of a table is the sum over
+// its origins: so it is the same however a node came to have seen something.
+
+// hash adds the counters lo to hi to the hash of the Pool, or takes them from it: sign is 1 or
+// -1. What has no owner has no part in it.
+func (w *Window) hash(lo, hi uint64, sign int64, p *Pool) {
+	if w.owner == nil || hi < lo {
+		return
 	}
-	return a*sum + b*squares
+	a := mix(w.owner.ID)
+	if lo == hi {
+		p.hash += uint64(sign) * (a*lo + mix(a)*lo*lo)
+		return
+	}
+	sum := hi*(hi+1)/2 - (lo-1)*lo/2
+	p.hash += uint64(sign) * (a*sum + mix(a)*(squaresTo(hi)-squaresTo(lo-1)))
+}
+
+// hashSeen is hash of those of the counters, which lie in the window, that have been seen.
+func (w *Window) hashSeen(lo, hi uint64, sign int64, p *Pool) {
+	if w.owner == nil {
+		return
+	}
+	var sum, squares uint64
+	for lo <= hi {
+		word, mask, next := w.part(lo, hi)
+		for set := *word & mask; set != 0; set &= set - 1 {
+			c := lo - lo%wordBits + uint64(bits.TrailingZeros64(set))
+			sum, squares = sum+c, squares+c*c
+		}
+		lo = next
+	}
+	a := mix(w.owner.ID)
+	p.hash += uint64(sign) * (a*sum + mix(a)*squares)
 }
 
 // squaresTo returns the sum of the squares of the numbers up to f, modulo 2^64.
@@ -30,27 +56,6 @@ func squaresTo(f uint64) uint64 {
 		z /= 3
 	}
 	return x * y * z
-}
-
-// Hash returns a number that is the same for tables whose origins have been seen as far, and
-// hardly ever for others. It is worked out at most once in hashPause, and may be that old.
-func (t *Table) Hash(now time.Duration) uint64 {
-	if t.hashOf != t.pool.changes && (now-t.hashAt >= hashPause || t.hashAt == 0) {
-		t.hash, t.hashOf, t.hashAt = t.sum(), t.pool.changes, now
-	}
-	return t.hash
-}
-
-const hashPause = 100 * time.Millisecond
-
-func (t *Table) sum() (h uint64) {
-	for _, o := range t.sorted {
-		if o.Seen.Highest() > 0 {
-			a := mix(o.ID)
-			h += o.Seen.Hash(a, mix(a))
-		}
-	}
-	return h
 }
 
 // mix spreads the bits of an id (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number

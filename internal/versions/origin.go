@@ -10,7 +10,7 @@ import "time"
 //   - lost: counted by GiveUp, InTurn, or the Table when the origin made room
 //   - skipped: history, as everything missing below From
 //
-// Bound: 120 bytes, and the gaps of its windows.
+// Bound: 152 bytes, and the gaps of its windows.
 type Origin struct {
 	ID        uint64
 	Seen      Window // messages for everyone: Broadcast and Random
@@ -22,11 +22,15 @@ type Origin struct {
 	AheadAt time.Duration // when a message beyond the window first came, 0 if none did
 	AheadOf uint32        // the floor then
 
-	touched    time.Duration
-	introducer uint64 // the member that told of it first, 0 for none
+	// Named is for who compares: the number of the comparison that named the origin last.
+	Named uint32
 
-	epoch int64     // number of the current epoch of young messages
-	young [2]uint32 // lowest counter received in it and in the one before; 0 if none
+	touched    time.Duration
+	introducer *introducer
+	links      [lists]links
+
+	youngAt time.Duration // when the current epoch of young messages began
+	young   [2]uint32     // lowest counter received in it and in the one before; 0 if none
 }
 
 // NewOrigin returns an origin of which nothing is known. Its Seen widens as far as the Pool
@@ -96,14 +100,13 @@ func (o *Origin) Waiting() uint32 {
 	return o.Seen.count(uint64(o.Seen.floor)+1, uint64(o.Seen.highest))
 }
 
-// Touch notes that something was learned of the origin.
-func (o *Origin) Touch(now time.Duration) { o.touched = max(o.touched, now) }
+// Older returns the origin of the same table that was touched before, nil if there is none.
+func (o *Origin) Older() *Origin { return o.links[inTable].older }
 
 // Idle returns how long ago something was last learned of the origin.
 func (o *Origin) Idle(now time.Duration) time.Duration { return max(0, now-o.touched) }
 
-// MarkYoung notes that c was first received now. The age must be the same in
-// every call of MarkYoung and YoungFrom.
+// MarkYoung notes that c was first received now, and is young until it has that age.
 func (o *Origin) MarkYoung(c uint32, now, age time.Duration) {
 	if age <= 0 {
 		return
@@ -131,11 +134,11 @@ func (o *Origin) YoungFrom(now, age time.Duration) uint32 {
 
 // turn begins the epoch that contains now, if it has not begun yet.
 func (o *Origin) turn(now, age time.Duration) {
-	switch epoch := int64(now / age); {
-	case epoch <= o.epoch:
-	case epoch == o.epoch+1:
-		o.epoch, o.young = epoch, [2]uint32{0, o.young[0]}
+	switch since := now - o.youngAt; {
+	case since < age:
+	case since < 2*age:
+		o.youngAt, o.young = o.youngAt+age, [2]uint32{0, o.young[0]}
 	default:
-		o.epoch, o.young = epoch, [2]uint32{}
+		o.youngAt, o.young = now-now%age, [2]uint32{}
 	}
 }

@@ -5,10 +5,11 @@ import "math/bits"
 // Pool has the memory of the gaps of all windows of a Table, and the list of the gaps that
 // have an owner. With its zero value no window widens.
 //
-// Bound: the words of wide windows take at most budget bytes. For reuse it keeps 64 gaps of
+// Bound: the words of wide windows take at most budget bytes, and those of one introducer at
+// most half of what others leave, so that none takes all. For reuse it keeps 64 gaps of
 // 192 bytes and 4 rings of words of each wide size, 19 KiB, until trim frees them.
 type Pool struct {
-	changes     uint64 // of any window that uses it
+	hash        uint64 // of what was seen of all origins
 	budget, out int    // bytes of wide windows: allowed, in use
 	gaps        []*gap
 
@@ -54,24 +55,34 @@ func (p *Pool) close(g *gap) {
 		p.gaps[g.index], last.index = last, g.index
 		p.gaps[len(p.gaps)-1] = nil
 		p.gaps = p.gaps[:len(p.gaps)-1]
-		g.owner = nil
 	}
 	if g.wide() > 0 {
-		p.putWide(g.words)
+		p.putWide(g.owner, g.words)
 		g.words = g.small[:]
 	}
+	g.owner = nil
 	g.marks = g.marks[:0]
 	if len(p.free) < mostFree {
 		p.free = append(p.free, g)
 	}
 }
 
-// affords reports whether there is room for that many more words. A nil Pool has none.
-func (p *Pool) affords(words int) bool { return p != nil && p.out+words*wordBits/8 <= p.budget }
+// affords reports whether there is room for that many more words of an origin. A nil Pool has
+// none.
+func (p *Pool) affords(o *Origin, words int) bool {
+	if p == nil {
+		return false
+	}
+	more, i := words*wordBits/8, o.introducer
+	if i != nil && i.id != 0 && i.wide+more > (p.budget-p.out+i.wide)/2 {
+		return false
+	}
+	return p.out+more <= p.budget
+}
 
-// takeWide returns clear words of a wide window.
-func (p *Pool) takeWide(words int) []uint64 {
-	p.out += words * wordBits / 8
+// takeWide returns clear words of a wide window of an origin.
+func (p *Pool) takeWide(o *Origin, words int) []uint64 {
+	p.account(o, words)
 	free := p.freeWide(words)
 	last := len(*free) - 1
 	if last < 0 {
@@ -84,10 +95,17 @@ func (p *Pool) takeWide(words int) []uint64 {
 }
 
 // putWide takes back the words of a wide window, which must be clear.
-func (p *Pool) putWide(ring []uint64) {
-	p.out -= len(ring) * wordBits / 8
+func (p *Pool) putWide(o *Origin, ring []uint64) {
+	p.account(o, -len(ring))
 	if free := p.freeWide(len(ring)); len(*free) < mostFreeWide {
 		*free = append(*free, ring)
+	}
+}
+
+func (p *Pool) account(o *Origin, words int) {
+	p.out += words * wordBits / 8
+	if o.introducer != nil {
+		o.introducer.wide += words * wordBits / 8
 	}
 }
 

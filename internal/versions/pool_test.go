@@ -14,7 +14,7 @@ func TestPoolKeepsFewGapsAndCleanOnes(t *testing.T) {
 	}
 	for i, w := range windows {
 		if i%2 == 0 {
-			w.Release(&p)
+			w.Reset(w.Floor(), &p)
 		} else {
 			w.Advance(w.Highest(), &p)
 		}
@@ -74,6 +74,28 @@ func TestPoolBoundsTheWideWindowsOfATable(t *testing.T) {
 		}
 		if table.Trim(); p.free != nil {
 			t.Fatalf("after Trim a table of %d keeps %d gaps", limit, len(p.free))
+		}
+	}
+}
+
+// An introducer of many wide windows leaves half of the room to others, and the next one half of
+// that.
+func TestWideWindowsOfOneIntroducerLeaveRoomForOthers(t *testing.T) {
+	table, id := NewTable(8192), uint64(0)
+	widen := func(introducer uint64) (reached int) {
+		for {
+			id++
+			o, _, _ := table.Add(id, introducer, 0, anHour)
+			if o.Seen.Add(Width, table.Pool()) != New {
+				return reached
+			}
+			reached++
+		}
+	}
+	const most = 32 * 8192 / (Width / 8)
+	for i, want := range []int{most / 2, most / 4, most / 8} {
+		if got := widen(uint64(i + 1)); got != want {
+			t.Errorf("introducer %d has %d wide windows of %d, not %d", i+1, got, most, want)
 		}
 	}
 }

@@ -41,7 +41,7 @@ func TestStaleGapsCountTheTimeOfEachGap(t *testing.T) {
 	o.Seen.Add(10, p)
 	ask(71, "6 and 7 are missing for 10s, and 9 is not", 7, 8)
 	ask(81, "9 is, too", 7, 10)
-	o.Seen.Release(p)
+	o.Seen.Reset(o.Seen.Floor(), p)
 	ask(101, "with what was seen above 5 forgotten there is no gap")
 	o.Seen.Add(10, p)
 	ask(102, "the gap is new, though at the same floor")

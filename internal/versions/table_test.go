@@ -9,27 +9,26 @@ import (
 
 const anHour = time.Hour
 
-func TestTableAscendsByID(t *testing.T) {
+// newestFirst lists the origins of a table from the one touched last on.
+func newestFirst(table *Table) (ids []uint64) {
+	for o := table.Newest(); o != nil; o = o.Older() {
+		ids = append(ids, o.ID)
+	}
+	return ids
+}
+
+func TestTableListsTheOriginTouchedLastFirst(t *testing.T) {
 	table := NewTable(10)
 	for _, id := range []uint64{50, 10, 40, 20, 30} {
-		if o, evicted, ok := table.Add(id, 0, 0, anHour); !ok || evicted.ID != 0 || o.ID != id || table.Get(id) != o {
+		if o, evicted, ok := table.Add(id, id%2, 0, anHour); !ok || evicted.ID != 0 || o.ID != id || table.Get(id) != o {
 			t.Fatalf("origin %d should be added with room to spare, but got %v, evicted %d, %v", id, o, evicted.ID, ok)
 		}
 	}
-	for i := range table.Len() {
-		if id := table.At(i).ID; id != uint64(i+1)*10 {
-			t.Fatalf("origin %d of 10, 20, … 50 is %d", i, id)
-		}
-	}
-	for id, want := range map[uint64]int{1: 0, 10: 0, 11: 1, 50: 4, 51: 5} {
-		if got := table.Search(id); got != want {
-			t.Fatalf("the first origin from %d on has index %d, not %d", id, want, got)
-		}
-	}
-	table.Remove(30)
-	table.Remove(31)
-	if table.Len() != 4 || table.Get(30) != nil || table.At(2).ID != 40 {
-		t.Fatalf("origin 30 was removed, and the third of the four left should be 40, not %d of %d", table.At(2).ID, table.Len())
+	table.Touch(table.Get(10), time.Second)
+	table.Remove(40)
+	table.Remove(41)
+	if got := newestFirst(table); !slices.Equal(got, []uint64{10, 30, 20, 50}) || table.Len() != 4 || table.Get(40) != nil {
+		t.Fatalf("origin 10 was touched last and 40 removed, but %d are listed as %v", table.Len(), got)
 	}
 }
 
@@ -51,8 +50,8 @@ func TestTableEvictsTheIdlestAndOnlyIfIdleEnough(t *testing.T) {
 	three, _, _ := table.Add(3, 0, 2*time.Minute, anHour)
 	three.Seen.Add(5, table.Pool())
 	three.Direct.Add(5, table.Pool())
-	two.Touch(30 * time.Minute)
-	two.Touch(3 * time.Minute)
+	table.Touch(two, 30*time.Minute)
+	table.Touch(two, 3*time.Minute)
 	if two.Idle(40*time.Minute) != 10*time.Minute || two.Idle(0) != 0 {
 		t.Fatalf("origin 2 was touched at 30m, and late news makes nobody idler, but at 40m it is idle for %v", two.Idle(40*time.Minute))
 	}
@@ -90,25 +89,10 @@ func TestTableOfOnlyOurselvesTakesNobody(t *testing.T) {
 func TestTableFindsRoomForOurselves(t *testing.T) {
 	table := NewTable(2)
 	table.Keep(9)
-	table.Add(1, 0, 2*time.Minute, anHour)
 	table.Add(2, 0, 1*time.Minute, anHour)
+	table.Add(1, 0, 2*time.Minute, anHour)
 	if o, evicted, ok := table.Add(9, 0, 3*time.Minute, anHour); !ok || evicted.ID != 2 || table.Get(9) != o {
 		t.Fatalf("nobody is idle for an hour, but our own origin takes the place of the idlest, 2: got in %v, and %d went", ok, evicted.ID)
-	}
-}
-
-func TestTableDoesNotSearchForAVictimThatCannotBe(t *testing.T) {
-	table := NewTable(2)
-	table.Add(1, 0, 10*time.Minute, anHour)
-	two, _, _ := table.Add(2, 0, 20*time.Minute, anHour)
-	table.Add(3, 0, 60*time.Minute, anHour) // refused: origin 1 is the idlest, and idle for an hour only at 70m
-
-	two.touched = 0 // which cannot happen, and shows whether the table looks
-	if _, evicted, ok := table.Add(4, 0, 70*time.Minute-1, anHour); ok {
-		t.Fatalf("nobody can be idle enough before 70m, yet the table searched and evicted %d", evicted.ID)
-	}
-	if _, evicted, ok := table.Add(4, 0, 70*time.Minute, anHour); !ok || evicted.ID != 2 {
-		t.Fatalf("from 70m on the table should search and find origin 2, but %d went, %v", evicted.ID, ok)
 	}
 }
 
@@ -128,7 +112,7 @@ func TestTableAgreesWithAPlainMap(t *testing.T) {
 				delete(touched, id)
 			case 1, 2, 3:
 				if o := table.Get(id); o != nil {
-					o.Touch(now)
+					table.Touch(o, now)
 					touched[id] = now
 				}
 			default:
@@ -158,11 +142,16 @@ func TestTableAgreesWithAPlainMap(t *testing.T) {
 			if table.Len() != len(touched) || len(table.byID) != len(touched) {
 				t.Fatalf("seed %d step %d: the table holds %d origins, not %d", seed, step, table.Len(), len(touched))
 			}
-			for i := range table.Len() {
-				o := table.At(i)
-				if at, ok := touched[o.ID]; !ok || o.Idle(now) != now-at || table.Search(o.ID) != i || table.Get(o.ID) != o {
-					t.Fatalf("seed %d step %d: origin %d at index %d was touched at %v, and is idle for %v at %v", seed, step, o.ID, i, at, o.Idle(now), now)
+			listed, last := 0, now
+			for o := table.Newest(); o != nil; o = o.Older() {
+				at, ok := touched[o.ID]
+				if !ok || o.Idle(now) != now-at || at > last || table.Get(o.ID) != o {
+					t.Fatalf("seed %d step %d: origin %d was touched at %v, and is idle for %v at %v behind one of %v", seed, step, o.ID, at, o.Idle(now), now, last)
 				}
+				listed, last = listed+1, at
+			}
+			if listed != len(touched) {
+				t.Fatalf("seed %d step %d: %d origins are listed of %d", seed, step, listed, len(touched))
 			}
 		}
 	}
@@ -179,14 +168,14 @@ func TestOriginsAllocateNothingOnceWarm(t *testing.T) {
 		o := table.Get(uint64(now/time.Second)%100 + 1)
 		f := o.Seen.Floor()
 		o.Seen.Add(f+2, table.Pool())
-		o.Touch(now)
+		table.Touch(o, now)
 		o.MarkYoung(f+2, now, time.Minute)
 		o.YoungFrom(now, time.Minute)
 		for range table.StaleGaps(now, 0) {
 			stale++
 		}
 		o.Seen.Add(f+1, table.Pool())
-		table.At(table.Search(o.ID))
+		table.Newest().Older()
 		table.Add(1000, 0, now, 100*anHour)
 	}
 	round()

@@ -95,7 +95,7 @@ func (w *Window) Add(c uint32, p *Pool) Verdict {
 	if w.gap == nil {
 		w.gap = p.open(w.owner)
 	}
-	p.changes++
+	w.hash(uint64(c), uint64(c), 1, p)
 	if distance := c - w.floor; distance > uint32(len(w.gap.words)*wordBits) {
 		w.resize(wordsFor(distance), p)
 	}
@@ -131,7 +131,9 @@ func (w *Window) MakeRoom(c uint32, p *Pool) (unseen uint32) {
 
 // Reset makes the window one that has seen everything up to floor and nothing above it.
 func (w *Window) Reset(floor uint32, p *Pool) {
-	p.changes++
+	w.hashSeen(uint64(w.floor)+1, uint64(w.highest), -1, p)
+	w.hash(1, uint64(w.floor), -1, p)
+	w.hash(1, uint64(floor), 1, p)
 	w.floor, w.highest = floor, floor
 	if w.gap != nil {
 		clear(w.gap.words)
@@ -139,17 +141,15 @@ func (w *Window) Reset(floor uint32, p *Pool) {
 	}
 }
 
-// Release returns the gap to the pool and forgets what was seen above the floor.
-func (w *Window) Release(p *Pool) { w.Reset(w.floor, p) }
-
 // raise moves the floor up to f, then over the run seen right above it. It
 // returns how many counters from the old floor to f had been seen.
 func (w *Window) raise(f uint32, p *Pool) (seen uint32) {
-	p.changes++
+	w.hash(uint64(w.floor)+1, uint64(f), 1, p)
 	if w.gap == nil {
 		w.floor, w.highest = f, f
 		return 0
 	}
+	w.hashSeen(uint64(w.floor)+1, uint64(min(f, w.highest)), -1, p)
 	seen = w.clear(uint64(w.floor)+1, uint64(min(f, w.highest)))
 	w.highest = max(w.highest, f)
 	run := w.find(uint64(f)+1, uint64(w.highest), false) - 1

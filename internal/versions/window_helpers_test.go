@@ -76,7 +76,7 @@ func (w *windows) act(x *Window, m *plainWindow, base, spread uint64) {
 			w.fatalf("MakeRoom(%d) made no room for it", c)
 		}
 	case op < 99:
-		x.Release(&w.pool)
+		x.Reset(x.Floor(), &w.pool)
 		m.reset(m.floor)
 	case w.seed%3 == 0: // elsewhere floors only rise, up to the last counter
 		x.Reset(uint32(base), &w.pool)

@@ -12,7 +12,7 @@ func TestNothingIsAllocated(t *testing.T) {
 	welcome := Welcome{1, 2, longest, netip.AddrPort{}}
 	data := Data{1, 2, FlagArc, 3, 4, 5, make([]byte, 1000)}
 	acked := make([]AckRun, 100)
-	records := plainStatus{First: 1, Last: 9, Records: []plainRecord{{3, 5, []Run{{First: 9, Last: 9}}}, {7, 1, nil}}}
+	records := plainStatus{Mark: 1, After: 9, Records: []plainRecord{{3, 5, []Run{{First: 9, Last: 9}}}, {7, 1, nil}}}
 	status, _, _ := ParseStatus(records.appendTo(nil))
 	var digest Digest
 	room := make([]byte, 0, 4096)

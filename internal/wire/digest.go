@@ -19,7 +19,7 @@ const (
 // Run is a range of counters, both ends included, First <= Last.
 type Run struct{ First, Last uint32 }
 
-// Digest is a list of records, ascending by origin, as it stands in a Status:
+// Digest is a list of records as it stands in a Status:
 //
 //	+--------+-------+------+------------------------+
 //	| origin | floor | runs | (gap 2, length 2) each |
@@ -43,13 +43,18 @@ func (d *Digest) Bytes() []byte { return d.raw }
 // Reset empties the digest and keeps its memory.
 func (d *Digest) Reset() { d.raw, d.count = d.raw[:0], 0 }
 
-// Fits reports whether a record with that many runs fits in a digest of room bytes.
-func (d *Digest) Fits(runs, room int) bool {
-	return len(d.raw)+recordFixed+runSize*runs <= room
+// Runs returns how many runs a further record of a digest of room bytes may have, negative if it
+// has no room for any record.
+func (d *Digest) Runs(room int) int {
+	space := room - len(d.raw) - recordFixed
+	if space < 0 {
+		return -1
+	}
+	return min(space/runSize, MaxRuns)
 }
 
 // Add appends a record with as many of the runs as fit, so that the digest takes at most
-// room bytes, and reports whether it did. Origins must be added in ascending order.
+// room bytes, and reports whether it did.
 func (d *Digest) Add(origin uint64, floor uint32, runs []Run, room int) bool {
 	space := room - len(d.raw) - recordFixed
 	if space < 0 || d.count == 0xffff || (len(runs) > 0 && space < runSize) {
@@ -105,39 +110,36 @@ func (d Digest) All(runs []Run) iter.Seq2[uint64, []Run] {
 	}
 }
 
-// ParseDigest reads count records from the front of b and returns how many
-// bytes they took. ok is false if they end early, if their origins do not
-// ascend from first to last, or if a run is empty or passes the last counter.
-// The digest aliases b.
-func ParseDigest(b []byte, count int, first, last uint64) (d Digest, n int, ok bool) {
-	after := uint64(0)
+// ParseDigest reads count records from the front of b and returns how many bytes they took. ok is
+// false if they end early, or if a run is empty or passes the last counter. The digest aliases b.
+func ParseDigest(b []byte, count int) (d Digest, n int, ok bool) {
 	for range count {
-		origin, k, ok := checkRecord(b[n:])
-		if !ok || origin <= after || origin < first || origin > last {
+		k, ok := checkRecord(b[n:])
+		if !ok {
 			return Digest{}, 0, false
 		}
-		after, n = origin, n+k
+		n += k
 	}
 	return Digest{count, b[:n]}, n, true
 }
 
-func checkRecord(b []byte) (origin uint64, n int, ok bool) {
+func checkRecord(b []byte) (n int, ok bool) {
 	if len(b) < recordFixed {
-		return 0, 0, false
+		return 0, false
 	}
 	origin, floor, n := parseRecord(b)
-	if len(b) < n {
-		return 0, 0, false
+	if len(b) < n || origin == 0 {
+		return 0, false
 	}
 	end := uint64(floor)
 	for r := b[recordFixed:n]; len(r) > 0; r = r[runSize:] {
 		length := uint64(be.Uint16(r[2:]))
 		end += uint64(be.Uint16(r)) + length
 		if length == 0 || end > 1<<32-1 {
-			return 0, 0, false
+			return 0, false
 		}
 	}
-	return origin, n, true
+	return n, true
 }
 
 func parseRecord(b []byte) (origin uint64, floor uint32, n int) {

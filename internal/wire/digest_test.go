@@ -79,7 +79,7 @@ func TestDigestComesThroughWhole(t *testing.T) {
 			t.Fatalf("seed %d: of %d records %d went into the digest", seed, len(all), sent.Len())
 		}
 		b := append(slices.Clone(sent.Bytes()), "what follows"...)
-		got, n, ok := ParseDigest(b, len(all), 1, lastOrigin)
+		got, n, ok := ParseDigest(b, len(all))
 		if !ok || n != len(sent.Bytes()) || got.Len() != len(all) {
 			t.Fatalf("seed %d: a digest of %d bytes should parse, but %d bytes did, %v", seed, len(sent.Bytes()), n, ok)
 		}
@@ -87,7 +87,7 @@ func TestDigestComesThroughWhole(t *testing.T) {
 			t.Fatalf("seed %d: sent were %v, but read %v", seed, all, back)
 		}
 		for cut := range n {
-			if _, _, ok := ParseDigest(b[:cut], len(all), 1, lastOrigin); ok {
+			if _, _, ok := ParseDigest(b[:cut], len(all)); ok {
 				t.Fatalf("seed %d: cut to %d of %d bytes the digest should not parse", seed, cut, n)
 			}
 		}
@@ -108,34 +108,30 @@ func TestDigestThatMakesNoSenseIsRefused(t *testing.T) {
 		return b
 	}
 	for _, c := range []struct {
-		why         string
-		b           []byte
-		count       int
-		first, last uint64
-		ok          bool
+		why   string
+		b     []byte
+		count int
+		ok    bool
 	}{
-		{"nothing is a digest too", nil, 0, 0, lastOrigin, true},
-		{"one of nothing is not", nil, 1, 0, lastOrigin, false},
-		{"a plain record", one(5, 7), 1, 5, 5, true},
-		{"there is no origin 0", one(0, 7), 1, 0, lastOrigin, false},
-		{"it is below the first", one(5, 7), 1, 6, lastOrigin, false},
-		{"it is above the last", one(5, 7), 1, 1, 4, false},
-		{"the last there can be", one(lastOrigin, 7), 1, lastOrigin, lastOrigin, true},
-		{"two in order", append(one(5, 7), one(6, 7)...), 2, 1, 9, true},
-		{"an origin comes twice", append(one(5, 7), one(5, 7)...), 2, 1, 9, false},
-		{"they descend", append(one(6, 7), one(5, 7)...), 2, 1, 9, false},
-		{"the second is beyond the page", append(one(5, 7), one(10, 7)...), 2, 1, 9, false},
-		{"one more is announced", append(one(5, 7), one(6, 7)...), 3, 1, 9, false},
-		{"a run of one right above the floor", one(5, 7, 0, 1), 1, 1, 9, true},
-		{"an empty run", one(5, 7, 3, 0), 1, 1, 9, false},
-		{"an empty run after another", one(5, 7, 3, 1, 0, 0), 1, 1, 9, false},
-		{"a run to the last counter", one(5, lastCounter-2, 1, 1), 1, 1, 9, true},
-		{"a run past the last counter", one(5, lastCounter-2, 1, 2), 1, 1, 9, false},
-		{"a gap past the last counter", one(5, lastCounter-2, 2, 1), 1, 1, 9, false},
-		{"the second run passes it", one(5, lastCounter-0xffff, 0, 0xffff, 0, 1), 1, 1, 9, false},
-		{"all counters given up", one(5, lastCounter), 1, 1, 9, true},
+		{"nothing is a digest too", nil, 0, true},
+		{"one of nothing is not", nil, 1, false},
+		{"a plain record", one(5, 7), 1, true},
+		{"there is no origin 0", one(0, 7), 1, false},
+		{"the last there can be", one(lastOrigin, 7), 1, true},
+		{"two in order", append(one(5, 7), one(6, 7)...), 2, true},
+		{"an origin comes twice", append(one(5, 7), one(5, 7)...), 2, true},
+		{"they descend", append(one(6, 7), one(5, 7)...), 2, true},
+		{"one more is announced", append(one(5, 7), one(6, 7)...), 3, false},
+		{"a run of one right above the floor", one(5, 7, 0, 1), 1, true},
+		{"an empty run", one(5, 7, 3, 0), 1, false},
+		{"an empty run after another", one(5, 7, 3, 1, 0, 0), 1, false},
+		{"a run to the last counter", one(5, lastCounter-2, 1, 1), 1, true},
+		{"a run past the last counter", one(5, lastCounter-2, 1, 2), 1, false},
+		{"a gap past the last counter", one(5, lastCounter-2, 2, 1), 1, false},
+		{"the second run passes it", one(5, lastCounter-0xffff, 0, 0xffff, 0, 1), 1, false},
+		{"all counters given up", one(5, lastCounter), 1, true},
 	} {
-		d, n, ok := ParseDigest(c.b, c.count, c.first, c.last)
+		d, n, ok := ParseDigest(c.b, c.count)
 		switch {
 		case ok != c.ok:
 			t.Errorf("%s: taken should be %v, but is %v", c.why, c.ok, ok)
@@ -192,7 +188,7 @@ func TestDigestLeavesOutRunsThatItCannotSay(t *testing.T) {
 	} {
 		var d Digest
 		d.Add(1, c.floor, c.runs, 1000)
-		parsed, _, ok := ParseDigest(d.Bytes(), 1, 1, 1)
+		parsed, _, ok := ParseDigest(d.Bytes(), 1)
 		got := read(parsed)
 		if !ok || len(got) != 1 || !slices.Equal(got[0].runs, c.runs[:c.want]) {
 			t.Errorf("%s: of %v the first %d should be told, but are %v", c.why, c.runs, c.want, got)
@@ -233,7 +229,7 @@ func TestDigestAllocatesNothingOnceWarm(t *testing.T) {
 		for _, x := range all {
 			d.Add(x.origin, x.floor, x.runs, 1200)
 		}
-		parsed, _, _ := ParseDigest(d.Bytes(), d.Len(), 1, lastOrigin)
+		parsed, _, _ := ParseDigest(d.Bytes(), d.Len())
 		for {
 			_, floor, theirs, ok := parsed.Next(runs)
 			if !ok {
@@ -251,25 +247,24 @@ func TestDigestAllocatesNothingOnceWarm(t *testing.T) {
 func FuzzDigest(f *testing.F) {
 	for seed := range uint64(20) {
 		d := digestOf(randomRecords(rand.New(rand.NewPCG(seed, 56)), 5))
-		f.Add(d.Bytes(), uint16(d.Len()), uint64(1), uint64(lastOrigin))
+		f.Add(d.Bytes(), uint16(d.Len()))
 	}
-	f.Fuzz(func(t *testing.T, b []byte, count uint16, first, last uint64) {
-		d, n, ok := ParseDigest(b, int(count), first, last)
+	f.Fuzz(func(t *testing.T, b []byte, count uint16) {
+		d, n, ok := ParseDigest(b, int(count))
 		if !ok {
 			return
 		}
 		if n > len(b) || d.Len() != int(count) || !bytes.Equal(d.Bytes(), b[:n]) {
 			t.Fatalf("%d records of %d bytes became %d of %d", count, len(b), d.Len(), n)
 		}
-		all, after := read(d), uint64(0)
+		all := read(d)
 		if len(all) != int(count) {
 			t.Fatalf("%d records were announced and %d read", count, len(all))
 		}
 		for _, x := range all {
-			if x.origin <= after || x.origin < first || x.origin > last {
-				t.Fatalf("origin %d comes after %d on the page from %d to %d", x.origin, after, first, last)
+			if x.origin == 0 {
+				t.Fatal("a record is of the origin 0")
 			}
-			after = x.origin
 			end := x.floor
 			for _, run := range x.runs {
 				if run.First <= end || run.Last < run.First {

@@ -151,7 +151,7 @@ func build(kind uint8, id, other uint64, n uint32, flags, hops uint8, addr netip
 		}
 		return p
 	case 5:
-		p := plainStatus{Mode: Mode(flags), First: id, Last: other}
+		p := plainStatus{Mode: Mode(flags), Mark: id, After: other}
 		p.Records = []plainRecord{{Origin: id, Floor: n}, {id + uint64(hops), n, nil}}
 		for end := uint64(n); len(more) >= 4 && len(p.Records[1].Runs) < 255; more = more[4:] {
 			first := end + 1 + uint64(binary.LittleEndian.Uint16(more))
@@ -185,7 +185,7 @@ func legal(p plain) bool {
 		return p.Origin != 0 && p.Counter != 0
 	case plainStatus:
 		a, b := p.Records[0].Origin, p.Records[1].Origin
-		return p.Mode < modes && a > 0 && a < b && p.First <= a && b <= p.Last
+		return p.Mode < modes && a > 0 && b > 0
 	case plainLeave:
 		return p != 0
 	}

@@ -42,7 +42,7 @@ type (
 	}
 	plainStatus struct {
 		Mode        Mode
-		First, Last uint64
+		Mark, After uint64
 		Records     []plainRecord
 	}
 	plainRecord struct {
@@ -87,7 +87,7 @@ func (p plainData) appendTo(b []byte) []byte {
 }
 
 func (p plainStatus) appendTo(b []byte) []byte {
-	m := Status{Mode: p.Mode, First: p.First, Last: p.Last}
+	m := Status{Mode: p.Mode, Mark: p.Mark, After: p.After}
 	for _, r := range p.Records {
 		m.Digest.Add(r.Origin, r.Floor, r.Runs, math.MaxInt)
 	}
@@ -127,7 +127,7 @@ func parse(kind Type, b []byte) (_ plain, n int, ok bool) {
 		if !ok {
 			return nil, n, false
 		}
-		p := plainStatus{m.Mode, m.First, m.Last, nil}
+		p := plainStatus{m.Mode, m.Mark, m.After, nil}
 		for origin, floor, runs, more := m.Digest.Next(nil); more; origin, floor, runs, more = m.Digest.Next(nil) {
 			p.Records = append(p.Records, plainRecord{origin, floor, runs})
 		}
@@ -190,11 +190,9 @@ func randomAddr(r *rand.Rand) netip.AddrPort {
 }
 
 func randomStatus(r *rand.Rand) plainStatus {
-	p := plainStatus{Mode: Mode(r.IntN(int(modes))), First: r.Uint64N(1 << 60)}
-	p.Last = p.First
+	p := plainStatus{Mode: Mode(r.IntN(int(modes))), Mark: r.Uint64(), After: r.Uint64()}
 	for range r.IntN(12) {
-		p.Last += 1 + r.Uint64N(1<<r.IntN(60))
-		record := plainRecord{Origin: p.Last, Floor: r.Uint32()}
+		record := plainRecord{Origin: 1 + r.Uint64N(1<<r.IntN(60)), Floor: r.Uint32()}
 		end := uint64(record.Floor)
 		for range r.IntN(20) {
 			first := end + 1 + r.Uint64N(1<<r.IntN(17))

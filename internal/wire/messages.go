@@ -180,35 +180,38 @@ type Mode uint8
 
 // The modes of a Status.
 const (
-	Full    Mode = iota // all that was seen of the origins from First to Last
+	Full    Mode = iota // all that was seen of the origins named
 	Offer               // runs that the sender has: request what you lack
 	Request             // runs that the sender lacks
-	Summary             // First is a hash of all that was seen; there are no records
+	Summary             // Mark is a hash of all that was seen; there are no records
 
 	modes
 )
 
-// LastOrigin is the Last of a Status that covers all origins from First on.
-const LastOrigin = 1<<64 - 1
+// InReturn is the After of a first page that answers another page.
+const InReturn = 1<<64 - 1
 
-// Status says what was seen, or is offered or requested, of the origins from First to Last.
-// In an Offer or a Request the floors of the digest have no meaning of their own.
+// Status says what was seen, or is offered or requested, of some origins. A Summary asks for the
+// page, a Full, of those that follow the origin After, or of the first ones if that is 0. A page
+// ends with the origin Mark, or is the last if that is 0; its After is that of the Summary, or
+// InReturn. In an Offer or a Request both are 0, and the floors of the digest have no meaning of
+// their own.
 //
-//	+------+-------+------+-------+---------+
-//	| mode | first | last | count | records |
-//	| 1    | 8     | 8    | 2     |         |
-//	+------+-------+------+-------+---------+
+//	+------+------+-------+-------+---------+
+//	| mode | mark | after | count | records |
+//	| 1    | 8    | 8     | 2     |         |
+//	+------+------+-------+-------+---------+
 type Status struct {
 	Mode        Mode
-	First, Last uint64
+	Mark, After uint64
 	Digest      Digest
 }
 
 // AppendTo appends the body to b.
 func (m Status) AppendTo(b []byte) []byte {
 	b = append(b, uint8(m.Mode))
-	b = be.AppendUint64(b, m.First)
-	b = be.AppendUint64(b, m.Last)
+	b = be.AppendUint64(b, m.Mark)
+	b = be.AppendUint64(b, m.After)
 	b = be.AppendUint16(b, uint16(m.Digest.Len()))
 	return append(b, m.Digest.Bytes()...)
 }
@@ -218,7 +221,7 @@ func ParseStatus(b []byte) (m Status, n int, ok bool) {
 	if len(b) < statusFixed {
 		return Status{}, 0, false
 	}
-	m.Mode, m.First, m.Last = Mode(b[0]), be.Uint64(b[1:]), be.Uint64(b[9:])
-	m.Digest, n, ok = ParseDigest(b[statusFixed:], int(be.Uint16(b[17:])), m.First, m.Last)
+	m.Mode, m.Mark, m.After = Mode(b[0]), be.Uint64(b[1:]), be.Uint64(b[9:])
+	m.Digest, n, ok = ParseDigest(b[statusFixed:], int(be.Uint16(b[17:])))
 	return m, statusFixed + n, ok && m.Mode < modes
 }

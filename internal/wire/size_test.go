@@ -151,7 +151,7 @@ func TestADigestSaysNothingThatDoesNotFitItsFields(t *testing.T) {
 		{"the longest run", Run{First: 12, Last: 11 + 0xffff}, true},
 		{"one counter longer", Run{First: 12, Last: 12 + 0xffff}, false},
 	} {
-		p := plainStatus{First: 1, Last: 1, Records: []plainRecord{{1, 5, []Run{near, c.run}}}}
+		p := plainStatus{Records: []plainRecord{{1, 5, []Run{near, c.run}}}}
 		got, _, ok := parse(TypeStatus, p.appendTo(nil))
 		if !ok {
 			t.Errorf("%s: the Status was refused", c.story)
@@ -172,13 +172,13 @@ func TestADigestCountsNoFurtherThanItsFields(t *testing.T) {
 	for i := range runs {
 		runs[i] = Run{First: uint32(10 + 2*i), Last: uint32(10 + 2*i)}
 	}
-	many := plainStatus{First: 1, Last: 1, Records: []plainRecord{{1, 5, runs}}}
+	many := plainStatus{Records: []plainRecord{{1, 5, runs}}}
 	got, _, ok := parse(TypeStatus, many.appendTo(nil))
 	if !ok || !slices.Equal(got.(plainStatus).Records[0].Runs, runs[:255]) {
 		t.Errorf("of 256 runs the first 255 should be said, but it is %+v (%v)", got, ok)
 	}
 
-	m := Status{First: 1, Last: math.MaxUint64}
+	var m Status
 	for id := uint64(1); m.Digest.Add(id, 5, nil, math.MaxInt); id++ {
 	}
 	if _, _, ok := ParseStatus(m.AppendTo(nil)); m.Digest.Len() != math.MaxUint16 || !ok {

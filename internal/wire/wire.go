@@ -15,7 +15,7 @@
 //	3 MemberList  count (2; top bit: news), members
 //	4 Ack         count (2; top bit: refused), runs of sequence numbers (5 each)
 //	5 Data        origin (8), counter (4), flags (1), hops (1), length (2), arc or recipient (0 or 8), payload
-//	6 Status      mode (1), first origin or hash (8), last origin (8), count (2), records
+//	6 Status      mode (1), hash or last origin (8), origin before (8), count (2), records
 //	7 Leave       id (8)
 //	8 Sealed      nonce (12), messages, encrypted, tag (16); nothing follows it
 //

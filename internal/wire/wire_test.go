@@ -86,7 +86,7 @@ var golden = []struct {
 		`0006 beef 01020304 | 01 | 0000000000000005 | 0000000000000007 | 0001 | 0000000000000006 00000008 01 0000 0001`,
 	}, {
 		"Status that requests nothing",
-		plainStatus{Mode: Request, First: 5, Last: 7},
+		plainStatus{Mode: Request, Mark: 5, After: 7},
 		`0006 beef 01020304 | 02 | 0000000000000005 | 0000000000000007 | 0000 |`,
 	}, {
 		"Leave",
