@@ -33,11 +33,16 @@ func (n *simNode) moveTo(addr netip.AddrPort) {
 func TestAddressThatChangesLeavesTheNodeInItsCluster(t *testing.T) {
 	for seed := range uint64(4) {
 		c := newCluster(t, 8, lan(seed), node.Config{})
-		n := c.addAt(netip.MustParseAddrPort("10.9.0.1:7070"))
+		old := netip.MustParseAddrPort("10.9.0.1:7070")
+		n := c.addAt(old)
 		c.form()
-		c.net.Run(10 * time.Second)
+		c.net.Run(time.Duration(10+20*seed) * time.Second)
 		id := n.ID()
 		n.moveTo(netip.MustParseAddrPort("10.9.0.2:7070"))
+		c.await(10*time.Second, "the node knows its new address", func() bool { return n.Address() == n.addr })
+		c.seed += 100 // the ids of nodes at one address differ
+		other := c.add(old, node.Config{})
+		other.join(c.nodes[0])
 		c.await(time.Minute, "all know the node at its new address, under its old id", func() bool {
 			for _, x := range c.nodes {
 				if m, ok := x.member(id); x != n && (!ok || m.Addr != n.addr) {
@@ -46,10 +51,37 @@ func TestAddressThatChangesLeavesTheNodeInItsCluster(t *testing.T) {
 			}
 			return n.ID() == id && c.complete()
 		})
+		text := n.publish(direct(other))
+		c.await(time.Second, "the new owner of its old address gets a message of the node", func() bool { return other.got[text] == 1 })
 		sent := map[string]*simNode{n.publish(): n}
 		sent[c.nodes[2].publish()] = c.nodes[2]
 		c.awaitDeliveries(time.Second, sent)
 		c.noDuplicates()
+	}
+}
+
+// A seed on the wildcard address sends no Hello to join. It learns its address from its members,
+// and again when that changes, from those that ask which node is at the new one.
+func TestAddressOfASeedFollowsItsHost(t *testing.T) {
+	for _, keys := range [][][]byte{nil, {testKey('k')}} {
+		for _, nodes := range []int{2, 8} {
+			c := newCluster(t, 0, lan(uint64(nodes)), node.Config{})
+			n := c.addAt(netip.MustParseAddrPort("10.9.0.1:7070"))
+			n.crash()
+			n.config.Keys = keys
+			n.begin(c.listenAt(n.addr), wildcard)
+			for i := 1; i < nodes; i++ {
+				c.add(hostAddr(i), node.Config{Keys: keys})
+			}
+			c.form()
+			c.await(time.Second, "the seed knows its address", func() bool { return n.Address() == n.addr })
+			for i := range byte(4) {
+				c.net.Run(time.Duration(7*i) * time.Second)
+				n.moveTo(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 9, 1, i}), 7070))
+				c.await(10*time.Second, "the seed knows its new address", func() bool { return n.Address() == n.addr })
+				c.await(time.Minute, "all know all", c.complete)
+			}
+		}
 	}
 }
 

@@ -90,8 +90,12 @@ func everything(floors map[uint64]uint32) wire.Status {
 	return m
 }
 
-// answer answers m if its recipient is responsive.
+// answer answers m if its recipient is responsive, after an echo if it echoes.
 func (s *solo) answer(m wiretest.Message) {
+	if m.Kind == wire.TypeHello && s.echoing[m.To] > 0 {
+		s.echoing[m.To]--
+		s.handle(m.To, m.Hello.AppendTo(wire.Header{Type: m.Kind, Tag: m.Tag, Seq: m.Seq}.AppendTo(nil)))
+	}
 	if b := s.reply(m); b != nil {
 		s.handle(m.To, b)
 	}

@@ -21,6 +21,7 @@ type solo struct {
 	states     []State  // that the node came to
 	records    []Record
 	responsive map[netip.AddrPort]uint64 // peers that answer in run, and their ids
+	echoing    map[netip.AddrPort]int    // how many Hellos to these addresses come back in run, before any answer
 	deaf       map[netip.AddrPort]bool   // those of them that take no Data, and whether they refuse it
 
 	act      func(e Event)                     // on the node's events; note by default
@@ -44,7 +45,7 @@ func newSoloAt(t testing.TB, local netip.AddrPort, config Config) *solo {
 	config.Local = local
 	config = withDefaults(config)
 	s := &solo{
-		Node: New(0, config, [32]byte{soloSeed}), t: t, responsive: map[netip.AddrPort]uint64{}, seq: 1000,
+		Node: New(0, config, [32]byte{soloSeed}), t: t, responsive: map[netip.AddrPort]uint64{}, echoing: map[netip.AddrPort]int{}, seq: 1000,
 		incoming: make([]byte, config.MaxMessageSize+sealedSize+1), outgoing: make([]byte, BufferSize(config.MaxMessageSize)),
 	}
 	s.act = s.note

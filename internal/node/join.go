@@ -17,7 +17,7 @@ func (n *Node) handleHello(now time.Duration, in *datagram, seq uint32, m wire.H
 		return
 	}
 	if m.From.ID == n.self.id {
-		n.handleOwnHello(now, seq)
+		n.handleOwnHello(seq)
 		return
 	}
 	members := n.peers.members
@@ -26,6 +26,9 @@ func (n *Node) handleHello(now time.Duration, in *datagram, seq uint32, m wire.H
 		w := wire.Welcome{Hello: seq, Token: n.tokens.Make(in.from, now), From: n.me(), Observed: in.from}
 		n.out.body = w.AppendTo(n.out.body[:0])
 		n.emit(in, in.from, Welcome)
+		if in.member != nil && in.member.ValidatedAt(in.from) {
+			n.askForAddress(now, in) // it may ask because the node has moved
+		}
 		return
 	}
 	in.token = true
@@ -55,26 +58,32 @@ func (n *Node) claim(in *datagram, id uint64, at netip.AddrPort) {
 	}
 }
 
-// handleOwnHello handles a Hello of the node itself: one of its seeds is the node, or
-// another node reflects its datagrams, which takes no key.
-func (n *Node) handleOwnHello(now time.Duration, seq uint32) {
+// handleOwnHello notes that a Hello of the node itself came back. One of its seeds is the node, or
+// another node reflects its datagrams, which takes no key: so the true answer is waited for.
+func (n *Node) handleOwnHello(seq uint32) {
 	e := n.out.queue.Find(seq)
 	if e == nil || e.Kind != wire.TypeHello {
 		n.stats.DropMember++
+	} else if e.Note.Echoes == e.Attempt-1 {
+		e.Note.Echoes = e.Attempt
+	}
+}
+
+// unansweredHello deals with Hellos to an address that no node answered. Where all came back, and
+// those before them, is the node itself. If that is so of all its seeds, it is its own seed.
+func (n *Node) unansweredHello(now time.Duration, at netip.AddrPort, attempts, echoes int) {
+	if echoes < attempts {
+		echoes = 0
+	}
+	if !n.peers.members.Echo(at, echoes, n.config.Attempts[Hello], now) {
 		return
 	}
-	at := e.To()
-	n.out.queue.Drop(e)
-	n.observe(at)
-	if m := n.peers.members.ByAddr(at); m != nil { // others told the node of itself
-		n.peers.members.Depart(m, now)
-		n.clearQueue(now, at)
+	if n.peers.members.IsSeed(at) {
+		n.observe(at)
 	}
-	n.peers.members.Echo(at, now)
 	if n.isSeed() {
 		n.connect(now)
 	}
-	n.disconnectIfAlone(now)
 }
 
 // handleWelcome makes a member of a node that answered a Hello. If the Hello asked for a
@@ -102,6 +111,10 @@ func (n *Node) handleWelcome(now time.Duration, in *datagram, w wire.Welcome) {
 		n.probe(in, m.Addr)
 		return
 	}
+	witness := members.IsSeed(at) // of the node's address: others might name any
+	if m := members.Get(w.From.ID); m != nil && m.Validated {
+		witness = true
+	}
 	m, added, back := members.Admit(w.From.ID, at, now)
 	in.member = m
 	n.self.owes = true
@@ -110,7 +123,7 @@ func (n *Node) handleWelcome(now time.Duration, in *datagram, w wire.Welcome) {
 	if e.Attempt == 1 && e.Attempts != 1 { // a probe may have been held up until the path was open again
 		n.peers.measure(now, m, now-e.SentAt)
 	}
-	if Reachable(w.Observed) {
+	if witness && Reachable(w.Observed) {
 		n.observe(w.Observed)
 	}
 	if added {

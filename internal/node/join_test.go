@@ -128,68 +128,126 @@ func TestWelcomeFromElsewhereDoesNotValidateItsSource(t *testing.T) {
 	a.want(a.reflected <= timesMost*a.spoofed, "%d bytes went to the victim for %d that seemed to come from it", a.reflected, a.spoofed)
 }
 
+// always is how often an address echoes that always does.
+const always = 1 << 30
+
 func TestNodeThatReachesItselfIsASeed(t *testing.T) {
-	self := peerAddr(5) // another address of the node, by port forwarding for example
+	self, other := peerAddr(5), peerAddr(6) // another address of the node, by port forwarding for example
 	s := newSoloAt(t, netip.MustParseAddrPort("0.0.0.0:7070"), Config{})
-	s.join(self, peerAddr(6))
-	all := s.send()
-	own, other := wiretest.Only(all, wire.TypeHello, self), wiretest.Only(all, wire.TypeHello, peerAddr(6))
-	reflect := func(m wiretest.Message) {
-		s.seq = m.Seq - 1
-		s.receive(self, s.hello(s.ID(), netip.AddrPort{}, 0))
-	}
-	reflect(own[0])
-	s.want(s.peers.members.Seeds() == 1 && s.State() == Joining, "with one more seed it should go on joining, %d seeds, %v", s.peers.members.Seeds(), s.State())
-	s.want(len(s.send()) == 0 && s.Members() == 0, "it should not answer itself")
+	s.echoing[self] = always
+	s.join(self, other)
+	s.run(20 * time.Second)
+	s.want(s.peers.members.Seeds() == 1 && s.State() == Disconnected, "with one more seed it should look for that, %d seeds, %v", s.peers.members.Seeds(), s.State())
+	s.want(s.Address() == self && s.Members() == 0, "it takes %v for its address, and has %d members", s.Address(), s.Members())
 	s.seq = 9e6
 	s.receive(peerAddr(7), s.hello(s.ID(), netip.AddrPort{}, 0))
 	s.want(s.Stats().DropMember == 1 && s.peers.members.Seeds() == 1, "a Hello with its id that it did not send should be dropped")
-	reflect(other[0])
+	s.echoing[other] = always
+	s.run(20 * time.Second)
 	s.want(s.State() == Connected && s.peers.members.Seeds() == 0, "a node whose seeds are all itself should be a seed, and is %v", s.State())
 	s.run(time.Minute)
 	s.want(s.State() == Connected, "a minute later it is %v", s.State())
 }
 
-// A node believes a Hello from one of its seeds, until its own Hello comes back from there.
+// A node believes a Hello from one of its seeds, until its own Hellos come back from there.
 func TestNodeWhoseOnlyMemberIsItselfIsDisconnected(t *testing.T) {
 	s := newSolo(t, Config{})
 	own, silent := peerAddr(10), peerAddr(20)
 	s.join(own, silent)
-	hello := s.sent(wire.TypeHello, own)[0]
 	s.receive(own, s.hello(s.peerID(10), netip.AddrPort{}, s.tokens.Make(own, s.at)))
 	s.want(s.State() == Connected, "the node is %v", s.State())
 	s.publish(make([]byte, 9))
-	s.seq = hello.Seq - 1
-	s.receive(own, s.hello(s.ID(), netip.AddrPort{}, 0))
+	s.echoing[own] = always
+	s.run(20 * time.Second)
 	s.want(s.State() == Disconnected && s.Members() == 0, "with %d members the node is %v", s.Members(), s.State())
 	s.want(s.out.queue.Any(own) == nil && s.Stats().QueuedData == 1, "the message should wait for another member, not for the node itself: %+v", s.Stats())
 }
 
-// An attacker that sees a Hello can send it back without a key.
-func TestReflectedHelloCostsNoSeed(t *testing.T) {
+// An attacker that sees a Hello can send it back without a key. That ends no wait for the answer,
+// whether it comes at once or to a later attempt, and makes no node its own seed.
+func TestReflectedHelloHoldsUpNoJoin(t *testing.T) {
+	seed := peerAddr(3)
 	for _, keys := range [][][]byte{nil, {testKey('k')}} {
-		s, seed := newSolo(t, Config{Keys: keys}), peerAddr(3)
-		s.join(seed)
-		s.receive(seed, s.datagrams()[0].b)
-		hellos := 0
-		s.sink = func(_ []byte, to netip.AddrPort) {
-			if to == seed {
-				hellos++
+		for echoes := range 4 {
+			for _, after := range []time.Duration{0, 300 * time.Millisecond, 5 * time.Second} {
+				s := newSolo(t, Config{Keys: keys})
+				if keys != nil {
+					s.sealWith(keys[0])
+				}
+				s.echoing[seed] = echoes
+				s.join(seed)
+				s.run(after)
+				s.want(s.State() != Connected || echoes == 3 && after > time.Second, "after %d echoes in %v the node is %v", echoes, after, s.State())
+				s.echoing[seed] = always
+				s.responsive[seed] = s.peerID(3)
+				s.run(6 * time.Second)
+				m := s.peers.members.ByAddr(seed)
+				s.want(echoes == 3 && after > time.Second || m != nil && s.State() == Connected, "6 s after its seed began to answer, after %d echoes in %v, the node is %v with the members %v", echoes, after, s.State(), s.list())
+				s.run(2 * time.Minute)
+				s.want(s.peers.members.ByAddr(seed) != nil && s.peers.members.Seeds() == 1,
+					"after two minutes there are %d seeds and the members are %v", s.peers.members.Seeds(), s.list())
 			}
 		}
-		s.run(5 * time.Minute)
-		s.want(hellos > 3 && hellos < 60, "in 5 minutes after its Hello came back the node sent its seed %d Hellos", hellos)
 	}
 }
 
-func TestSeedJoinsAfterItsHelloWasReflected(t *testing.T) {
-	s, seed := newSolo(t, Config{}), peerAddr(3)
+// A node whose seeds were silent is not its own seed because a few of its Hellos come back later.
+func TestReflectedHelloMakesNoSeedOfANodeThatIsAlone(t *testing.T) {
+	for echoes := range 3 {
+		s, seed := newSolo(t, Config{}), peerAddr(3)
+		s.echoing[seed] = 2 // of three
+		s.join(seed)
+		s.run(1600 * time.Millisecond)
+		s.want(s.echoing[seed] == 0 && s.State() == Disconnected, "as two of its first three Hellos came back the node is %v", s.State())
+		s.echoing[seed] = echoes
+		s.run(time.Minute)
+		s.want(s.echoing[seed] == 0 && s.State() == Disconnected, "after %d echoes the node is %v", echoes, s.State())
+	}
+}
+
+// Whatever an attacker reflects, where no node is, the number of Hellos is bounded.
+func TestReflectedHellosCauseNoMore(t *testing.T) {
+	for _, echoes := range []int{1, 5, always} {
+		s, seed := newSolo(t, Config{}), peerAddr(3)
+		s.echoing[seed] = echoes
+		s.join(seed)
+		all := s.run(5 * time.Minute)
+		hellos := len(wiretest.Only(all, wire.TypeHello, seed))
+		s.want(hellos > 3 && hellos < 90, "in 5 minutes, in which %d came back, the node sent its seed %d Hellos", echoes, hellos)
+	}
+}
+
+// The echo of a Hello to any other address than that of a seed, or one that an attacker adds to
+// the answer of a seed, tells a node nothing of its address.
+func TestReflectedHelloTellsNoAddress(t *testing.T) {
+	seed, stranger, own := peerAddr(3), peerAddr(4), netip.MustParseAddrPort("203.0.113.77:7070")
+	s := newSoloAt(t, netip.MustParseAddrPort("0.0.0.0:7070"), Config{})
+	local := s.Address()
 	s.join(seed)
-	s.receive(seed, s.datagrams()[0].b)
+	s.echoing[seed], s.echoing[stranger] = 1, always
+	s.run(10 * time.Second)
+	s.want(s.Address() == local, "one echo of a Hello to its seed gives the node the address %v", s.Address())
 	s.responsive[seed] = s.peerID(3)
-	s.run(2 * time.Minute)
-	s.want(s.peers.members.ByAddr(seed) != nil && s.peers.members.Seeds() == 1,
-		"after two minutes there are %d seeds and the members are %v", s.peers.members.Seeds(), s.list())
+	s.run(10 * time.Second)
+	s.want(s.State() == Connected, "the node is %v", s.State())
+	s.observe(own)
+	s.receive(peerAddr(5), s.memberList(false, wire.Member{ID: 6, Addr: peerAddr(6)})) // causes a Hello
+	welcome := func(from netip.AddrPort, id uint64, observed netip.AddrPort) {
+		h := s.sent(wire.TypeHello, from)
+		s.want(len(h) > 0, "no Hello goes to %v", from)
+		w := wire.Welcome{Hello: h[0].Seq, Token: 7, From: wire.Member{ID: id}, Observed: observed}
+		s.receive(from, s.message(wire.TypeWelcome, w.AppendTo(nil)))
+	}
+	welcome(peerAddr(5), s.peerID(5), peerAddr(66))
+	s.want(s.Address() == own && s.Members() == 2, "the first Welcome of a node gives the address %v, not %v", s.Address(), own)
+	for range 20 {
+		s.receive(stranger, s.memberList(true, wire.Member{ID: 5, Addr: peerAddr(5)})) // causes a Hello
+		s.run(2 * time.Second)
+	}
+	s.want(s.Address() == own, "a stranger that reflects Hellos gives the node the address %v and the members %v", s.Address(), s.list())
+	s.receive(seed, s.hello(s.peerID(3), seed, 0)) // which may see the node elsewhere
+	welcome(seed, s.peerID(3), peerAddr(67))
+	s.want(s.Address() == peerAddr(67), "a member that sees the node elsewhere leaves it the address %v", s.Address())
 }
 
 func TestHelloOfAnotherClusterChangesNothing(t *testing.T) {

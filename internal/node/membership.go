@@ -157,6 +157,9 @@ func (n *Node) admit(now time.Duration, in *datagram, id uint64) {
 		n.record(slog.LevelInfo, "gossip: member joined", "member", idText(id), "address", in.from)
 		n.connect(now)
 		n.introduce(now, in, m)
+		if !n.self.observed.IsValid() {
+			n.askForAddress(now, in)
+		}
 	}
 }
 

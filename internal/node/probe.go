@@ -12,6 +12,9 @@ import (
 // mostProbes bounds the Hellos to doubtful addresses in a TickInterval.
 const mostProbes = 64
 
+// addressPause is the time between two Hellos of a node that asks for its own address.
+const addressPause = 2 * time.Second
+
 // probe asks which node is at a doubtful address. The number of probes is bounded, and
 // unvalidated sources can cause only half of them: else a few of their datagrams would keep
 // out nodes that have to be probed to join.
@@ -31,6 +34,17 @@ func (n *Node) probe(in *datagram, to netip.AddrPort) *outbox.Envelope {
 func (n *Node) challenge(in *datagram) {
 	if in.member != nil || n.peers.members.Len() < n.config.MaxMembers {
 		n.probe(in, in.from)
+	}
+}
+
+// askForAddress sends a Hello to a validated source, whose Welcome will tell where it sees the
+// node, if the node is not told its address otherwise.
+func (n *Node) askForAddress(now time.Duration, in *datagram) {
+	if n.me().Addr.IsValid() || now < n.timers.addressAt {
+		return
+	}
+	if n.probe(in, in.from) != nil {
+		n.timers.addressAt = now + addressPause
 	}
 }
 

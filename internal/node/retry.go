@@ -121,8 +121,12 @@ func (n *Node) unanswered(now time.Duration, e *outbox.Envelope) {
 	switch {
 	case e.IsLast():
 		n.stats.GivenUp++
-		firstAt := e.FirstAt
+		to, firstAt := e.To(), e.FirstAt
+		hello, attempts, echoes := e.Kind == wire.TypeHello, int(e.Attempt), int(e.Note.Echoes)
 		n.abandon(e)
+		if hello {
+			n.unansweredHello(now, to, attempts, echoes)
+		}
 		if m != nil && m.LastSeen < firstAt {
 			n.verify(m)
 		}

@@ -29,6 +29,7 @@ type timers struct {
 	lookedAt  time.Duration // when gaps were last looked at
 	compareTo time.Duration // until then comparisons are frequent
 	changedAt time.Duration // when the view last changed
+	addressAt time.Duration // when the node may ask for its own address again
 	warnAt    time.Duration // when to record a Hello of another cluster again
 	grewAt    time.Duration // when hearsay last brought a member
 	backAt    time.Duration // when a lost member was last heard again

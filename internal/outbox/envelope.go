@@ -46,6 +46,7 @@ type Note struct {
 	Page     uint64 // MemberList: the id at which the next page begins
 	Left     int    // MemberList: the members left for the pages that follow
 	Newcomer bool   // Hello: the node that answers is new to the cluster
+	Echoes   uint16 // Hello: how many attempts came back, one after the other from the first
 }
 
 // Copy is a message, and how its recipient is to pass it on.

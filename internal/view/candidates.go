@@ -48,6 +48,7 @@ type candidate struct {
 	rest    time.Duration // until then it is left alone, unless that member is lost
 	deaf    bool          // that member took no Data
 	seed    bool
+	came    int  // how many Hellos came back since one did not
 	echoes  bool // see Echo
 }
 
@@ -100,17 +101,27 @@ func (c *candidates) count(is func(*candidate) bool) (n int) {
 // Answered notes that the member id answers at addr, which may not be its known address.
 func (c *candidates) Answered(addr netip.AddrPort, id uint64, now time.Duration) {
 	if i := c.candidate(addr); i >= 0 {
-		c.all[i].by, c.all[i].rest, c.all[i].echoes = id, now+resting, false
+		c.all[i].by, c.all[i].rest, c.all[i].echoes, c.all[i].came = id, now+resting, false, 0
 	}
 }
 
-// Echo notes that what is sent to addr comes back: the node itself is there, or somebody
-// pretends to be it. Until another node answers there it does not count as a candidate, but is
-// probed occasionally.
-func (c *candidates) Echo(addr netip.AddrPort, now time.Duration) {
-	if i := c.candidate(addr); i >= 0 {
-		c.all[i].rest, c.all[i].echoes = now+resting, true
+// Echo notes that so many Hellos to addr came back and were not answered; 0 stands for one that
+// did not come back. It reports whether the last ones, as many as are enough, all came back: the
+// node itself is there, or somebody pretends to be it. Until another node answers there it
+// does not count as a candidate, but is probed occasionally.
+func (c *candidates) Echo(addr netip.AddrPort, came, enough int, now time.Duration) bool {
+	i := c.candidate(addr)
+	if i < 0 {
+		return false
 	}
+	x := &c.all[i]
+	switch x.came += came; {
+	case came == 0:
+		x.came, x.echoes = 0, false
+	case x.came >= enough:
+		x.came, x.rest, x.echoes = enough, now+resting, true
+	}
+	return x.echoes
 }
 
 // lose makes a lost member a candidate.

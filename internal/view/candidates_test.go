@@ -18,8 +18,8 @@ func TestSeedsAreFewAndStandForEver(t *testing.T) {
 			}
 		}
 	}
-	r.Echo(host(0), now)
-	r.Echo(host(0), now)
+	r.Echo(host(0), 1, 1, now)
+	r.Echo(host(0), 1, 1, now)
 	if r.Seeds() != least-1 {
 		t.Fatalf("one seed was removed, once, but %d are left of %d", r.Seeds(), least)
 	}
@@ -27,7 +27,7 @@ func TestSeedsAreFewAndStandForEver(t *testing.T) {
 	r.Lose(m, now)
 	know(r, 60)
 	r.Lose(r.Get(60), now)
-	if r.Echo(host(61), now); r.Lost() != 2 {
+	if r.Echo(host(61), 1, 1, now); r.Lost() != 2 {
 		t.Fatalf("60 was lost but never a seed, and 50 was lost at one, but %d are lost", r.Lost())
 	}
 	if r.AddSeed(host(60)); r.Seeds() != least || r.Lost() != 2 {
@@ -209,7 +209,7 @@ func TestWhoHasAnsweredIsLeftAlone(t *testing.T) {
 			r.Lose(r.Get(77), at)
 			r.Admit(77, host(77), at)
 		}, true, true, true},
-		{func(at time.Duration) { r.Echo(host(5), at) }, false, false, true},
+		{func(at time.Duration) { r.Echo(host(5), 1, 1, at) }, false, false, true},
 	} {
 		at := now + time.Duration(step)*time.Hour
 		c.what(at)
@@ -218,7 +218,7 @@ func TestWhoHasAnsweredIsLeftAlone(t *testing.T) {
 			t.Errorf("step %d: connected, alone, and connected a minute later the seed is asked %v", step, got)
 		}
 	}
-	if r.Echo(host(5), now); r.Seeds() != 0 {
+	if r.Echo(host(5), 1, 1, now); r.Seeds() != 0 {
 		t.Error("a seed that echoes counts as one")
 	}
 	if r.Answered(host(5), 77, now); r.Seeds() != 1 {
@@ -230,7 +230,7 @@ func TestWhoHasAnsweredIsLeftAlone(t *testing.T) {
 func TestAMemberThatIsLostWhereASeedEchoedIsAContact(t *testing.T) {
 	r := NewMembers(1, 20, 2)
 	r.AddSeed(host(5))
-	r.Echo(host(5), now)
+	r.Echo(host(5), 1, 1, now)
 	m, _ := r.Learn(7, host(5), now)
 	r.Lose(m, now)
 	if r.Seeds() != 1 || r.Lost() != 1 || len(r.Probes(nil, 8, true, now)) != 1 {
