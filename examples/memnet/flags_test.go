@@ -97,6 +97,7 @@ func TestReplicasAgreeAfterAPartition(t *testing.T) {
 	}
 }
 
+// partition runs in a bubble, so it sleeps in virtual time.
 func partition(t *testing.T, lasts time.Duration, seed uint64) {
 	network := memnet.New(memnet.Config{
 		Seed: seed, LatencyMin: 5 * time.Millisecond, LatencyMax: 50 * time.Millisecond, Loss: 0.05,
