@@ -235,8 +235,19 @@ func (b *chrome) clickAt(x, y float64) {
 	}
 }
 
-// press presses a key, named as in KeyboardEvent.key.
+// press presses a key, named as in KeyboardEvent.key, again until the page has taken it: a page
+// that is busy or has no focus yet may lose it.
 func (b *chrome) press(key string) {
+	b.t.Helper()
+	b.eval(`pressed = false; addEventListener("keydown", () => { pressed = true; }, {once: true, capture: true})`)
+	waitUntil(b.t, func() string { return "the page takes the key " + key }, func() bool {
+		b.call("Page.bringToFront", nil, nil)
+		b.pressOnce(key)
+		return b.eval("pressed") == true
+	})
+}
+
+func (b *chrome) pressOnce(key string) {
 	b.t.Helper()
 	down := map[string]any{"type": "rawKeyDown", "key": key}
 	code, known := map[string]int{"Tab": 9, "Enter": 13, "Escape": 27, " ": 32, "ArrowLeft": 37, "ArrowRight": 39}[key]
