@@ -33,8 +33,8 @@ type cluster struct {
 }
 
 // inBubble runs a test with each seed, on a network that loses a share of the datagrams.
-func inBubble(t *testing.T, loss float64, test func(t *testing.T, c *cluster)) {
-	for seed := range uint64(2) {
+func inBubble(t *testing.T, seeds uint64, loss float64, test func(t *testing.T, c *cluster)) {
+	for seed := range seeds {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
 			cryptotest.SetGlobalRandom(t, seed)
 			synctest.Test(t, func(t *testing.T) {

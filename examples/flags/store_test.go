@@ -87,19 +87,21 @@ func TestStoreIsBounded(t *testing.T) {
 	if err := s.room(name(0)); err != nil {
 		t.Errorf("for a flag that is there room returns %v", err)
 	}
-	for i := range 3 * mostFlags { // others come, and are deleted
+	for i := range mostFlags + 500 { // others come, and are deleted
 		s.take(entry{name: name(mostFlags + i), version: int64(10_000 + i), deleted: true})
 	}
-	if c, live, held := s.state(); live != mostFlags || held != mostHeld || c.evicted != 2*mostFlags {
+	if c, live, held := s.state(); live != mostFlags || held != mostHeld || c.evicted != 500 {
 		t.Errorf("after many deletions %d flags are live and %d held, %d were evicted", live, held, c.evicted)
 	}
-	if _, held := s.find(name(4*mostFlags - 1)); !held {
-		t.Error("the last deletion is forgotten")
+	_, first := s.find(name(mostFlags))
+	_, last := s.find(name(2*mostFlags + 499))
+	if first || !last {
+		t.Errorf("the first deletion is remembered: %v, and the last one: %v", first, last)
 	}
-	for i := range 3 * mostFlags { // as after a partition, when each side was full
+	for i := range mostFlags + 500 { // as after a partition, when each side was full
 		s.take(entry{name: "p" + name(i), version: int64(20_000 + i)})
 	}
-	_, last := s.get("p" + name(3*mostFlags-1))
+	_, last = s.get("p" + name(mostFlags+499))
 	if _, live, held := s.state(); live != mostHeld || held != mostHeld || !last {
 		t.Errorf("after too many new flags %d are live and %d held, and the last one is there: %v", live, held, last)
 	}

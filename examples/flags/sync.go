@@ -21,8 +21,8 @@ const (
 // keepSynced gets the flags from another replica, and compares them with others from then on,
 // until ctx ends.
 //
-// One rule serves a replica that has just started, one that was cut off for longer than the
-// log of its peers lasts, and one whose clock or disk stood still.
+// One rule serves a replica that has just started and one that was cut off, or stood still, for
+// longer than the logs of its peers reach back.
 func (r *replica) keepSynced(ctx context.Context) {
 	for ctx.Err() == nil {
 		pace := askEvery

@@ -11,7 +11,7 @@ import (
 // Twenty replicas, and so many changes that nobody retains the first ones. One that joins then
 // has all flags from the moment at which it answers.
 func TestALateReplicaGetsTheWholeState(t *testing.T) {
-	inBubble(t, 0.02, func(t *testing.T, c *cluster) {
+	inBubble(t, 1, 0.02, func(t *testing.T, c *cluster) {
 		const flags, rounds = 200, 8
 		all := c.startSynced(20)
 		for round := range rounds {
@@ -54,7 +54,7 @@ func TestALateReplicaGetsTheWholeState(t *testing.T) {
 // Each of twenty replicas is replaced, one after another, while flags are written. None that
 // answers lacks a flag, and what a new life writes wins over what its former one wrote.
 func TestARollingRestartLosesNothing(t *testing.T) {
-	inBubble(t, 0.02, func(t *testing.T, c *cluster) {
+	inBubble(t, 1, 0.02, func(t *testing.T, c *cluster) {
 		const flags = 50
 		all := c.startSynced(20)
 		for n := range flags {
@@ -85,7 +85,7 @@ func TestARollingRestartLosesNothing(t *testing.T) {
 }
 
 func TestAReplicaThatDiesWhileItAnswersIsReplacedByAnother(t *testing.T) {
-	inBubble(t, 0, func(t *testing.T, c *cluster) {
+	inBubble(t, 2, 0, func(t *testing.T, c *cluster) {
 		const flags = 500 // several answers long
 		all := c.startSynced(4)
 		for n := range flags {
@@ -135,7 +135,7 @@ func TestOnlyAWholeAnswerMakesAReplicaSynced(t *testing.T) {
 		"malformed pages":   func(a ask) []message { return []message{page{a.nonce, 1, 1, true, some}} },
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, 0, func(t *testing.T, c *cluster) {
+			inBubble(t, 2, 0, func(t *testing.T, c *cluster) {
 				fake, asked := c.fake(answer)
 				late := c.start(fake)
 				for range 20 {
@@ -159,7 +159,7 @@ func TestOnlyAWholeAnswerMakesAReplicaSynced(t *testing.T) {
 // Replicas that have nothing do not make each other synced, however often they ask. One that
 // has begun the cluster does.
 func TestSomeReplicaMustBegin(t *testing.T) {
-	inBubble(t, 0, func(t *testing.T, c *cluster) {
+	inBubble(t, 2, 0, func(t *testing.T, c *cluster) {
 		later := &life{addr: address(3)}
 		a := c.start(later)
 		b := c.start(a, later)
@@ -183,7 +183,7 @@ func TestSomeReplicaMustBegin(t *testing.T) {
 // The clock of one replica is an hour ahead, and that of all others right. What it writes does
 // not win for an hour: whoever has seen it writes a newer version, also in a later life.
 func TestTheLastWriteWinsWhateverTheClocks(t *testing.T) {
-	inBubble(t, 0.02, func(t *testing.T, c *cluster) {
+	inBubble(t, 2, 0.02, func(t *testing.T, c *cluster) {
 		all := c.startSynced(5)
 		ahead := all[1]
 		ahead.store.clock = time.Now().Add(time.Hour).UnixMicro()
@@ -210,7 +210,7 @@ func TestTheLastWriteWinsWhateverTheClocks(t *testing.T) {
 
 // Both sides of a partition write, then they agree.
 func TestReplicasAgreeAfterAPartition(t *testing.T) {
-	inBubble(t, 0.02, func(t *testing.T, c *cluster) {
+	inBubble(t, 2, 0.02, func(t *testing.T, c *cluster) {
 		all := c.startSynced(6)
 		all[0].set("both", "before")
 		all[0].set("gone", "before")
@@ -235,7 +235,7 @@ func TestReplicasAgreeAfterAPartition(t *testing.T) {
 // A replica is cut off while more is written than anybody retains. The messages are lost for it,
 // the flags are not.
 func TestAReplicaThatMissedMessagesForGoodCatchesUp(t *testing.T) {
-	inBubble(t, 0, func(t *testing.T, c *cluster) {
+	inBubble(t, 2, 0, func(t *testing.T, c *cluster) {
 		const flags = 200
 		all := c.startSynced(3)
 		all[0].set("flag0", "before")
@@ -259,7 +259,7 @@ func TestAReplicaThatMissedMessagesForGoodCatchesUp(t *testing.T) {
 
 // What was accepted right before the end has been acknowledged at the end.
 func TestAReplicaThatEndsHandsOverItsChanges(t *testing.T) {
-	inBubble(t, 0.1, func(t *testing.T, c *cluster) {
+	inBubble(t, 2, 0.1, func(t *testing.T, c *cluster) {
 		all := c.startSynced(3)
 		for n := range 100 {
 			all[2].set(fmt.Sprintf("flag%d", n), "last words")
