@@ -316,14 +316,14 @@ func TestDeadMemberHoldsUpAStreamBriefly(t *testing.T) {
 	heavy(t)
 	t.Parallel()
 	for _, nodes := range []int{3, 20} {
-		c := settled(t, nodes, lan(8), node.Config{})
+		c := settled(t, nodes, lan(25), node.Config{})
 		s := newStream(c.nodes[0], 20000)
 		c.net.At(c.net.Now()+300*time.Millisecond, func() { c.nodes[nodes/2].crash() })
 		s.run(20000, time.Minute)
 		took := s.everywhere(10 * time.Second)
 		t.Logf("%d nodes: longest refusal %v, complete after %v", nodes, s.longest, took)
 		if s.longest > 4*time.Second {
-			t.Errorf("seed 8: a dead member held up the stream of %d nodes for %v", nodes, s.longest)
+			t.Errorf("seed 25: a dead member held up the stream of %d nodes for %v", nodes, s.longest)
 		}
 		c.noDuplicates()
 	}

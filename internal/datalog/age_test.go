@@ -55,20 +55,3 @@ func TestThePlaceOfAMessageIsNotLookedForForEver(t *testing.T) {
 	}
 	l.Release(e)
 }
-
-func TestALogIsBriefWhileWhatItEvictsIsYoung(t *testing.T) {
-	l := New(10 * Overhead)
-	put := func(from, to int, at time.Duration) {
-		for c := from; c < to; c++ {
-			l.Release(l.Put(1, uint32(c), nil, at))
-		}
-	}
-	put(1, 11, time.Second)
-	if l.Brief(time.Second, time.Minute) {
-		t.Error("a log that evicts nothing is brief")
-	}
-	put(11, 12, 2*time.Second)
-	if !l.Brief(3*time.Second, time.Minute) || l.Brief(62*time.Second, time.Minute) {
-		t.Error("a log is brief while the oldest message is younger than a minute, and not after")
-	}
-}

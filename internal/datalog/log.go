@@ -101,11 +101,6 @@ func (l *Log) Put(origin uint64, counter uint32, payload []byte, born time.Durat
 	return e
 }
 
-// Brief reports whether messages are being evicted before they reach age.
-func (l *Log) Brief(now, age time.Duration) bool {
-	return l.evicted > 0 && l.n > 0 && now-l.ends.newer.Born < age
-}
-
 // Newest returns the newest retained message, nil if there is none.
 func (l *Log) Newest() *Entry { return l.Older(&l.ends) }
 

@@ -2,47 +2,75 @@ package node
 
 import (
 	"testing"
+	"time"
 
-	"example.com/gossip/internal/datalog"
 	"example.com/gossip/internal/ring"
+	"example.com/gossip/internal/wire"
 )
 
 func TestCoverageRemembersTheLatestMessages(t *testing.T) {
-	const limit, messages = 3, 20
+	const limit, messages = 3, 64 * 20
 	c := newCoverage(limit)
 	for i := range uint32(messages) {
-		c.set(&datalog.Entry{Origin: 7, Counter: i}, covered{inside: ring.Arc{Lo: i, Hi: i + 1}})
-		c.set(&datalog.Entry{Origin: 7, Counter: i}, covered{outside: ring.Arc{Lo: i, Hi: i + 2}}) // replaces it
+		c.note(7, i, noArc)
+		s := []side{inside, outside}[i%2]
+		c.note(7, i, s)
 		known := 0
-		for j := range uint32(messages) {
-			arcs, ok := c.get(7, j)
-			if ok {
+		for j := i % 5; j < messages; j += 5 { // all would be slow
+			s := []side{inside, outside}[j%2]
+			last := j/64 + limit // the blocks that are known for sure
+			switch covered, other := c.covers(7, j, s), c.covers(7, j, inside+outside-s); {
+			case !covered:
+				t.Fatalf("after message %d of a coverage for %d blocks, the arc of message %d is to be covered again", i, limit, j)
+			case other && j <= i && last > i/64:
+				t.Fatalf("after message %d of a coverage for %d blocks, message %d is forgotten", i, limit, j)
+			case !other:
 				known++
 			}
-			if must := j <= i && j+limit > i; must && !ok || j > i && ok {
-				t.Fatalf("after message %d of a coverage for %d, message %d is known: %v", i, limit, j, ok)
-			} else if ok && (arcs.outside != ring.Arc{Lo: j, Hi: j + 2} || !arcs.inside.Empty()) {
-				t.Fatalf("of message %d %+v is known", j, arcs)
-			}
 		}
-		if known > 2*limit || len(c.young)+len(c.old) > 2*limit {
-			t.Fatalf("after message %d of a coverage for %d, %d messages are known", i, limit, known)
+		if known > 2*limit*64/5+1 || len(c.young)+len(c.old) > 2*limit {
+			t.Fatalf("after message %d of a coverage for %d blocks, %d messages are known", i, limit, known)
 		}
 	}
-	if _, ok := c.get(8, messages-1); ok {
+	if !c.covers(8, messages-1, inside) {
 		t.Error("a message of another origin is known")
 	}
 }
 
 func TestCoverageTellsArcsThatTheNodeLiesIn(t *testing.T) {
-	var c covered
-	const pos = 100
+	s := newSolo(t, Config{})
+	pos := ring.Pos(s.ID())
 	for _, x := range []struct {
-		arc    ring.Arc
-		inside bool
-	}{{ring.Arc{Lo: 100, Hi: 101}, true}, {ring.Arc{Lo: 50, Hi: 100}, false}, {ring.Arc{Lo: 200, Hi: 101}, true}, {ring.Arc{Lo: 101, Hi: 100}, false}} {
-		if got := c.of(x.arc, pos) == &c.inside; got != x.inside {
-			t.Errorf("a node at %d lies in %v: %v", pos, x.arc, got)
-		}
+		flags  uint8
+		lo, hi uint32
+		want   side
+	}{
+		{wire.FlagArc, pos, pos + 1, inside},
+		{wire.FlagArc, pos - 50, pos, outside},
+		{wire.FlagArc, pos + 100, pos + 1, inside},
+		{wire.FlagArc, pos + 1, pos, outside},
+		{wire.FlagRumor, 0, 0, noArc},
+	} {
+		got := s.sideOf(&wire.Data{Flags: x.flags, Lo: x.lo, Hi: x.hi})
+		s.want(got == x.want, "a node at %x is on side %d of the arc %x..%x, not %d", pos, got, x.lo, x.hi, x.want)
+	}
+}
+
+// A member was lost, and its arcs are given to this node, which has the messages by repair. Many
+// newer ones have come meanwhile.
+func TestLateArcIsCoveredAfterThousandsOfNewerMessages(t *testing.T) {
+	s := newSolo(t, Config{})
+	s.withMembers(around(8)...)
+	from := peerAddr(around(8)[0])
+	const late, newer = 100, 20000
+	for i := range uint32(newer) {
+		s.receive(from, s.data(wire.Data{Origin: 77, Counter: i + 1, Flags: wire.FlagPull, Payload: []byte("x")}))
+	}
+	s.run(time.Second)
+	all := ring.AllBut(77)
+	for i := range uint32(late) {
+		s.receive(from, s.data(wire.Data{Origin: 77, Counter: i + 1, Flags: wire.FlagArc, Lo: all.Lo, Hi: all.Hi, Payload: []byte("x")}))
+		n := len(copies(s.run(100 * time.Millisecond)))
+		s.want(n == 8, "the arc of message %d, which came again after %d newer ones, is forwarded in %d copies", i+1, newer, n)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"example.com/gossip/internal/datalog"
 	"example.com/gossip/internal/pace"
 	"example.com/gossip/internal/repair"
-	"example.com/gossip/internal/ring"
 	"example.com/gossip/internal/versions"
 	"example.com/gossip/internal/wire"
 )
@@ -111,28 +110,24 @@ func (n *Node) take(now time.Duration, o *versions.Origin, window *versions.Wind
 	} else if newest {
 		o.MarkYoung(d.Counter, now, n.epoch())
 	}
-	var arcs covered
+	s := noArc
 	if d.PassedOn() {
 		n.hand(n.relayed(e, d))
-		arc := ring.Arc{Lo: d.Lo, Hi: d.Hi}
-		*arcs.of(arc, ring.Pos(n.self.id)) = arc
+		s = n.sideOf(d)
 	}
-	n.history.coverage.set(e, arcs)
+	n.history.coverage.note(d.Origin, d.Counter, s)
 	n.history.log.Release(e)
 }
 
 // forwardDuplicate handles a copy of a message that was here already. It may still carry
 // work: its arc is forwarded if none was forwarded for this message yet, of those that this
-// node lies in or of the others; or, where the log turns over so fast that repair may come too
-// late, if it is not part of the last one. It returns false if there is no room for that.
+// node lies in or of the others. It returns false if there is no room for that.
 func (n *Node) forwardDuplicate(now time.Duration, in *datagram, d *wire.Data) bool {
 	if d.Flags&wire.FlagArc == 0 || d.Flags&wire.FlagDirect != 0 {
 		return true
 	}
-	h, arc := &n.history, ring.Arc{Lo: d.Lo, Hi: d.Hi}
-	arcs, known := h.coverage.get(d.Origin, d.Counter)
-	last := arcs.of(arc, ring.Pos(n.self.id))
-	if !known || !last.Empty() && (last.Contains(arc) || !h.log.Brief(now, askAfter)) {
+	h, s := &n.history, n.sideOf(d)
+	if h.coverage.covers(d.Origin, d.Counter, s) {
 		return true
 	}
 	if n.delegate(now, n.relayed(nil, d), in.from) != ready {
@@ -145,8 +140,7 @@ func (n *Node) forwardDuplicate(now time.Duration, in *datagram, d *wire.Data) b
 		h.log.Retain(e)
 	}
 	n.hand(n.relayed(e, d))
-	*last = arc
-	h.coverage.set(e, arcs)
+	h.coverage.note(d.Origin, d.Counter, s)
 	h.log.Release(e)
 	return true
 }
