@@ -59,7 +59,7 @@ func (o *Outbox) Accepted(e *Envelope, now, roundTrip time.Duration) {
 	q := e.peer
 	if e.IsData() {
 		q.backoff = 0
-		q.grow(e.Size(), now, roundTrip)
+		q.grow(e.Size(), roundTrip)
 	}
 	o.resume(q)
 	o.Drop(e)

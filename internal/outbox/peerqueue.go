@@ -17,8 +17,6 @@ const (
 	lanWindow   = 64 << 10 // the most at a round trip of nearly 0: about 120 datagrams of 512 bytes
 	perMilli    = 5 << 10  // the most grows by this for each millisecond of the round trip
 	mostWindow  = 1 << 20
-
-	careful = 8 // round trips after a loss in which it grows by an eighth
 )
 
 // The acknowledgements that wait to be sent to one recipient.
@@ -129,16 +127,12 @@ func (q *PeerQueue) nextData(span int) *Envelope {
 }
 
 // grow lets the window grow with an answered envelope, if it was used, up to what a path of
-// that round trip holds. For some round trips after a loss it grows more slowly.
-func (q *PeerQueue) grow(size int, now, roundTrip time.Duration) {
+// that round trip holds.
+func (q *PeerQueue) grow(size int, roundTrip time.Duration) {
 	most := min(lanWindow+int(roundTrip/time.Millisecond)*perMilli, mostWindow)
-	if 2*q.flight < q.window || q.window >= most {
-		return
+	if 2*q.flight >= q.window {
+		q.window = max(q.window, min(q.window+size, most))
 	}
-	if q.shrunkAt > 0 && now-q.shrunkAt < careful*roundTrip && q.window > firstWindow {
-		size = max(size/8, 1)
-	}
-	q.window = min(q.window+size, most)
 }
 
 // shrink halves the window, at most once in a round trip.

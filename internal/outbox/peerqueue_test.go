@@ -138,43 +138,6 @@ func TestWindowHalvesOnceInARoundTripWithoutAnswers(t *testing.T) {
 	}
 }
 
-// For some round trips after a loss the window grows by an eighth, unless it is as small as at
-// the start.
-func TestWindowGrowsSlowlyAfterALoss(t *testing.T) {
-	q := newBench(t, Config{})
-	for range 400 {
-		q.copyTo(1, 5)
-	}
-	q.flush()
-	l := q.peers[peerAddr(1)]
-	grown := func(window int, later time.Duration) int {
-		l.window, l.shrunkAt = window, q.now
-		q.now += later
-		q.flush()
-		for q.flush(); 2*l.flight < l.window; q.flush() {
-			q.copyTo(1, 5)
-		}
-		before := l.window
-		q.accept(l.sent.head)
-		return l.window - before
-	}
-	for _, c := range []struct {
-		story  string
-		window int
-		later  time.Duration
-		want   int
-	}{
-		{"soon after", 2 * firstWindow, roundTrip, oneSize / 8},
-		{"just before the eighth round trip is over", 2 * firstWindow, careful*roundTrip - 1, oneSize / 8},
-		{"after eight round trips", 2 * firstWindow, careful * roundTrip, oneSize},
-		{"in a small window", firstWindow, roundTrip, oneSize},
-	} {
-		if got := grown(c.window, c.later); got != c.want {
-			t.Errorf("%s the window grows by %d, not %d", c.story, got, c.want)
-		}
-	}
-}
-
 func TestWhatWasNotAnsweredGoesAgainBeforeOtherData(t *testing.T) {
 	q := newBench(t, Config{})
 	first := q.copyTo(1, 3)
