@@ -10,7 +10,7 @@ import (
 func (l *Log) ages(t *testing.T) (all []time.Duration) {
 	t.Helper()
 	newer := &l.ends
-	for e := l.Newest(); e != nil; newer, e = e, l.Older(e) {
+	for e := l.ends.older; e != &l.ends; newer, e = e, e.older {
 		if e.newer != newer || len(all) == l.Len() {
 			t.Fatalf("the message after that of %v is not the one it is before of", e.Born)
 		}

@@ -74,10 +74,10 @@ func BenchmarkNext(b *testing.B) {
 				origin, counter := s.message(i)
 				l.Release(l.Put(origin, counter, nil, 0))
 			}
-			e := l.First(1)
+			e := l.From(1, 0)
 			for b.Loop() {
 				if e = l.Next(e); e == nil {
-					e = l.First(1)
+					e = l.From(1, 0)
 				}
 			}
 		})

@@ -101,17 +101,6 @@ func (l *Log) Put(origin uint64, counter uint32, payload []byte, born time.Durat
 	return e
 }
 
-// Newest returns the newest retained message, nil if there is none.
-func (l *Log) Newest() *Entry { return l.Older(&l.ends) }
-
-// Older returns the next older retained message, nil at the end or if e is not retained.
-func (l *Log) Older(e *Entry) *Entry {
-	if e.older == &l.ends {
-		return nil
-	}
-	return e.older
-}
-
 // Detached returns a message that is not retained and so cannot be found, with a copy of
 // payload. The caller must Release it.
 func (l *Log) Detached(origin uint64, counter uint32, payload []byte, born time.Duration) *Entry {
@@ -129,10 +118,6 @@ func (l *Log) Get(origin uint64, counter uint32) *Entry {
 	}
 	return nil
 }
-
-// First returns the origin's retained message with the lowest counter, nil if
-// there is none.
-func (l *Log) First(origin uint64) *Entry { return l.From(origin, 0) }
 
 // Next returns the retained message of the same origin with the next higher counter, nil
 // at the end or if e is not retained.

@@ -157,7 +157,7 @@ func compareLogs(t *testing.T, seed uint64, step int, l *Log, m *plainLog, origi
 		t.Fatalf("seed %d step %d: %v", seed, step, err)
 	}
 	for origin := uint64(1); origin <= origins; origin++ {
-		e := l.First(origin)
+		e := l.From(origin, 0)
 		want := m.counters(origin)
 		for _, c := range want {
 			if e == nil || e.Origin != origin || e.Counter != c {

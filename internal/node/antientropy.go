@@ -54,18 +54,6 @@ func (n *Node) heal(now time.Duration) {
 	}
 }
 
-// askForMissing asks a random member for messages that have been missing for a while: it
-// may take long until a page covers them.
-func (n *Node) askForMissing(now time.Duration) {
-	missing := n.history.repair.Missing(n.timers.awake, askAfter, n.out.digestRoom())
-	if missing.Len() == 0 {
-		return
-	}
-	if m := n.peers.random(now, n.rng); m != nil {
-		n.sendDigest(nil, m.Addr, wire.Request, missing)
-	}
-}
-
 // giveUpStale gives up messages that have been missing for so long that probably no node
 // retains them.
 func (n *Node) giveUpStale() {
@@ -76,7 +64,7 @@ func (n *Node) giveUpStale() {
 	if n.config.Ordered {
 		patience = n.config.OrderedWait
 	}
-	for o, end := range n.history.repair.StaleGaps(n.timers.awake, patience) {
+	for o, end := range n.history.origins.StaleGaps(n.timers.awake, patience) {
 		n.giveUp(o, end)
 	}
 }

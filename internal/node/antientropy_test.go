@@ -59,24 +59,6 @@ func TestHealOffersRepairsToNeighboursNowAndThen(t *testing.T) {
 	s.want(offers > 0 && offers <= 2*4+1, "60 repairs in 60 ms were offered in %d messages", offers)
 }
 
-// A message that no node offers may still be retained by some.
-func TestMissingMessagesAreRequestedAfterAWhile(t *testing.T) {
-	s := newSolo(t, Config{})
-	s.withMembers(10, 20)
-	for _, counter := range []uint32{1, 3} {
-		s.receive(peerAddr(10), s.data(wire.Data{Origin: 77, Counter: counter}))
-	}
-	requests := 0
-	for _, m := range statuses(s.run(10*time.Second), wire.Request) {
-		if origin, _, runs, ok := m.Status.Digest.Next(nil); ok {
-			requests++
-			s.want(origin == 77 && len(runs) == 1 && runs[0].First == 2 && runs[0].Last == 2, "of origin %d it requests %v", origin, runs)
-			s.want(m.At > askAfter, "it requests after %v already", m.At)
-		}
-	}
-	s.want(requests > 0, "in 10 s it did not request the missing message")
-}
-
 // Comparing is the dearest answer, and an honest node asks for one in a datagram.
 func TestStatusIsComparedOnceInADatagram(t *testing.T) {
 	for _, mode := range []wire.Mode{wire.Full, wire.Summary} {

@@ -13,7 +13,6 @@ import (
 const (
 	offerAge   = 30 * time.Millisecond // of a message when it is offered, or 5/4 of a round trip if that is more
 	offerPause = 60 * time.Millisecond // between two offers
-	askAfter   = 5 * time.Second       // until missing messages are requested explicitly
 	staleAfter = 30 * time.Second      // until a gap that no node fills is given up
 )
 

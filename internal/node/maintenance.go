@@ -87,7 +87,6 @@ func (n *Node) look(now time.Duration) {
 		t.awake += min(now-t.lookedAt, 2*n.config.TickInterval)
 	}
 	t.lookedAt = now
-	n.askForMissing(now)
 	n.giveUpStale()
 	n.verifyHearsay()
 }

@@ -34,8 +34,10 @@ func extreme(r *rand.Rand, size int) Config {
 // holders counts the references to each message of a node, of which the log holds one.
 func (n *simNode) holders() map[*datalog.Entry]int64 {
 	held := map[*datalog.Entry]int64{}
-	for e := n.history.log.Newest(); e != nil; e = n.history.log.Older(e) {
-		held[e] = 1
+	for o := n.history.origins.Newest(); o != nil; o = o.Older() {
+		for e := n.history.log.From(o.ID, 0); e != nil; e = n.history.log.Next(e) {
+			held[e] = 1
+		}
 	}
 	for e := range n.out.queue.All() {
 		if e.IsData() {

@@ -97,7 +97,7 @@ func (l *link) checkWanted(request wire.Digest, want []message) {
 func lacking(now time.Duration, n *node, page []record) (all []message) {
 	for _, x := range page {
 		waits := -1 // the gap in which one is young
-		for e := n.log.First(x.origin); e != nil; e = n.log.Next(e) {
+		for e := n.log.From(x.origin, 0); e != nil; e = n.log.Next(e) {
 			gap := 0 // by the runs below it
 			for gap < len(x.runs) && x.runs[gap].Last < e.Counter {
 				gap++

@@ -48,9 +48,8 @@ func works() map[string]func() {
 		"Compare with one unknown": func() {
 			far.desk.Compare(old, long, pageRoom, to)
 		},
-		"Want":    func() { b.desk.Want(0, page, pageRoom) },
-		"Missing": func() { a.desk.Missing(old, 0, pageRoom) },
-		"Serve":   func() { a.desk.Serve(request, to) },
+		"Want":  func() { b.desk.Want(0, page, pageRoom) },
+		"Serve": func() { a.desk.Serve(request, to) },
 		"Offer": func() {
 			for c := range uint32(mostNews + 10) {
 				offer.Add(uint64(c%5+1), c*37%1000+1)

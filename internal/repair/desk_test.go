@@ -166,7 +166,7 @@ func (n *node) has(m message) bool {
 // retained lists what is in the log of the origins that the table knows, those touched last first.
 func (n *node) retained() (all []*datalog.Entry) {
 	for o := n.origins.Newest(); o != nil; o = o.Older() {
-		for e := n.log.First(o.ID); e != nil; e = n.log.Next(e) {
+		for e := n.log.From(o.ID, 0); e != nil; e = n.log.Next(e) {
 			all = append(all, e)
 		}
 	}

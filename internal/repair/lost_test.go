@@ -48,7 +48,7 @@ func (x *plainNode) act() {
 	case op < 90:
 		x.now += time.Duration(r.IntN(3000)) * time.Millisecond
 		patience := time.Duration(r.IntN(10)) * time.Second
-		for o, end := range d.StaleGaps(x.now, patience) {
+		for o, end := range d.origins.StaleGaps(x.now, patience) {
 			d.GiveUp(o, end)
 			x.raise(x.plain[o.ID], o, end, true)
 		}

@@ -4,7 +4,6 @@
 package repair
 
 import (
-	"iter"
 	"math"
 	"time"
 
@@ -179,17 +178,6 @@ func (d *Reconciler) Want(now time.Duration, offer wire.Digest, room int) wire.D
 	}
 }
 
-// Missing returns, in room bytes, the gaps in what was seen that have lasted for patience.
-func (d *Reconciler) Missing(now, patience time.Duration, room int) wire.Digest {
-	d.digest.Reset()
-	for o, end := range d.StaleGaps(now, patience) {
-		if !d.want(o.ID, end, nil, room) {
-			break
-		}
-	}
-	return d.digest
-}
-
 // MissingOf returns, in room bytes, the gaps in what was seen of an origin.
 func (d *Reconciler) MissingOf(o *versions.Origin, room int) wire.Digest {
 	d.digest.Reset()
@@ -209,12 +197,6 @@ func (d *Reconciler) One(origin uint64, r wire.Run, room int) wire.Digest {
 	d.runs = append(d.runs[:0], r)
 	d.digest.Add(origin, r.First-1, d.runs, room)
 	return d.digest
-}
-
-// StaleGaps yields the origins of which a message has been missing for patience, and up to
-// where all that is missing has been.
-func (d *Reconciler) StaleGaps(now, patience time.Duration) iter.Seq2[*versions.Origin, uint32] {
-	return d.origins.StaleGaps(now, patience)
 }
 
 // Serve pushes the requested messages that are retained.

@@ -4,7 +4,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
-	"time"
 
 	"example.com/gossip/internal/versions"
 	"example.com/gossip/internal/wire"
@@ -189,28 +188,5 @@ func TestWhatIsGoneIsAskedForInVain(t *testing.T) {
 	}
 	if l.moved != 0 || a.has(message{5, 1}) {
 		t.Fatalf("nobody retains messages 1 to 10, but %d moved, and is the first seen? %v", l.moved, a.has(message{5, 1}))
-	}
-}
-
-func TestMissingAsksForWhatHasBeenMissingForAWhile(t *testing.T) {
-	n := roomy().hear(9, run(1, 3), run(6, 7)).hear(5, run(3, 3)).hear(7, run(1, 9))
-	ask := func(at time.Duration, room int) []record {
-		return read(carry(t, n.desk.Missing(at, time.Second, room), room))
-	}
-	if got := ask(0, anyRoom); len(got) > 0 {
-		t.Fatalf("gaps that are new are not asked for, but %v is", got)
-	}
-	n.hear(9, run(10, 10))
-	ask(time.Second/2, anyRoom)
-	want := []record{{5, 0, []wire.Run{run(1, 2)}}, {9, 3, []wire.Run{run(4, 5)}}}
-	if got := ask(time.Second, anyRoom); !slices.EqualFunc(got, want, record.equal) {
-		t.Fatalf("after a second %v should be asked for, not %v", want, got)
-	}
-	if got := ask(time.Second, wire.MinRecord); !slices.EqualFunc(got, want[:1], record.equal) {
-		t.Fatalf("with room for one record %v should be asked for, not %v", want[:1], got)
-	}
-	want[1].runs = append(want[1].runs, run(8, 9))
-	if got := ask(2*time.Second, anyRoom); !slices.EqualFunc(got, want, record.equal) {
-		t.Fatalf("after two %v should be asked for, not %v", want, got)
 	}
 }
