@@ -20,9 +20,10 @@
 //	maintenance.go   what is due by the clock       retry.go        answers, timeouts, loss of a member
 //	join.go          Hello and Welcome              antientropy.go  what was seen, compared and repaired
 //	membership.go    who is a member                sequence.go     the place of a message in its stream
-//	broadcast.go     how a message spreads          delivery.go     Data in: order, delivery
-//	send.go          the one way out                probe.go        Hellos to doubtful addresses
-//	state.go, backlog.go, coverage.go, schedule.go, seal.go, config.go, stats.go
+//	publish.go       messages of the node itself    delivery.go     Data in: order, delivery
+//	broadcast.go     how a message spreads          probe.go        Hellos to doubtful addresses
+//	send.go          the one way out
+//	state.go, peers.go, backlog.go, coverage.go, schedule.go, seal.go, config.go, stats.go
 //
 // Below are packages of their own: outbox (queues, windows, acknowledgements), view (the members
 // on the ring), versions (which numbers were seen), datalog (the messages retained), repair

@@ -76,9 +76,6 @@ func New(now time.Duration, c Config, seed [32]byte) *Node {
 	return n
 }
 
-// origins returns the bound of the table of origins.
-func (c *Config) origins() int { return max(4*c.MaxMembers, 8192) }
-
 // newIdentity gives the node a new identity, without a past.
 func (n *Node) newIdentity(now time.Duration) {
 	n.self.directDone.Reset(0, n.history.origins.Pool())

@@ -101,20 +101,6 @@ func (n *Node) answered(in *datagram, seq uint32) (e *outbox.Envelope, sentAt ti
 	return e, sentAt, exact
 }
 
-// measure records a round trip.
-func (p *peers) measure(now time.Duration, m *view.Member, d time.Duration) {
-	m.RTT.SampleLike(d, now, &p.rtt)
-	p.rtt.Sample(d, now)
-}
-
-// noteLoss takes whether Data that is answered needed more than one attempt.
-func (p *peers) noteLoss(lost bool) {
-	p.loss -= lossWeight * p.loss
-	if lost {
-		p.loss += lossWeight
-	}
-}
-
 // unanswered deals with an envelope that got no answer in time.
 func (n *Node) unanswered(now time.Duration, e *outbox.Envelope) {
 	m := n.peers.members.ByAddr(e.To())
