@@ -20,11 +20,13 @@ func newCoverage(limit int) coverage {
 	return coverage{limit: limit, young: map[block]covered{}, old: map[block]covered{}}
 }
 
-// block is 64 successive numbers of an origin.
+// block is blockSize successive numbers of an origin.
 type block struct {
 	origin uint64
 	index  uint32
 }
+
+const blockSize = 64
 
 // side tells on which side of an arc's ends the node lies.
 type side uint8
@@ -55,16 +57,16 @@ type covered [sides]uint64
 
 // covers reports whether an arc on a side was covered for a message, or the message is not known.
 func (c *coverage) covers(origin uint64, counter uint32, s side) bool {
-	b := c.get(block{origin, counter / 64})
-	bit := uint64(1) << (counter % 64)
+	b := c.get(block{origin, counter / blockSize})
+	bit := uint64(1) << (counter % blockSize)
 	return b[noArc]&bit == 0 || b[s]&bit != 0
 }
 
 // note notes a message, and that an arc on a side is covered for it.
 func (c *coverage) note(origin uint64, counter uint32, s side) {
-	id := block{origin, counter / 64}
+	id := block{origin, counter / blockSize}
 	b := c.get(id)
-	bit := uint64(1) << (counter % 64)
+	bit := uint64(1) << (counter % blockSize)
 	b[noArc] |= bit
 	b[s] |= bit
 	if _, ok := c.young[id]; !ok && len(c.young) >= c.limit {

@@ -59,18 +59,22 @@ func TestCoverageTellsArcsThatTheNodeLiesIn(t *testing.T) {
 // A member was lost, and its arcs are given to this node, which has the messages by repair. Many
 // newer ones have come meanwhile.
 func TestLateArcIsCoveredAfterThousandsOfNewerMessages(t *testing.T) {
-	s := newSolo(t, Config{})
-	s.withMembers(around(8)...)
-	from := peerAddr(around(8)[0])
-	const late, newer = 100, 20000
-	for i := range uint32(newer) {
-		s.receive(from, s.data(wire.Data{Origin: 77, Counter: i + 1, Flags: wire.FlagPull, Payload: []byte("x")}))
-	}
-	s.run(time.Second)
-	all := ring.AllBut(77)
-	for i := range uint32(late) {
-		s.receive(from, s.data(wire.Data{Origin: 77, Counter: i + 1, Flags: wire.FlagArc, Lo: all.Lo, Hi: all.Hi, Payload: []byte("x")}))
-		n := len(copies(s.run(100 * time.Millisecond)))
-		s.want(n == 8, "the arc of message %d, which came again after %d newer ones, is forwarded in %d copies", i+1, newer, n)
+	for _, c := range []struct {
+		config Config
+		newer  uint32
+	}{{Config{}, 20000}, {Config{DataLogSize: 1}, span}} {
+		s := newSolo(t, c.config)
+		s.withMembers(around(8)...)
+		from := peerAddr(around(8)[0])
+		for i := range c.newer {
+			s.receive(from, s.data(wire.Data{Origin: 77, Counter: i + 1, Flags: wire.FlagPull, Payload: []byte("x")}))
+		}
+		s.run(time.Second)
+		all := ring.AllBut(77)
+		for i := range uint32(100) {
+			s.receive(from, s.data(wire.Data{Origin: 77, Counter: i + 1, Flags: wire.FlagArc, Lo: all.Lo, Hi: all.Hi, Payload: []byte("x")}))
+			n := len(copies(s.run(100 * time.Millisecond)))
+			s.want(n == 8, "the arc of message %d, which came again after %d newer ones with a log of %d bytes, is forwarded in %d copies", i+1, c.newer, c.config.DataLogSize, n)
+		}
 	}
 }

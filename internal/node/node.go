@@ -61,7 +61,7 @@ func New(now time.Duration, c Config, seed [32]byte) *Node {
 	n.peers.members = view.NewMembers(0, c.MaxMembers, c.RumorFactor)
 	n.history.origins = versions.NewTable(c.origins())
 	n.history.log = datalog.New(c.DataLogSize)
-	n.history.coverage = newCoverage(c.DataLogSize/datalog.Overhead + 1)
+	n.history.coverage = newCoverage(c.DataLogSize/datalog.Overhead + versions.Width/blockSize)
 	n.history.repair = repair.NewReconciler(n.history.log, n.history.origins)
 	n.history.repair.Ordered = c.Ordered
 	n.timers.interval, n.timers.compared = c.TickInterval, c.TickInterval/time.Duration(c.RumorFactor)
