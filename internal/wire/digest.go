@@ -1,9 +1,6 @@
 package wire
 
-import (
-	"iter"
-	"sort"
-)
+import "iter"
 
 const (
 	recordFixed = 8 + 4 + 1
@@ -144,13 +141,4 @@ func checkRecord(b []byte) (n int, ok bool) {
 
 func parseRecord(b []byte) (origin uint64, floor uint32, n int) {
 	return be.Uint64(b), be.Uint32(b[8:]), recordFixed + runSize*int(b[12])
-}
-
-// Covers reports whether c is at most floor or in one of the ascending runs.
-func Covers(floor uint32, runs []Run, c uint32) bool {
-	if c <= floor {
-		return true
-	}
-	i := sort.Search(len(runs), func(i int) bool { return runs[i].Last >= c })
-	return i < len(runs) && runs[i].First <= c
 }

@@ -202,24 +202,6 @@ func TestDigestLeavesOutRunsThatItCannotSay(t *testing.T) {
 	}
 }
 
-func TestCoversAgreesWithASearchOneByOne(t *testing.T) {
-	for seed := range uint64(2000) {
-		r := rand.New(rand.NewPCG(seed, 54))
-		floor, runs := r.Uint32N(20), []Run(nil)
-		for end := floor; len(runs) < r.IntN(8); {
-			first := end + 1 + r.Uint32N(4)
-			end = first + r.Uint32N(4)
-			runs = append(runs, Run{first, end})
-		}
-		for c := range uint32(80) {
-			want := c <= floor || slices.ContainsFunc(runs, func(x Run) bool { return x.First <= c && c <= x.Last })
-			if Covers(floor, runs, c) != want {
-				t.Fatalf("seed %d: that %d is in %d and %v should be %v", seed, c, floor, runs, want)
-			}
-		}
-	}
-}
-
 func TestDigestAllocatesNothingOnceWarm(t *testing.T) {
 	all := randomRecords(rand.New(rand.NewPCG(1, 55)), 20)
 	var d Digest
@@ -231,11 +213,9 @@ func TestDigestAllocatesNothingOnceWarm(t *testing.T) {
 		}
 		parsed, _, _ := ParseDigest(d.Bytes(), d.Len())
 		for {
-			_, floor, theirs, ok := parsed.Next(runs)
-			if !ok {
+			if _, _, _, ok := parsed.Next(runs); !ok {
 				break
 			}
-			Covers(floor, theirs, 50)
 		}
 	}
 	round()

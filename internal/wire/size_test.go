@@ -33,8 +33,6 @@ func TestSizesAreWhatIsSent(t *testing.T) {
 		{"AckOverhead", AckOverhead, plainAck{}},
 		{"AckOverhead and AckSizes", AckOverhead + MostAcked*AckSize, plainAck{Runs: make([]AckRun, MostAcked)}},
 		{"AckOverhead and the AckSize of a long run", AckOverhead + AckSize, plainAck{true, []AckRun{{1, 255}}}},
-		{"ListOverhead", ListOverhead, plainList{}},
-		{"ListOverhead and MaxMemberSize", ListOverhead + MaxMemberSize, plainList{Members: []Member{longest}}},
 		{"StatusOverhead", StatusOverhead, plainStatus{}},
 		{"StatusOverhead and MinRecord", StatusOverhead + MinRecord,
 			plainStatus{Records: []plainRecord{{1, 0, []Run{{First: 2, Last: 2}}}}}},

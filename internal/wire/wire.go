@@ -108,8 +108,6 @@ const (
 	// AckSize.
 	AckOverhead = HeaderSize + 2
 	AckSize     = 4 + 1
-	// ListOverhead is that of a MemberList without members.
-	ListOverhead = HeaderSize + 2
 	// StatusOverhead is that of a Status without records.
 	StatusOverhead = HeaderSize + statusFixed
 	// MaxDatagram is what UDP over IPv4 can carry.
