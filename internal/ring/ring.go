@@ -28,8 +28,3 @@ func (a Arc) Len() uint32 { return a.Hi - a.Lo }
 
 // Has reports whether pos lies in a.
 func (a Arc) Has(pos uint32) bool { return pos-a.Lo < a.Hi-a.Lo }
-
-// Contains reports whether all places of b lie in a.
-func (a Arc) Contains(b Arc) bool {
-	return b.Empty() || uint64(b.Lo-a.Lo)+uint64(b.Len()) <= uint64(a.Len())
-}

@@ -1,9 +1,6 @@
 package ring
 
-import (
-	"math/rand/v2"
-	"testing"
-)
+import "testing"
 
 const top = ^uint32(0)
 
@@ -39,57 +36,6 @@ func TestArcHasThePlacesFromLoUpToHi(t *testing.T) {
 			if c.arc.Has(p) {
 				t.Errorf("arc %v should not have %d", c.arc, p)
 			}
-		}
-	}
-}
-
-func TestContainsIsWhetherNoPlaceIsLeftOver(t *testing.T) {
-	for _, c := range []struct {
-		story string
-		a, b  Arc
-		want  bool
-	}{
-		{"an arc contains itself", Arc{10, 20}, Arc{10, 20}, true},
-		{"a part at its begin", Arc{10, 20}, Arc{10, 11}, true},
-		{"a part at its end", Arc{10, 20}, Arc{19, 20}, true},
-		{"one place before it", Arc{10, 20}, Arc{9, 20}, false},
-		{"one place after it", Arc{10, 20}, Arc{10, 21}, false},
-		{"what it leaves of the ring", Arc{10, 20}, Arc{20, 10}, false},
-		{"it and almost all of the rest, from its middle on", Arc{10, 20}, Arc{15, 14}, false},
-		{"a part of an arc across the top, below it", Arc{top - 5, 5}, Arc{top - 5, top}, true},
-		{"a part of it across the top", Arc{top - 5, 5}, Arc{top, 1}, true},
-		{"a part of it above the top", Arc{top - 5, 5}, Arc{0, 5}, true},
-		{"more than it on both sides", Arc{top - 5, 5}, Arc{top - 6, 6}, false},
-		{"an empty arc, wherever it is", Arc{10, 20}, Arc{99, 99}, true},
-		{"an empty arc in an empty one", Arc{}, Arc{99, 99}, true},
-		{"a place in an empty arc", Arc{10, 10}, Arc{10, 11}, false},
-		{"the whole ring but one place in the same", AllBut(place(7)), AllBut(place(7)), true},
-		{"the whole ring but one place in that without another", AllBut(place(7)), AllBut(place(8)), false},
-	} {
-		if got := c.a.Contains(c.b); got != c.want {
-			t.Errorf("%s: that %v contains %v should be %v, but is %v", c.story, c.a, c.b, c.want, got)
-		}
-	}
-}
-
-// Where two arcs begin and end, and just before, decides whether one holds a place that the
-// other does not.
-func TestContainsAgreesWithASearchOfTheEnds(t *testing.T) {
-	for seed := range uint64(20_000) {
-		r := rand.New(rand.NewPCG(seed, 1))
-		somewhere := func() uint32 {
-			if r.IntN(4) == 0 {
-				return r.Uint32()
-			}
-			return r.Uint32N(12) - 6
-		}
-		a, b := Arc{somewhere(), somewhere()}, Arc{somewhere(), somewhere()}
-		want := true
-		for _, p := range []uint32{a.Lo - 1, a.Hi, b.Lo, b.Hi - 1} {
-			want = want && (!b.Has(p) || a.Has(p))
-		}
-		if got := a.Contains(b); got != want {
-			t.Fatalf("seed %d: that %v contains %v should be %v, but is %v", seed, a, b, want, got)
 		}
 	}
 }
