@@ -26,6 +26,14 @@ type Config struct {
 	// cluster like any other.
 	Cluster string
 
+	// Zone names the region, rack or availability zone of the node, in at most 255 bytes of
+	// UTF-8; it need not be known before. Nodes that give the same name are near one another,
+	// and far from others: a Broadcast crosses to another zone once or twice, whatever the number
+	// of nodes there, and repair mostly stays in the zone. It pays off where round trips between
+	// zones are longer by 10 ms or more, or their bytes are charged for. Nodes with and without
+	// a Zone may mix; a wrong one makes messages later and dearer, never lost. Default: none.
+	Zone string
+
 	// Logger is told of state changes, joins, losses and refusals, never of single
 	// messages. The rules for the receiver of New apply to its handler. Default: no
 	// logging.
@@ -143,6 +151,9 @@ func (c Config) withDefaults() (Config, error) {
 	if len(c.Cluster) > 255 || !utf8.ValidString(c.Cluster) {
 		return c, fmt.Errorf("%w: Cluster %.40q is longer than 255 bytes or not UTF-8", ErrConfig, c.Cluster)
 	}
+	if len(c.Zone) > 255 || !utf8.ValidString(c.Zone) {
+		return c, fmt.Errorf("%w: Zone %.40q is longer than 255 bytes or not UTF-8", ErrConfig, c.Zone)
+	}
 	if c.Advertise.IsValid() && !node.Reachable(c.Advertise.ap) {
 		return c, fmt.Errorf("%w: Advertise %q %s", ErrConfig, c.Advertise, c.Advertise.unreachable())
 	}
@@ -201,7 +212,7 @@ func (c Config) withDefaults() (Config, error) {
 // node returns the settings of the node behind a socket with that address.
 func (c *Config) node(local netip.AddrPort) node.Config {
 	return node.Config{
-		Local: local, Advertise: c.Advertise.ap, Cluster: c.Cluster, Keys: c.Keys,
+		Local: local, Advertise: c.Advertise.ap, Cluster: c.Cluster, Zone: c.Zone, Keys: c.Keys,
 		TickInterval: c.TickInterval, RetryInterval: c.RetryInterval, AckDelay: c.AckDelay, OrderedWait: c.OrderedWait,
 		RumorFactor: c.RumorFactor, BroadcastFactor: c.BroadcastFactor,
 		MaxMessageSize: c.MaxMessageSize, MaxOutputMessages: c.MaxOutputMessages,

@@ -67,6 +67,8 @@ func TestConfigThatCannotWorkIsRefusedByName(t *testing.T) {
 		{loopback, receiver, Config{Advertise: mustParseAddress(t, "224.0.0.1:7070")}, ErrConfig, "Advertise"},
 		{loopback, receiver, Config{Cluster: strings.Repeat("x", 256)}, ErrConfig, "Cluster"},
 		{loopback, receiver, Config{Cluster: "\xff"}, ErrConfig, "Cluster"},
+		{loopback, receiver, Config{Zone: strings.Repeat("x", 256)}, ErrConfig, "Zone"},
+		{loopback, receiver, Config{Zone: "\xff"}, ErrConfig, "Zone"},
 		{loopback, receiver, Config{Spread: Direct(Address{})}, ErrConfig, "Spread"},
 	}
 	for _, keys := range invalidKeys() {
@@ -180,7 +182,7 @@ func quantity(t *testing.T, text string) int64 {
 
 func TestConfigReachesTheNode(t *testing.T) {
 	c := Config{
-		Advertise: virtualAddr(1), Cluster: "blue", Keys: [][]byte{testKey('k')}, Logger: slog.New(slog.DiscardHandler),
+		Advertise: virtualAddr(1), Cluster: "blue", Zone: "rack 1", Keys: [][]byte{testKey('k')}, Logger: slog.New(slog.DiscardHandler),
 		TickInterval: 1, RetryInterval: 2, AckDelay: 3, OrderedWait: 4, RumorFactor: 5, BroadcastFactor: 6, MaxMessageSize: 7,
 		MaxOutputMessages: 8, MaxMembers: 9, DataLogSize: 10, RetryAttempts: 11, SkipHistory: true, Ordered: true,
 	}

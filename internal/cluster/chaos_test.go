@@ -129,9 +129,13 @@ type chaos struct {
 
 // run runs the plan and says what does not hold at its end, "" if all does.
 func (p plan) run(t *testing.T) string {
-	c := &chaos{cluster: newCluster(t, p.nodes, p.net, p.config), config: p.config, sent: map[string]bool{}, seen: map[string]int{}}
-	for _, n := range c.nodes {
-		c.watch(n)
+	c := &chaos{cluster: newCluster(t, 0, p.net, p.config), config: p.config, sent: map[string]bool{}, seen: map[string]int{}}
+	for i := range p.nodes {
+		config := p.config
+		if p.seed%3 == 0 {
+			config.Zone = []string{"", "a", "a", "b", "c"}[i%5]
+		}
+		c.watch(c.add(hostAddr(i), config))
 	}
 	c.net.SetFilter(func(from, to netip.AddrPort) bool {
 		return !slices.ContainsFunc(c.cuts, func(cut func(from, to netip.AddrPort) bool) bool { return cut(from, to) })

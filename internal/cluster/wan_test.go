@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 	"slices"
 	"testing"
@@ -47,6 +48,7 @@ type wanCase struct {
 	sizes       []int // nodes in each region
 	messages    int
 	loss, crash float64
+	zones       bool // each region is a zone
 	config      node.Config
 }
 
@@ -67,6 +69,15 @@ func even(regions, nodes int) []int { return slices.Repeat([]int{nodes}, regions
 // region returns the region of a node.
 func region(a netip.AddrPort) int { return int(a.Addr().As4()[1]) }
 
+// between counts what crosses between regions.
+func between(y *traffic) func(simnet.Event) {
+	return func(e simnet.Event) {
+		if region(e.From) != region(e.To) {
+			y.tap(e)
+		}
+	}
+}
+
 // settle makes the cluster, whose nodes join the first of them, and lets it live for a minute.
 func (c wanCase) settle(t testing.TB, seed uint64) *cluster {
 	t.Helper()
@@ -74,6 +85,9 @@ func (c wanCase) settle(t testing.TB, seed uint64) *cluster {
 	cluster.net.SetPath(func(from, to netip.AddrPort) time.Duration { return c.oneWay(region(from), region(to)) })
 	for r, size := range c.sizes {
 		for i := range size {
+			if c.zones {
+				c.config.Zone = fmt.Sprintf("region %d", r)
+			}
 			cluster.add(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(r), byte(i >> 8), byte(i)}), 7070), c.config)
 		}
 	}
@@ -90,13 +104,6 @@ func (c wanCase) run(t testing.TB, seed uint64) (r wanResult) {
 	net := cluster.net
 	net.SetLoss(c.loss)
 	var idle, busy traffic
-	between := func(y *traffic) func(simnet.Event) {
-		return func(e simnet.Event) {
-			if region(e.From) != region(e.To) {
-				y.tap(e)
-			}
-		}
-	}
 	net.SetTap(between(&idle))
 	net.Run(time.Duration(c.messages) * every)
 	for _, n := range cluster.nodes[1:] {

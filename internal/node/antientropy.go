@@ -7,6 +7,7 @@ import (
 	"example.com/gossip/internal/datalog"
 	"example.com/gossip/internal/outbox"
 	"example.com/gossip/internal/repair"
+	"example.com/gossip/internal/ring"
 	"example.com/gossip/internal/view"
 	"example.com/gossip/internal/wire"
 )
@@ -31,11 +32,11 @@ func (n *Node) compare(now time.Duration, to netip.AddrPort) {
 	n.summarize(now, nil, to, after)
 }
 
-// offer offers new messages to a random member.
+// offer offers new messages to a random member that is near.
 func (n *Node) offer(now time.Duration) {
 	n.timers.offeredAt = now
 	digest := n.history.repair.Offer(&n.history.news, n.out.digestRoom())
-	if m := n.peers.random(now, n.rng); m != nil {
+	if m := n.peers.nearby(now, n.rng, ring.Zone(n.self.id)); m != nil {
 		n.sendDigest(nil, m.Addr, wire.Offer, digest)
 	}
 }
@@ -150,7 +151,7 @@ func (n *Node) sendRequest(in *datagram, wanted wire.Digest) {
 // epoch is half the time for which a message may be on its way: it may take three legs, and an
 // eighth more.
 func (n *Node) epoch() time.Duration {
-	return max(repair.Epoch, 7*n.peers.rtt.Smoothed()/8)
+	return max(repair.Epoch, 7*n.peers.members.RTT().Smoothed()/8)
 }
 
 // pusher sends repairs to the node being answered, until the budget of its datagram is

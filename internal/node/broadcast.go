@@ -23,6 +23,10 @@ const (
 	// suspicion is how long a silent member gets no arc to cover.
 	suspicion = 500 * time.Millisecond
 
+	// mostSuspects is with how many suspects at most an arc in another zone goes to another member:
+	// with more of them the zone is probably cut off.
+	mostSuspects = 3
+
 	// patience is how many Hellos a member known only by hearsay may leave unanswered before no
 	// message waits for it.
 	patience = 2
@@ -89,7 +93,7 @@ func (n *Node) delegate(now time.Duration, p part, from netip.AddrPort) verdict 
 	case p.Hops > mostHops:
 		return ready
 	case p.Flags&wire.FlagRumor != 0:
-		n.peers.picked = n.peers.members.Random(n.peers.picked[:0], n.rng, n.config.RumorFactor, from, now)
+		n.peers.picked = n.peers.members.Random(n.peers.picked[:0], n.rng, n.config.RumorFactor, func(m *view.Member) bool { return m.Addr != from }, now)
 		for _, m := range n.peers.picked {
 			n.peers.delegates = append(n.peers.delegates, view.Delegate{Member: m})
 		}
@@ -119,6 +123,9 @@ func (n *Node) hand(p part) {
 		}
 		c := p.Copy
 		c.Arc = d.Arc
+		if d.Standby {
+			c.Flags |= wire.FlagStandby
+		}
 		n.emitData(d.Addr, Data, c)
 	}
 }
@@ -132,10 +139,14 @@ func (n *Node) redelegate(now time.Duration, delegate netip.AddrPort, c *outbox.
 	if silent != nil {
 		silent.SuspectUntil = now + suspicion
 	}
+	abroad := members.Abroad(arc)
+	if c.Flags&wire.FlagStandby != 0 || abroad && members.Suspects(arc, now) > mostSuspects {
+		return
+	}
 	c.Arc, c.Flags = ring.Arc{}, c.Flags&^wire.FlagArc
 	flags := c.Flags & wire.FlagNoOut
 	to := members.Inside(arc, silent, n.rng, now)
-	if to == nil && flags&wire.FlagNoOut == 0 && uint64(arc.Len()) >= 2*members.LocalGap() {
+	if to == nil && !abroad && flags&wire.FlagNoOut == 0 && uint64(arc.Len()) >= 2*members.LocalGap() {
 		to, flags = members.Outside(arc, silent, now), flags|wire.FlagNoOut
 	}
 	if to != nil {

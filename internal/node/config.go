@@ -15,6 +15,7 @@ type Config struct {
 	Local     netip.AddrPort // the bound address
 	Advertise netip.AddrPort // invalid: Local, or what others see
 	Cluster   string
+	Zone      string
 	Keys      [][]byte
 
 	TickInterval, RetryInterval, AckDelay, OrderedWait time.Duration

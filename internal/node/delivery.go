@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"example.com/gossip/internal/datalog"
+	"example.com/gossip/internal/fifo"
 	"example.com/gossip/internal/pace"
 	"example.com/gossip/internal/repair"
 	"example.com/gossip/internal/versions"
@@ -28,7 +29,8 @@ type history struct {
 	wanted         wanted      // what was requested
 	compared       uint64      // the origin with which the pages compared one after the other end, 0: none yet
 	onward         bool        // the last comparison was to go on there
-	skipped        uint32      // own numbers skipped because others used them, since the exchange
+	standby        fifo.Queue[standing]
+	skipped        uint32 // own numbers skipped because others used them, since the exchange
 }
 
 // handleData delivers a new message and passes it on as its spread requires. If there is no
@@ -115,6 +117,9 @@ func (n *Node) take(now time.Duration, o *versions.Origin, window *versions.Wind
 		s = n.sideOf(d)
 	}
 	n.history.coverage.note(d.Origin, d.Counter, s)
+	if d.Flags&wire.FlagStandby != 0 {
+		n.standBy(now, n.relayed(e, d))
+	}
 	n.history.log.Release(e)
 }
 
@@ -122,7 +127,7 @@ func (n *Node) take(now time.Duration, o *versions.Origin, window *versions.Wind
 // work: its arc is forwarded if none was forwarded for this message yet, of those that this
 // node lies in or of the others. It returns false if there is no room for that.
 func (n *Node) forwardDuplicate(now time.Duration, in *datagram, d *wire.Data) bool {
-	if d.Flags&wire.FlagArc == 0 || d.Flags&wire.FlagDirect != 0 {
+	if d.Flags&wire.FlagArc == 0 || d.Flags&(wire.FlagDirect|wire.FlagStandby) != 0 {
 		return true
 	}
 	h, s := &n.history, n.sideOf(d)
@@ -204,11 +209,11 @@ func (n *Node) scheduleOffer(now time.Duration, e *datalog.Entry, repaired bool)
 	t := &n.timers
 	if repaired {
 		t.compareOften(now, comparesAfterRepair, n.rng)
-		t.Compare.By(now + max(offerAge, n.peers.rtt.Smoothed())) // more may be missing
+		t.Compare.By(now + max(offerAge, n.peers.members.RTT().Smoothed())) // more may be missing
 		n.history.repaired.Add(e.Origin, e.Counter)
 		t.Heal.By(max(now, t.healAt+offerPause))
 	} else {
 		n.history.news.Add(e.Origin, e.Counter)
-		t.Offer.By(max(now+pace.Jitter(max(offerAge, 5*n.peers.rtt.Smoothed()/4), n.rng), t.offeredAt+offerPause))
+		t.Offer.By(max(now+pace.Jitter(max(offerAge, 5*n.peers.members.RTT().Smoothed()/4), n.rng), t.offeredAt+offerPause))
 	}
 }

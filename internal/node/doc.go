@@ -22,7 +22,7 @@
 //	membership.go    who is a member                sequence.go     the place of a message in its stream
 //	publish.go       messages of the node itself    delivery.go     Data in: order, delivery
 //	broadcast.go     how a message spreads          probe.go        Hellos to doubtful addresses
-//	send.go          the one way out
+//	send.go          the one way out                standby.go      arcs that another may cover
 //	state.go, peers.go, backlog.go, coverage.go, schedule.go, seal.go, config.go, stats.go
 //
 // Below are packages of their own: outbox (queues, windows, acknowledgements), view (the members
@@ -55,9 +55,27 @@
 // origin, which refuses in Publish, and loses nothing. The backlog keeps each message of the
 // node itself until any other node has acknowledged it.
 //
+// # How distance counts
+//
+// A member is much nearer than another if its round trip is shorter by more than half and by more
+// than 20 ms. Such a one becomes the delegate of a part of the ring in place of the first, and
+// gets most offers.
+//
+// The id of a node with a Config.Zone begins with a hash of the zone's name, so that its nodes
+// are neighbours on the ring and all that is done among neighbours stays in the zone. A node with
+// a zone divides an arc at the borders of zones: its own part as usual, while each other zone
+// goes whole to one member there. In zones of three and more a second member gets a copy to stand
+// by with: it covers the arc if none came from inside within 25 ms. Across a border an arc is
+// handed over at the first timeout, and no more when four members there are suspect: then the
+// zone is probably cut off. For a member that was not measured lately the round trips of its zone
+// count. Offers and most exchanges stay in the zone.
+//
+// A node that gives a wrong zone is itself reached late, and now and then takes a message into
+// the zone that it gives.
+//
 // # How a loss is repaired
 //
-// A new message is offered to a random member about 30 ms later, by its number (offer); a
+// A new message is offered to a near member about 30 ms later, by its number (offer); a
 // member that lacks it requests it, and again each timeout, up to four times more (request). A
 // message that came by repair is offered to the neighbours at once, because a lost copy
 // leaves a whole arc without it (heal). In the background a node sends a hash of what it has
@@ -89,7 +107,8 @@
 //	            RumorFactor announcements of each member that it says is new, 16 in each
 //	Ack         the next page of members
 //	Data        a copy to each of BroadcastFactor + 1 members (an arc that spans the node is cut
-//	            in two), or of RumorFactor, sent until acknowledged
+//	            in two), or of RumorFactor, sent until acknowledged; of a node with a zone, to two
+//	            more in each other zone, of 2 × BroadcastFactor zones or groups of zones
 //	Status      a request, two pages or one and a hash; and, for all in a datagram together,
 //	            repairs until they pass 16 KiB, 64 at most
 //	Leave       nothing

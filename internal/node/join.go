@@ -121,7 +121,7 @@ func (n *Node) handleWelcome(now time.Duration, in *datagram, w wire.Welcome) {
 	m.Said(w.From.Addr)
 	members.SendsFrom(m, in.from)
 	if e.Attempt == 1 && e.Attempts != 1 { // a probe may have been held up until the path was open again
-		n.peers.measure(now, m, now-e.SentAt)
+		members.Measure(m, now-e.SentAt, now)
 	}
 	if witness && Reachable(w.Observed) {
 		n.observe(w.Observed)

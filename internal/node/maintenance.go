@@ -35,12 +35,15 @@ func (n *Node) maintain(now time.Duration) {
 	if t.Compare.Due(now, t.compared, n.rng) {
 		if !t.comparesOften(now) {
 			t.Compare.Stop()
-		} else if m := n.peers.random(now, n.rng); m != nil {
+		} else if m := n.peers.randomIn(now, n.rng, n.peers.members.StaysIn(n.rng), 1); m != nil {
 			n.compare(now, m.Addr)
 		}
 	}
 	if t.Again.Due(now, pace.Never, n.rng) {
 		n.requestAgain(now)
+	}
+	if t.Cover.Due(now, pace.Never, n.rng) {
+		n.coverStandby(now)
 	}
 	if t.Announce.Due(now, announcePause, n.rng) {
 		n.announce(now)

@@ -13,6 +13,7 @@ import (
 	"example.com/gossip/internal/fifo"
 	"example.com/gossip/internal/outbox"
 	"example.com/gossip/internal/repair"
+	"example.com/gossip/internal/ring"
 	"example.com/gossip/internal/seal"
 	"example.com/gossip/internal/token"
 	"example.com/gossip/internal/versions"
@@ -80,7 +81,7 @@ func New(now time.Duration, c Config, seed [32]byte) *Node {
 func (n *Node) newIdentity(now time.Duration) {
 	n.self.directDone.Reset(0, n.history.origins.Pool())
 	n.self.backlog.clear(n.history.log)
-	n.self = self{id: n.rng.Uint64() | 1, state: n.self.state, observed: n.self.observed, directDone: n.self.directDone}
+	n.self = self{id: ring.ID(n.config.Zone, n.rng.Uint64()), state: n.self.state, observed: n.self.observed, directDone: n.self.directDone}
 	if n.self.state == Left {
 		n.self.state = Disconnected
 	}
@@ -91,6 +92,7 @@ func (n *Node) newIdentity(now time.Duration) {
 	n.history.news.Clear()
 	n.history.repaired.Clear()
 	n.history.wanted = wanted{}
+	n.forgetStandby()
 	n.history.skipped = 0
 	n.history.repair.Rejoin()
 	n.timers.reset(now, n.rng)

@@ -11,9 +11,9 @@ import (
 // peers is what a node knows of others.
 type peers struct {
 	members *view.Members
-	rtt     view.RTT // of all members together, for one whose own is not known yet
-	loss    float64  // how much of the Data that is answered needed more than one attempt
-	probes  int      // left of mostProbes until the next exchange
+	loss    float64 // how much of the Data that is answered needed more than one attempt
+	turn    uint8   // of nearby
+	probes  int     // left of mostProbes until the next exchange
 
 	// Scratch space.
 	picked    []*view.Member
@@ -23,17 +23,34 @@ type peers struct {
 
 // random returns a random member that is not suspect, or nil.
 func (p *peers) random(now time.Duration, rng *rand.Rand) *view.Member {
-	p.picked = p.members.Random(p.picked[:0], rng, 1, netip.AddrPort{}, now)
-	if len(p.picked) == 0 {
-		return nil
-	}
-	return p.picked[0]
+	return p.randomIn(now, rng, 0, 1)
 }
 
-// measure records a round trip.
-func (p *peers) measure(now time.Duration, m *view.Member, d time.Duration) {
-	m.RTT.SampleLike(d, now, &p.rtt)
-	p.rtt.Sample(d, now)
+// randomIn is random for members of a zone, if there are any that are not suspect; 0 is any zone.
+// It is the first of up to so many in picked.
+func (p *peers) randomIn(now time.Duration, rng *rand.Rand, zone uint32, most int) *view.Member {
+	p.picked = p.members.Random(p.picked[:0], rng, most, func(m *view.Member) bool { return zone == 0 || m.Zone() == zone }, now)
+	switch {
+	case len(p.picked) > 0:
+		return p.picked[0]
+	case zone != 0:
+		return p.random(now, rng)
+	}
+	return nil
+}
+
+// nearby returns a random member of the node's zone or, if it has none, mostly one of eight random
+// members that is much nearer than the first; nil if there is none.
+func (p *peers) nearby(now time.Duration, rng *rand.Rand, zone uint32) *view.Member {
+	m := p.randomIn(now, rng, zone, 8)
+	if p.turn++; p.turn%8 != 0 {
+		for _, x := range p.picked {
+			if p.members.MuchNearer(x, m) {
+				m = x
+			}
+		}
+	}
+	return m
 }
 
 // noteLoss takes whether Data that is answered needed more than one attempt.
@@ -55,10 +72,10 @@ func (n *Node) timeout(now time.Duration, to netip.AddrPort) time.Duration {
 	if m == nil {
 		return n.config.RetryInterval
 	}
-	all := n.peers.rtt.Timeout(0, n.config.RetryInterval)
-	own := m.RTT.Timeout(leastTimeout+n.config.AckDelay, all)
-	if m.RTT.Stale(now) {
-		return max(own, all)
+	slack := leastTimeout + n.config.AckDelay
+	if m.RTT.Smoothed() > 0 && !m.RTT.Stale(now) {
+		return m.RTT.Timeout(slack, 0)
 	}
-	return own
+	all := n.peers.members.Timeout(m, n.config.RetryInterval)
+	return max(m.RTT.Timeout(slack, all), all)
 }

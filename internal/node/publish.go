@@ -145,7 +145,7 @@ func (n *Node) publishBacklog(now time.Duration) {
 			continue
 		}
 		p := n.own(m.entry, Broadcast)
-		if n.out.queue.Spare() < min(originFanout, n.config.MaxOutputMessages) || n.delegate(now, p, netip.AddrPort{}) != ready {
+		if n.delegate(now, p, netip.AddrPort{}) != ready || n.out.queue.Spare() < min(len(n.peers.delegates), n.config.MaxOutputMessages) {
 			return
 		}
 		n.hand(p)

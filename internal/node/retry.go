@@ -47,7 +47,7 @@ func (n *Node) handleAck(now time.Duration, in *datagram, ack wire.Ack) {
 		longest = max(longest, n.handleAnswer(now, in, seq, ack.Refused))
 	}
 	if longest > 0 && in.member != nil {
-		n.peers.measure(now, in.member, longest)
+		n.peers.members.Measure(in.member, longest, now)
 	}
 }
 
@@ -62,7 +62,7 @@ func (n *Node) handleAnswer(now time.Duration, in *datagram, seq uint32, refused
 	if exact {
 		took = max(now-sentAt, 1)
 	}
-	roundTrip := n.peers.rtt.Smoothed()
+	roundTrip := n.peers.members.RTT().Smoothed()
 	if m := in.member; m != nil {
 		m.Validated = true
 		m.Probed = 0
@@ -130,7 +130,7 @@ func (n *Node) unanswered(now time.Duration, e *outbox.Envelope) {
 // address where the member is no longer known only a Direct message is sent again, as a Stray.
 func (n *Node) unansweredData(now time.Duration, m *view.Member, e *outbox.Envelope) {
 	moved := e.Attempts == UntilAnswered && m == nil // its member is known elsewhere now, or was evicted
-	if !e.Arc.Empty() && (moved || e.Attempt >= suspectFrom) {
+	if !e.Arc.Empty() && (moved || e.Attempt >= suspectFrom || n.peers.members.Abroad(e.Arc)) {
 		n.redelegate(now, e.To(), &e.Copy)
 	}
 	switch direct := e.Flags&wire.FlagDirect != 0; {

@@ -1,6 +1,9 @@
 package ring
 
-import "testing"
+import (
+	"math/rand/v2"
+	"testing"
+)
 
 const top = ^uint32(0)
 
@@ -36,6 +39,44 @@ func TestArcHasThePlacesFromLoUpToHi(t *testing.T) {
 			if c.arc.Has(p) {
 				t.Errorf("arc %v should not have %d", c.arc, p)
 			}
+		}
+	}
+}
+
+func TestIDsOfAZoneAreNeighbours(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	names := []string{"a", "b", "us-east-1a", "us-east-1b", "us-east-2a", "東京"}
+	zones := map[uint32]string{}
+	for _, name := range names {
+		id := ID(name, r.Uint64())
+		if other, taken := zones[Zone(id)]; taken || Zone(id) == 0 {
+			t.Errorf("zones %q and %q should have places of their own", name, other)
+		}
+		zones[Zone(id)] = name
+		for range 1000 {
+			if x := ID(name, r.Uint64()); x == 0 || Zone(x) != Zone(id) || !ZoneArc(Zone(id)).Has(Pos(x)) {
+				t.Fatalf("id %x of zone %q lies outside of %v", x, name, ZoneArc(Zone(id)))
+			}
+			if x := ID("", r.Uint64()); Zone(x) != 0 {
+				t.Fatalf("id %x of a node without a zone has one", x)
+			}
+		}
+	}
+}
+
+func TestClipMovesEndsThatLieOutside(t *testing.T) {
+	for _, c := range []struct{ a, b, want Arc }{
+		{Arc{5, 30}, Arc{10, 20}, Arc{10, 20}},
+		{Arc{12, 30}, Arc{10, 20}, Arc{12, 20}},
+		{Arc{5, 15}, Arc{10, 20}, Arc{10, 15}},
+		{Arc{12, 15}, Arc{10, 20}, Arc{12, 15}},
+		{Arc{10, 20}, Arc{10, 20}, Arc{10, 20}},
+		{Arc{15, 5}, Arc{10, 20}, Arc{15, 20}},
+		{Arc{top - 5, 5}, Arc{top, 2}, Arc{top, 2}},
+		{Arc{13, 12}, Arc{10, 20}, Arc{10, 20}},
+	} {
+		if got := c.a.Clip(c.b); got != c.want {
+			t.Errorf("%v clipped to %v is %v, and should be %v", c.a, c.b, got, c.want)
 		}
 	}
 }

@@ -101,6 +101,9 @@ func (m *Member) isAt(addr netip.AddrPort) bool {
 // Pos returns the member's position on the ring.
 func (m *Member) Pos() uint32 { return ring.Pos(m.ID) }
 
+// Zone returns the member's zone, 0 if it has none.
+func (m *Member) Zone() uint32 { return ring.Zone(m.ID) }
+
 // Suspect reports whether m is presumed not to take messages at now.
 func (m *Member) Suspect(now time.Duration) bool { return m.Deaf || m.SuspectUntil > now }
 

@@ -1,7 +1,6 @@
 package view
 
 import (
-	"cmp"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -179,17 +178,26 @@ func (r *Members) Partner(turn int, rng *rand.Rand) *Member {
 		return r.Clockwise(i)
 	case 2:
 		return r.Counterclockwise(i)
-	case 1:
-		return slices.MinFunc(r.ring, func(a, b *Member) int { return cmp.Compare(a.LastSeen, b.LastSeen) })
-	default:
-		return r.At(rng.IntN(n))
 	}
+	first := 0
+	if zone := r.StaysIn(rng); zone != 0 {
+		first, n = r.Zone(zone)
+	}
+	if turn%4 == 3 {
+		return r.clockwise(first + rng.IntN(n))
+	}
+	oldest := r.clockwise(first)
+	for i := range n {
+		if m := r.clockwise(first + i); m.LastSeen < oldest.LastSeen {
+			oldest = m
+		}
+	}
+	return oldest
 }
 
-// Random appends up to n random validated members that are neither suspect nor at the address
-// except.
-func (r *Members) Random(dst []*Member, rng *rand.Rand, n int, except netip.AddrPort, now time.Duration) []*Member {
-	return r.Sample(dst, rng, n, func(m *Member) bool { return m.Validated && m.Addr != except && !m.Suspect(now) })
+// Random appends up to n random validated members that are not suspect and for which ok holds.
+func (r *Members) Random(dst []*Member, rng *rand.Rand, n int, ok func(*Member) bool, now time.Duration) []*Member {
+	return r.Sample(dst, rng, n, func(m *Member) bool { return m.Validated && !m.Suspect(now) && ok(m) })
 }
 
 // drop removes m from the view and the news.

@@ -11,8 +11,9 @@ import (
 // empty arc.
 type Delegate struct {
 	*Member
-	Arc   ring.Arc
-	Tried bool
+	Arc     ring.Arc
+	Tried   bool
+	Standby bool // it covers the arc only if no other delegate does
 }
 
 // Split appends to dst about k delegates that cover arc between them. The node's own
@@ -25,23 +26,32 @@ type Delegate struct {
 // instead of fingers.
 func (v *View) Split(dst []Delegate, arc ring.Arc, k int, now time.Duration) []Delegate {
 	self := ring.Pos(v.self)
+	if ring.Zone(v.self) != 0 && (arc.Has(self) || arc == ring.AllBut(v.self)) {
+		first, n := v.within(ring.Arc{Lo: self, Hi: self + 1})
+		for i := range min(n, Near) { // no arc without the node's own place holds them
+			if m := v.clockwise(first + i); m.Validated {
+				dst = append(dst, Delegate{Member: m})
+			}
+		}
+	}
 	if !arc.Has(self) {
-		return v.split(dst, arc, k, now)
+		return v.runs(dst, arc, k, k, now)
 	}
 	before, after := ring.Arc{Lo: arc.Lo, Hi: self}, ring.Arc{Lo: self + 1, Hi: arc.Hi}
 	if before.Empty() || after.Empty() {
 		if before.Empty() {
 			before = after
 		}
-		return v.split(dst, before, k, now)
+		return v.runs(dst, before, k, k, now)
 	}
-	share := int((uint64(k)*uint64(before.Len()) + uint64(arc.Len())/2) / uint64(arc.Len()))
+	length := uint64(v.local(arc).Len())
+	share := int((uint64(k)*uint64(v.local(before).Len()) + length/2) / length)
 	share = min(max(share, 1), max(k-1, 1))
-	dst = v.split(dst, before, share, now)
-	return v.split(dst, after, max(k-share, 1), now)
+	dst = v.runs(dst, before, k, share, now)
+	return v.runs(dst, after, k, max(k-share, 1), now)
 }
 
-// split is Split for an arc that does not hold the node.
+// split is runs for an arc in which all members are of the node's zone.
 func (v *View) split(dst []Delegate, arc ring.Arc, k int, now time.Duration) []Delegate {
 	if arc.Empty() {
 		return dst
@@ -66,15 +76,13 @@ func (v *View) split(dst []Delegate, arc ring.Arc, k int, now time.Duration) []D
 // cut divides the arc into k equal parts and appends a delegate for each: the first of the
 // validated members that may be one.
 func (v *View) cut(dst []Delegate, arc ring.Arc, k int, may func(*Member) bool) []Delegate {
+	arc = v.local(arc)
 	length := uint64(arc.Len())
 	for i := range uint64(k) {
 		part := ring.Arc{Lo: arc.Lo + uint32(i*length/uint64(k)), Hi: arc.Lo + uint32((i+1)*length/uint64(k))}
 		first, n := v.within(part)
-		for j := range n {
-			if m := v.clockwise(first + j); m.Validated && may(m) {
-				dst = append(dst, Delegate{Member: m})
-				break
-			}
+		if m := v.nearest(first, n, 0, may); m != nil {
+			dst = append(dst, Delegate{Member: m})
 		}
 	}
 	return dst

@@ -193,9 +193,9 @@ func TestSplitTakesMembersAtOnePosition(t *testing.T) {
 	for seed := range uint64(3000) {
 		r := rand.New(rand.NewPCG(seed, 2))
 		base := r.Uint32N(8) - 4
-		v := New(uint64(base+r.Uint32N(6))<<32|1<<31, 1000)
+		v := New(uint64(base+r.Uint32N(6))<<32|1<<31|1, 1000)
 		for i := range r.IntN(40) {
-			if id := uint64(base+r.Uint32N(6))<<32 | uint64(r.Uint32()); id != v.self && v.Get(id) == nil {
+			if id := uint64(base+r.Uint32N(6))<<32 | uint64(r.Uint32()) | 1; id != v.self && v.Get(id) == nil {
 				m, _ := v.Insert(id, host(i), false)
 				if m.Validated = true; r.IntN(3) == 0 {
 					m.SuspectUntil = now + 1
@@ -255,6 +255,9 @@ func broadcast(views map[uint64]*View, from uint64, dead map[uint64]bool) map[ui
 	for queue := []told{{from, ring.AllBut(from), 16}}; len(queue) > 0; queue = queue[1:] {
 		x := queue[0]
 		for _, d := range views[x.id].Split(nil, x.arc, x.k, now) {
+			if d.Standby {
+				continue
+			}
 			if times[d.ID]++; !dead[d.ID] {
 				queue = append(queue, told{d.ID, d.Arc, 8})
 			}

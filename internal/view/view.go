@@ -25,6 +25,8 @@ type View struct {
 	limit  int
 	ring   []*Member // ascending by ID
 	byAddr addrIndex
+	rtt    RTT    // of all members together
+	turn   uint32 // of the members through which messages enter other zones
 }
 
 // New returns an empty view of at most limit members for the node self. A limit

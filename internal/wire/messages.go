@@ -75,13 +75,13 @@ func ParseAck(b []byte) (m Ack, n int, ok bool) {
 
 // Flags of Data. Unknown ones are ignored.
 const (
-	FlagArc    uint8 = 1 << iota // an arc of the ring follows: cover it; or a recipient, with FlagDirect
-	_                            // unused
-	_                            // unused
-	FlagNoOut                    // this arc must not be handed to a node outside it again
-	FlagPull                     // sent by repair, and not to be acknowledged
-	FlagRumor                    // Random: to be passed on once
-	FlagDirect                   // Direct: numbered separately, never passed on
+	FlagArc     uint8 = 1 << iota // an arc of the ring follows: cover it; or a recipient, with FlagDirect
+	FlagStandby                   // cover the arc only if no copy comes with another one that holds the receiver
+	_                             // unused
+	FlagNoOut                     // this arc must not be handed to a node outside it again
+	FlagPull                      // sent by repair, and not to be acknowledged
+	FlagRumor                     // Random: to be passed on once
+	FlagDirect                    // Direct: numbered separately, never passed on
 )
 
 // Data carries one payload. Origin and Counter are never 0. The arc, present with FlagArc, is
@@ -138,7 +138,7 @@ func (m *Data) Recipient() (id uint64, ok bool) {
 // PassedOn reports whether the recipient is to pass the message on: along an arc, or as a
 // rumor.
 func (m *Data) PassedOn() bool {
-	return m.Flags&(FlagPull|FlagDirect) == 0 && m.Flags&(FlagArc|FlagRumor) != 0
+	return m.Flags&(FlagPull|FlagDirect|FlagStandby) == 0 && m.Flags&(FlagArc|FlagRumor) != 0
 }
 
 // AppendTo appends the body to b.
