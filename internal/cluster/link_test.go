@@ -181,3 +181,25 @@ func TestLinkThatBecomesSlowerCostsCopiesOnlyForAMoment(t *testing.T) {
 		c.noDuplicates()
 	}
 }
+
+// When the way of all messages becomes so long that everything times out, no member is lost for it,
+// and neither attempts nor repair repeat what is on its way for longer than it takes to measure.
+func TestLinkThatBecomesSecondsLongCostsFewCopies(t *testing.T) {
+	for _, latency := range []time.Duration{time.Second, 2 * time.Second} {
+		c := newCluster(t, 16, lan(3), node.Config{})
+		c.form()
+		c.net.Run(5 * time.Second)
+		c.net.SetLatency(latency*9/10, latency*11/10)
+		sent := map[string]*simNode{}
+		before := c.duplicates()
+		for i := range 600 {
+			sent[c.nodes[i%16].publish()] = c.nodes[i%16]
+			c.net.Run(100 * time.Millisecond)
+		}
+		c.awaitDeliveries(30*time.Second, sent)
+		if copies := float64(c.duplicates()-before) / float64(15*len(sent)); copies > 2 {
+			t.Errorf("seed 3: when the latency has grown to %v there are %.1f superfluous copies per delivery", latency, copies)
+		}
+		c.noDuplicates()
+	}
+}

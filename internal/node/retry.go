@@ -11,7 +11,8 @@ import (
 
 const (
 	// A silent member is verified: it is sent a Hello each verifyPause, and is lost when it
-	// answers none of them. A member known only by hearsay has fewer.
+	// answers none of them, or of twice as many while it is heard: the way to it and back may
+	// have become long. A member known only by hearsay has fewer.
 	verifyPause    = 400 * time.Millisecond
 	mostUnanswered = 8
 	mostOfHearsay  = 6
@@ -207,7 +208,7 @@ func (n *Node) unverified(now time.Duration, m *view.Member, e *outbox.Envelope)
 	case !m.Validated && m.Probed >= mostOfHearsay:
 		n.forget(now, m)
 		n.disconnectIfAlone(now)
-	case m.Probed >= mostUnanswered:
+	case m.Probed >= 2*mostUnanswered, m.Probed >= mostUnanswered && m.LastSeen < e.FirstAt:
 		n.lose(now, m)
 	default:
 		n.out.queue.Resend(now, e)

@@ -8,7 +8,7 @@ const (
 
 	// longest bounds samples and timeouts: an answer that took longer waited in the
 	// socket of a stopped process, and says nothing about the network.
-	longest = 3 * time.Second
+	longest = 5 * time.Second
 )
 
 // RTT estimates the round-trip time of a member as TCP does (Jacobson and
@@ -18,7 +18,7 @@ type RTT struct {
 	sampledAt          time.Duration
 }
 
-// Sample takes one measured round trip, unless it is longer than 3 s.
+// Sample takes one measured round trip, unless it is longer than 5 s.
 func (r *RTT) Sample(d, now time.Duration) {
 	if d > longest {
 		return
@@ -43,7 +43,7 @@ func (r *RTT) SampleLike(d, now time.Duration, like *RTT) {
 	}
 }
 
-// Timeout returns how long to wait for an answer before trying again: at most 6 s, or 3 s and
+// Timeout returns how long to wait for an answer before trying again: at most 10 s, or 5 s and
 // slack if that is longer; or first, and at least slack, while there is no sample. It is at least
 // slack, and an eighth, longer than a usual round trip: some answers are sent at once, with other
 // messages, and some are delayed, whatever the last ones did.
