@@ -112,8 +112,8 @@ type Config struct {
 
 	// MaxMembers bounds the members in the node's view, which include four
 	// neighbours on each side of the ring. In a larger cluster a view of about 96 is
-	// enough. Within an hour, messages of at most max(8192, 4 × MaxMembers) nodes are
-	// taken; those of others are dropped and counted in Stats.DropOrigin.
+	// enough. Within an hour, messages of at most max(4 × MaxMembers, min(DataLogSize/16,
+	// 8192)) nodes are taken; those of others are dropped and counted in Stats.DropOrigin.
 	// Default: 1024; 9 to 2^20.
 	MaxMembers int
 

@@ -86,8 +86,9 @@ func sealing(sealed bool) int {
 // room returns how many bytes of messages a datagram holds, sealed or not.
 func (c *Config) room() int { return c.MaxMessageSize - sealing(len(c.Keys) > 0) }
 
-// origins returns the bound of the table of origins.
-func (c *Config) origins() int { return max(4*c.MaxMembers, 8192) }
+// origins returns the bound of the table of origins. It follows the settings, so that a small node
+// stays small.
+func (c *Config) origins() int { return max(4*c.MaxMembers, min(c.DataLogSize/16, 8192)) }
 
 // payloadIn returns the longest payload that fits in room bytes of messages.
 func payloadIn(room int) int { return min(room-wire.DataSize(wire.FlagArc, 0), 1<<16-1) }

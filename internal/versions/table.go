@@ -23,6 +23,7 @@ type Table struct {
 	all   recency
 	kept  uint64
 	pool  Pool
+	looks uint64     // origins looked up
 	stale []staleGap // scratch space
 
 	introducers map[uint64]*introducer
@@ -41,7 +42,7 @@ type tombstone struct {
 	seen, direct uint32
 }
 
-const tombs = 8
+const tombs = 4
 
 // NewTable returns an empty table for at most limit origins.
 func NewTable(limit int) *Table {
@@ -58,7 +59,13 @@ func (t *Table) Len() int { return len(t.byID) }
 func (t *Table) Newest() *Origin { return t.all.newest }
 
 // Get returns the origin with this ID, or nil if it is unknown.
-func (t *Table) Get(id uint64) *Origin { return t.byID[id] }
+func (t *Table) Get(id uint64) *Origin {
+	t.looks++
+	return t.byID[id]
+}
+
+// Visits returns how many origins were looked up so far: a measure of work.
+func (t *Table) Visits() uint64 { return t.looks }
 
 // Pool returns the pool that the windows of all origins share.
 func (t *Table) Pool() *Pool { return &t.pool }

@@ -211,7 +211,7 @@ func TestTheEvictedAreNotNewAgain(t *testing.T) {
 		o.Seen.Add(c, table.Pool())
 	}
 	o.Direct.Add(3, table.Pool())
-	for id := uint64(2); id <= 17; id++ {
+	for id := uint64(2); id <= 9; id++ {
 		if _, _, ok := table.Add(id, 0, time.Duration(id)*time.Hour, time.Hour); !ok {
 			t.Fatalf("origin %d found no room though another was idle for an hour", id)
 		}
@@ -226,8 +226,8 @@ func TestTheEvictedAreNotNewAgain(t *testing.T) {
 	for id := uint64(20); id < 60; id++ {
 		table.Add(id, 0, time.Duration(id)*time.Hour, time.Hour)
 	}
-	if n := len(table.tombstones); n > 16 {
-		t.Errorf("a table of 2 remembers %d tombstones origins, and should 16", n)
+	if n := len(table.tombstones); n > 8 {
+		t.Errorf("a table of 2 remembers %d tombstones origins, and should 8", n)
 	}
 }
 
@@ -269,11 +269,11 @@ func TestWhoIsEvictedAgainIsRememberedAsLongAsAnybody(t *testing.T) {
 	add(1).Seen.Add(1, table.Pool())
 	add(2)
 	add(1).Seen.Add(2, table.Pool())
-	for id := uint64(3); id <= 9; id++ { // 1 leaves, and then 3 to 8
+	for id := uint64(3); id <= 6; id++ { // 1 leaves, and then 3 to 5
 		add(id)
 	}
 	if o := add(1); o.Seen.Floor() != 2 {
-		t.Errorf("of origin 1, the seventh last that left, it is remembered that %d were seen, not 2", o.Seen.Floor())
+		t.Errorf("of origin 1, the fourth last that left, it is remembered that %d were seen, not 2", o.Seen.Floor())
 	}
 }
 
