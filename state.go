@@ -224,9 +224,9 @@ type Stats struct {
 	DropCluster   uint64 // Hello of another cluster, by name
 	DropIllegal   uint64 // not legal in the state the node was in
 	DropAck       uint64 // sequence numbers acknowledged that nothing waits for, by the wrong sender, or too many in a datagram
-	DropWelcome   uint64 // Welcome that answers no Hello
+	DropWelcome   uint64 // Welcome that answers no Hello, or too many in a datagram
 	DropLeave     uint64 // Leave of a member that it did not come from
-	DropMember    uint64 // members in a list not taken: the node itself, unusable, lost or gone within 60 s, or no place in a full view
+	DropMember    uint64 // members in a list not taken: the node itself, unusable, lost or gone within 60 s, or no place in a full view; and Hellos beyond 3 in a datagram
 	DropStranger  uint64 // MemberList, or Status to compare with, from an unvalidated source
 	DropRecipient uint64 // Direct messages for another node
 	DropOrigin    uint64 // Data of a new origin when the table, or for unvalidated sources half of it, is full
@@ -237,7 +237,7 @@ type Stats struct {
 	DropRelay     uint64 // copies not queued: the member acknowledges none; or too large to seal after SetKeys
 	DropBusy      uint64 // Data refused for want of room to pass it on; it is sent again
 	DropControl   uint64 // control messages and acknowledgements refused or displaced, in a full queue or share
-	DropPush      uint64 // repairs postponed because a limit was reached: 16 KiB, 64 messages or one page per datagram, half of the queue, a quarter of it per member
+	DropPush      uint64 // repairs postponed because a limit was reached: 16 KiB, 96 messages or one page per datagram, half of the queue, a quarter of it per member
 	GivenUp       uint64 // messages, Hellos among them, unanswered after the last attempt
 	Unheard       uint64 // own messages given up because the node was without members for too long
 	GaveUpUnseen  uint64 // messages of others given up because nobody retains them, or too many followed

@@ -49,6 +49,7 @@ type Log struct {
 	evicted         uint64
 	refused         uint64           // not retained by Put
 	roots           map[uint64]*node // the tree of each origin that has messages
+	visits          uint64           // messages looked for, or passed
 	near            *node            // where the last search ended and the next begins, or nil
 	nearOrigin      uint64
 	ends            Entry // between the newest and the oldest
@@ -68,6 +69,9 @@ func (l *Log) Len() int { return l.n }
 
 // Bytes returns how many bytes are charged for the retained messages.
 func (l *Log) Bytes() int { return l.bytes }
+
+// Visits returns how many messages were looked for, or passed, so far: a measure of work.
+func (l *Log) Visits() uint64 { return l.visits }
 
 // Evicted returns how many messages have made room for others.
 func (l *Log) Evicted() uint64 { return l.evicted }
@@ -121,7 +125,10 @@ func (l *Log) Get(origin uint64, counter uint32) *Entry {
 
 // Next returns the retained message of the same origin with the next higher counter, nil
 // at the end or if e is not retained.
-func (l *Log) Next(e *Entry) *Entry { return e.node.after(e.Counter) }
+func (l *Log) Next(e *Entry) *Entry {
+	l.visits++
+	return e.node.after(e.Counter)
+}
 
 // From returns the origin's first retained message with at least this counter, nil
 // if there is none.
@@ -161,6 +168,7 @@ func (l *Log) Drop(origin uint64) {
 // seek returns the lowest node that covers the counter, nil if nothing of the origin is
 // retained. Successive searches often are for counters of one origin that lie close together.
 func (l *Log) seek(origin uint64, counter uint32) *node {
+	l.visits++
 	if l.near == nil || l.nearOrigin != origin {
 		l.near, l.nearOrigin = l.roots[origin], origin
 	}

@@ -22,11 +22,12 @@ func (n *Node) summarize(now time.Duration, in *datagram, to netip.AddrPort, aft
 	n.sendStatus(in, to, Status, wire.Status{Mode: wire.Summary, Mark: hash, After: after})
 }
 
-// compare asks a member for a page: in turn the first one, which holds what was seen last, and the
-// one that follows those asked for before, so that all have their turn.
+// compare asks a member for a page: the first one, which holds what was seen last, while such pages
+// show that anything is missing; else that in turn with the one that follows those asked for before, so
+// that all have their turn.
 func (n *Node) compare(now time.Duration, to netip.AddrPort) {
 	h, after := &n.history, uint64(0)
-	if h.onward = !h.onward; h.onward {
+	if h.onward = !h.onward && !h.behind; h.onward {
 		after = h.compared
 	}
 	n.summarize(now, nil, to, after)
@@ -72,7 +73,7 @@ func (n *Node) giveUpStale() {
 
 // handleStatus answers a Summary with a page, a page with what its sender lacks and a request for
 // what this node lacks, an offer with a request, and a request with what it asks for. Only a
-// validated source is compared with, and once in a datagram.
+// validated source is compared with, and once in a datagram by each of the two.
 func (n *Node) handleStatus(now time.Duration, in *datagram, seq uint32, s wire.Status) {
 	r := n.history.repair
 	if !in.validated() {
@@ -91,11 +92,11 @@ func (n *Node) handleStatus(now time.Duration, in *datagram, seq uint32, s wire.
 		case !in.validated():
 			n.stats.DropStranger++
 			return
-		case in.compared:
+		case in.compared&(1<<s.Mode) != 0:
 			n.stats.DropPush++
 			return
 		}
-		in.compared = true
+		in.compared |= 1 << s.Mode
 		if s.Mode == wire.Full {
 			n.takePage(now, in, s)
 		} else if s.Mark != n.history.origins.Hash() && !r.Skipping(now) { // two that skip would answer one another for ever
@@ -132,8 +133,11 @@ func (n *Node) takePage(now time.Duration, in *datagram, s wire.Status) {
 		wanted := r.Compare(now, s.Digest, n.out.digestRoom(), &n.push)
 		n.sendRequest(in, wanted)
 		more = wanted.Len() > 0
-		if s.After == 0 && r.Unnamed(now) {
-			n.sendSeen(now, in, 0, wire.InReturn)
+		if s.After == 0 {
+			h.behind = more
+			if r.Unnamed(now) {
+				n.sendSeen(now, in, 0, wire.InReturn)
+			}
 		}
 	}
 	if more && s.Mark != 0 {

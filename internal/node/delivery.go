@@ -28,7 +28,7 @@ type history struct {
 	news, repaired repair.News // to be offered
 	wanted         wanted      // what was requested
 	compared       uint64      // the origin with which the pages compared one after the other end, 0: none yet
-	onward         bool        // the last comparison was to go on there
+	onward, behind bool        // the last comparison was to go on there; the last first page showed that anything is missing
 	standby        fifo.Queue[standing]
 	skipped        uint32 // own numbers skipped because others used them, since the exchange
 }

@@ -91,7 +91,7 @@
 // # How a member is lost
 //
 // A member that leaves Data unanswered three times is verified: it is sent a Hello each 400 ms
-// (verify), and what it is sent meanwhile waits. If it answers none of eight it is lost: it
+// (verify), and what it is sent meanwhile waits. If it answers none of eight, or of sixteen while it is heard, it is lost: it
 // leaves the view, its arcs go to others, and it is probed from then on. Only an answer
 // brings it back. A member that answers Hellos but takes no Data for four seconds is lost too,
 // and holds up no message when it is back, until it takes one.
@@ -110,6 +110,6 @@
 //	            in two), or of RumorFactor, sent until acknowledged; of a node with a zone, to two
 //	            more in each other zone, of 2 × BroadcastFactor zones or groups of zones
 //	Status      a request, two pages or one and a hash; and, for all in a datagram together,
-//	            repairs until they pass 16 KiB, 64 at most
+//	            repairs until they pass 16 KiB, 96 at most
 //	Leave       nothing
 package node

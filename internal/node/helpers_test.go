@@ -116,18 +116,21 @@ func (s *solo) tryPublish(payload []byte, spread ...Spread) error {
 
 // handle lets the node handle a datagram that came from an address.
 func (s *solo) handle(from netip.AddrPort, b []byte) {
+	s.Handle(s.at, from, s.arriving(b))
+	s.drain()
+}
+
+// arriving returns a datagram of a peer as it arrives, sealed if the peers seal.
+func (s *solo) arriving(b []byte) []byte {
 	if s.theirs != nil {
 		n := copy(s.incoming[sealedFront:], b)
 		to, node := wire.ToID, s.ID()
 		if h, _ := wire.ParseHeader(b); h.Type.IsContact() {
 			to, node = wire.ToAny, 0
 		}
-		b = s.theirs.close(s.incoming[:sealedFront+n], s.out.tag, to, node)
-	} else {
-		b = s.incoming[:copy(s.incoming, b)]
+		return s.theirs.close(s.incoming[:sealedFront+n], s.out.tag, to, node)
 	}
-	s.Handle(s.at, from, b)
-	s.drain()
+	return s.incoming[:copy(s.incoming, b)]
 }
 
 // receive lets the node handle one datagram of these messages.

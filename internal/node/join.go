@@ -20,6 +20,11 @@ func (n *Node) handleHello(now time.Duration, in *datagram, seq uint32, m wire.H
 		n.handleOwnHello(seq)
 		return
 	}
+	if in.hellos == 0 {
+		n.stats.DropMember++
+		return
+	}
+	in.hellos--
 	members := n.peers.members
 	known := members.Get(m.From.ID)
 	if !n.tokens.Valid(m.Token, in.from, now) {
@@ -90,10 +95,11 @@ func (n *Node) unansweredHello(now time.Duration, at netip.AddrPort, attempts, e
 // token, another one with the token follows.
 func (n *Node) handleWelcome(now time.Duration, in *datagram, w wire.Welcome) {
 	e := n.out.queue.Find(w.Hello)
-	if e == nil || e.Kind != wire.TypeHello || w.From.ID == n.self.id {
+	if e == nil || e.Kind != wire.TypeHello || w.From.ID == n.self.id || in.hellos == 0 {
 		n.stats.DropWelcome++
 		return
 	}
+	in.hellos--
 	members := n.peers.members
 	at, asked, newcomer := e.To(), wire.AsksForToken(e.Body), e.Note.Newcomer
 	in.token = in.from == at // it names a Hello that was sent there; another source is not validated by that

@@ -15,8 +15,12 @@ const (
 	// exchanged is how many members there are in one exchange.
 	exchanged = 16
 
-	// mostNewMembers bounds the new members that one list brings to a full view.
-	mostNewMembers = 32
+	// A full view takes at least leastNew members from one list, those at its front, which are
+	// the nearest to this node; and more, up to mostNew, while the search for those to evict
+	// passes mostPassed members in all.
+	leastNew   = 2
+	mostNew    = 32
+	mostPassed = 2048
 
 	announcePause = 100 * time.Millisecond // between two announcements of new members
 	skipsFor      = 30 * time.Second       // after CONNECTED, skipping history ends, whatever pages came
@@ -69,8 +73,8 @@ func (n *Node) disconnectIfAlone(now time.Duration) {
 // handleMemberList takes hearsay from a validated source. A list from any other source is not
 // acknowledged, so that it comes again once the source is validated. But a full view may
 // never admit the source: then the list is acknowledged, and those members on it that would
-// have a place in the view are probed. A full view takes at most mostNewMembers from one
-// list, because each costs a search for a member to evict.
+// have a place in the view are probed. A full view takes few members from one list,
+// because each costs a search for a member to evict.
 func (n *Node) handleMemberList(now time.Duration, in *datagram, seq uint32, list wire.MemberList) {
 	members := n.peers.members
 	shutOut := in.member == nil && members.Len() >= n.config.MaxMembers
@@ -86,7 +90,7 @@ func (n *Node) handleMemberList(now time.Duration, in *datagram, seq uint32, lis
 		return
 	}
 	n.acknowledge(now, in, seq)
-	left := mostNewMembers
+	left := max(leastNew, min(mostNew, mostPassed/n.config.MaxMembers))
 	for x, ok := list.Next(); ok; x, ok = list.Next() {
 		if in.member != nil && x.ID == in.member.ID {
 			continue

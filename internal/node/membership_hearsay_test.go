@@ -76,7 +76,7 @@ func TestMemberListBringsFewNewMembersToAFullView(t *testing.T) {
 	before := s.Stats().DropMember
 	s.receive(peerAddr(10), list(2000, 3000))
 	refused := s.Stats().DropMember - before
-	s.want(refused >= 3000-mostNewMembers, "of 3000 only %d were refused", refused)
+	s.want(refused >= 3000-mostNew, "of 3000 only %d were refused", refused)
 }
 
 func TestMemberListOfAnUnvalidatedSourceIsProbedForAFullView(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"example.com/gossip/internal/outbox"
 	"example.com/gossip/internal/wire"
 )
 
@@ -21,7 +22,7 @@ func (n *Node) Handle(now time.Duration, from netip.AddrPort, b []byte) {
 		return
 	}
 	in := &n.in
-	*in = datagram{from: from, credit: amplification * len(b), repairs: repairBudget, answers: answerBudget}
+	*in = datagram{from: from, credit: amplification * len(b), repairs: repairBudget, hellos: helloBudget, answers: outbox.MostAcked(n.config.MaxMessageSize)}
 	h, b, ok := n.open(now, in, b)
 	if !ok {
 		return

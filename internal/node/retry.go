@@ -39,11 +39,13 @@ const (
 // handleAck takes the acknowledged envelopes out of the queue; those refused are sent again.
 func (n *Node) handleAck(now time.Duration, in *datagram, ack wire.Ack) {
 	var longest time.Duration // one Ack is one sample, or many of one burst would outweigh all before
+	left := ack.Len
 	for seq := range ack.Numbers() {
 		if in.answers == 0 {
-			n.stats.DropAck++
-			continue
+			n.stats.DropAck += uint64(left)
+			break
 		}
+		left--
 		in.answers--
 		longest = max(longest, n.handleAnswer(now, in, seq, ack.Refused))
 	}

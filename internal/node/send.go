@@ -19,23 +19,28 @@ const (
 	repairBudget = 16 << 10
 
 	// mostRepairs bounds the messages in it.
-	mostRepairs = 64
+	mostRepairs = 96
 
-	// answerBudget bounds the sequence numbers that are looked up for one datagram: a node
-	// acknowledges and refuses at most MostAcked in one.
-	answerBudget = 2 * wire.MostAcked
+	// helloBudget bounds the Hellos and Welcomes that are handled in one datagram: each costs a
+	// keyed hash, or the search for a member to evict.
+	helloBudget = 3
 )
 
 // datagram is the datagram being handled: where it came from, and what may still be sent in
 // answer. Where a datagram is an argument, nil means that the clock is the cause.
+//
+// Bound: one datagram costs the work of helloBudget Hellos, a look for each sequence number that its
+// Acks may hold, the search for mostPassed members, one page and one hash, a look for each origin
+// and run that it names, and mostRepairs messages. None of it grows with the tables or the log.
 type datagram struct {
 	from     netip.AddrPort
 	member   *view.Member // at from; nil: none is known there
 	token    bool         // it came with a valid token
 	credit   int          // bytes of answer left to an unvalidated source
 	repairs  int          // bytes of repairs left
+	hellos   int          // Hellos and Welcomes left to handle
 	answers  int          // sequence numbers left to look up
-	compared bool         // a full Status was compared
+	compared uint8        // the modes of Status that were compared with, as bits
 	contact  bool         // its seal is bound to no node
 	field    uint64       // the random field of its nonce, 0 if it came in clear
 }

@@ -44,9 +44,12 @@ func (o *Outbox) Answered(to netip.AddrPort, seq uint32) (e *Envelope, at time.D
 		}
 		return e, e.SentAt, e.Attempt == 1
 	}
-	q := o.peers[to]
-	if q == nil {
-		return nil, 0, false
+	q := o.answering // nearly all numbers of a datagram are of one queue
+	if q == nil || q.to != to {
+		if q = o.peers[to]; q == nil {
+			return nil, 0, false
+		}
+		o.answering = q
 	}
 	e, at = q.numbers.find(seq)
 	return e, at, true

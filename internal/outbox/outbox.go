@@ -103,6 +103,8 @@ type Outbox struct {
 	ready  fifo.Queue[*PeerQueue] // peer queues to send from, in turn
 	age    chain                  // control, the oldest first
 
+	answering *PeerQueue // of the last Answered, while it is among peers
+
 	freeEnvs  *Envelope
 	freePeers []*PeerQueue
 }

@@ -83,12 +83,12 @@ func TestOwedJoinsARunAtEitherEnd(t *testing.T) {
 		{"the last of a run again", []wire.AckRun{run(3, 4)}, 7, []wire.AckRun{run(3, 4)}},
 		{"one apart, before", []wire.AckRun{run(3, 1)}, 1, []wire.AckRun{run(1, 0), run(3, 1)}},
 		{"one apart, after", []wire.AckRun{run(3, 1)}, 6, []wire.AckRun{run(3, 1), run(6, 0)}},
-		{"the 256th of a run", []wire.AckRun{run(0, 254)}, 255, []wire.AckRun{run(0, 255)}},
-		{"the one after 256", []wire.AckRun{run(0, 255)}, 256, []wire.AckRun{run(0, 255), run(256, 0)}},
-		{"the one before 256", []wire.AckRun{run(5, 255)}, 4, []wire.AckRun{run(4, 0), run(5, 255)}},
-		{"one between that would make 257", []wire.AckRun{run(0, 99), run(101, 155)}, 100, []wire.AckRun{run(0, 100), run(101, 155)}},
-		{"one between that makes 256", []wire.AckRun{run(0, 99), run(101, 154)}, 100, []wire.AckRun{run(0, 255)}},
-		{"one between a full run and another", []wire.AckRun{run(0, 255), run(257, 3)}, 256, []wire.AckRun{run(0, 255), run(256, 4)}},
+		{"the 128th of a run", []wire.AckRun{run(0, 126)}, 127, []wire.AckRun{run(0, 127)}},
+		{"the one after 128", []wire.AckRun{run(0, 127)}, 128, []wire.AckRun{run(0, 127), run(128, 0)}},
+		{"the one before 128", []wire.AckRun{run(5, 127)}, 4, []wire.AckRun{run(4, 0), run(5, 127)}},
+		{"one between that would make 129", []wire.AckRun{run(0, 49), run(51, 77)}, 50, []wire.AckRun{run(0, 50), run(51, 77)}},
+		{"one between that makes 128", []wire.AckRun{run(0, 49), run(51, 76)}, 50, []wire.AckRun{run(0, 127)}},
+		{"one between a full run and another", []wire.AckRun{run(0, 127), run(129, 3)}, 128, []wire.AckRun{run(0, 127), run(128, 4)}},
 		{"the last number that there is", []wire.AckRun{run(0, 0)}, 1<<32 - 1, []wire.AckRun{run(0, 0), run(1<<32-1, 0)}},
 		{"number 0", []wire.AckRun{run(1<<32-1, 0)}, 0, []wire.AckRun{run(0, 0), run(1<<32-1, 0)}},
 	} {
@@ -120,16 +120,17 @@ func TestOwedGivesOneAckNoMoreThanItHolds(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, 2))
 		var o owed
 		for seq := uint32(0); len(o.runs) < 40 && rng.IntN(100) > 0; seq += 300 {
-			o.runs = append(o.runs, wire.AckRun{First: seq, More: uint8(rng.IntN(256))})
+			o.runs = append(o.runs, wire.AckRun{First: seq, More: uint8(rng.IntN(mostMore + 1))})
 			o.numbers += 1 + int(o.runs[len(o.runs)-1].More)
 		}
 		most := rng.IntN(60) - 5
-		runs, n := o.front(most)
+		numbers := MostAcked(rng.IntN(10000))
+		runs, n := o.front(most, numbers)
 		part := owed{runs: o.runs[:runs]}
-		if n != len(part.all()) || n > wire.MostAcked || runs > max(most, 0) {
+		if n != len(part.all()) || n > numbers || runs > max(most, 0) {
 			t.Fatalf("seed %d: of %d runs, at most %d, an Ack gets %d with %d numbers, counted as %d", seed, len(o.runs), most, runs, len(part.all()), n)
 		}
-		if runs < min(len(o.runs), most) && n+1+int(o.runs[runs].More) <= wire.MostAcked {
+		if runs < min(len(o.runs), most) && n+1+int(o.runs[runs].More) <= numbers {
 			t.Fatalf("seed %d: of %d runs, at most %d, an Ack gets %d, though there is room for another", seed, len(o.runs), most, runs)
 		}
 	}

@@ -213,6 +213,8 @@ func (o *Outbox) release(q *PeerQueue) {
 	if len(q.numbers.slots) > 64*leastNumbers { // few recipients need as many
 		q.numbers.slots = nil
 	}
-	delete(o.peers, q.to)
+	if delete(o.peers, q.to); q == o.answering {
+		o.answering = nil
+	}
 	o.freePeers = append(o.freePeers, q)
 }

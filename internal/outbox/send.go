@@ -42,8 +42,9 @@ func (o *Outbox) Pack(b []byte, q *PeerQueue, now, timeout time.Duration) []byte
 	if first := q.control.head; o.apart && first != nil && first.Kind.IsContact() {
 		b = o.packControl(b, q, true, now, timeout)
 	} else {
-		b = o.packAcks(b, &q.acks, false)
-		b = o.packAcks(b, &q.refused, true)
+		most := MostAcked(o.config.Room)
+		b = o.packAcks(b, &q.acks, false, &most)
+		b = o.packAcks(b, &q.refused, true, &most)
 		q.dataFirst = !q.dataFirst
 		if q.dataFirst {
 			b = o.packData(b, q, now, timeout)
@@ -62,14 +63,15 @@ func (o *Outbox) Pack(b []byte, q *PeerQueue, now, timeout time.Duration) []byte
 	return b
 }
 
-func (o *Outbox) packAcks(b []byte, owed *owed, refused bool) []byte {
-	runs, numbers := owed.front((o.config.Room - len(b) - wire.AckOverhead) / wire.AckSize)
+func (o *Outbox) packAcks(b []byte, owed *owed, refused bool, left *int) []byte {
+	runs, numbers := owed.front((o.config.Room-len(b)-wire.AckOverhead)/wire.AckSize, *left)
 	if runs == 0 {
 		return b
 	}
 	b = wire.AppendAck(wire.Header{Type: wire.TypeAck, Tag: o.config.Tag, Seq: o.stamp()}.AppendTo(b), owed.runs[:runs], refused)
 	owed.runs = owed.runs[:copy(owed.runs, owed.runs[runs:])]
 	owed.numbers -= numbers
+	*left -= numbers
 	o.stats.Acks -= numbers
 	o.stats.Messages++
 	return b

@@ -209,58 +209,66 @@ func (v *View) Nearest(dst []*Member, id uint64, n int) []*Member {
 }
 
 // crowded returns the member to evict, but not kept: of the most crowded octave of distance
-// per side, the one that leaves the smallest hole.
+// per side, the one that leaves the smallest hole. It looks at each member once, and at those of
+// that octave again.
 func (v *View) crowded(kept *Member) *Member {
-	hearsay := 0
-	for _, m := range v.ring {
-		if !m.Validated && m != kept {
-			hearsay++
+	var all, hearsay [2 * octaves]int // of those that may go, and of those that are not validated
+	total, n, first := 0, len(v.ring), v.Search(v.self)
+	at := func(i int) *Member { // clockwise from the node
+		if i += first; i >= n {
+			i -= n
+		}
+		return v.ring[i]
+	}
+	for i := range n {
+		m := at(i)
+		if m == kept {
+			continue
+		}
+		o, may := v.octave(m), 0
+		if i >= Near && i < n-Near {
+			may = 1
+		}
+		all[o] += may
+		if !m.Validated {
+			hearsay[o] += may
+			total++
 		}
 	}
-	may := func(m *Member) bool { return m != kept && (4*hearsay <= v.limit || !m.Validated) }
-	if gone := v.mostCrowded(may); gone != nil {
-		return gone
+	counts, validated := &all, true
+	if 4*total > v.limit && slices.Max(hearsay[:]) > 0 {
+		counts, validated = &hearsay, false
 	}
-	return v.mostCrowded(func(m *Member) bool { return m != kept })
-}
-
-// mostCrowded is crowded among those that may go, or nil if none may.
-func (v *View) mostCrowded(may func(*Member) bool) *Member {
-	var counts [2][33]int
-	n := len(v.ring)
-	first := v.Search(v.self)
-	octave := func(i int) (side, oct int) { // i: clockwise index from the node
-		pos := v.ring[(first+i)%n].Pos()
-		cw := pos - ring.Pos(v.self)
-		if cw <= 1<<31 {
-			return 0, bits.Len32(cw)
-		}
-		return 1, bits.Len32(-cw)
-	}
-	for i := Near; i < n-Near; i++ {
-		if may(v.ring[(first+i)%n]) {
-			s, o := octave(i)
-			counts[s][o]++
-		}
-	}
-	worst, side, oct := 0, 0, 0
-	for s := range counts {
-		for o, c := range counts[s] {
-			if c > worst {
-				worst, side, oct = c, s, o
-			}
+	worst := 0
+	for o, c := range counts {
+		if c > counts[worst] {
+			worst = o
 		}
 	}
 	var gone *Member
 	smallest := ^uint32(0)
 	for i := Near; i < n-Near; i++ {
-		if s, o := octave(i); s != side || o != oct || !may(v.ring[(first+i)%n]) {
+		m := at(i)
+		if m == kept || v.octave(m) != worst || m.Validated && !validated {
 			continue
 		}
-		before, after := v.ring[(first+i-1)%n], v.ring[(first+i+1)%n]
+		before, after := at(i-1), at(i+1)
 		if hole := after.Pos() - before.Pos(); gone == nil || hole < smallest {
-			gone, smallest = v.ring[(first+i)%n], hole
+			gone, smallest = m, hole
 		}
 	}
 	return gone
+}
+
+// octaves is how many octaves of distance there are on each side.
+const octaves = 33
+
+// octave returns the octave of distance of a member, those after the node before those on the
+// other side.
+func (v *View) octave(m *Member) int {
+	clockwise := m.Pos() - ring.Pos(v.self)
+	if clockwise <= 1<<31 {
+		return bits.Len32(clockwise)
+	}
+	return octaves + bits.Len32(-clockwise)
 }

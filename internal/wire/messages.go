@@ -15,6 +15,7 @@ import (
 //	+-------+--------------------------------+
 type Ack struct {
 	Refused bool
+	Len     int // how many sequence numbers there are
 	raw     []byte
 }
 
@@ -65,12 +66,11 @@ func ParseAck(b []byte) (m Ack, n int, ok bool) {
 	if len(b) < n {
 		return Ack{}, 0, false
 	}
-	m = Ack{count&refusedBit != 0, b[2:n]}
-	numbers := 0
+	m = Ack{Refused: count&refusedBit != 0, raw: b[2:n]}
 	for b := m.raw; len(b) > 0; b = b[AckSize:] {
-		numbers += 1 + int(b[4])
+		m.Len += 1 + int(b[4])
 	}
-	return m, n, numbers <= MostAcked
+	return m, n, m.Len <= MostAcked
 }
 
 // Flags of Data. Unknown ones are ignored.
