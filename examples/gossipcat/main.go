@@ -20,6 +20,10 @@
 //
 // A node that joins receives what the cluster retains, so without -new the first lines
 // may be old.
+//
+// With -top it shows the node instead, once a second until it is interrupted: its members with
+// their round trips, and how fast messages, losses and repairs come. On a terminal that is a view
+// that fills it; elsewhere a line of names and values, for grep. It reads no input then.
 package main
 
 import (
@@ -52,7 +56,11 @@ const codeUnread = 141
 // run returns the exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	o, err := parse(args, stdout)
-	if err == nil {
+	switch {
+	case err != nil:
+	case o.top:
+		err = watch(ctx, o, stdout, stderr)
+	default:
 		err = live(ctx, o, stdin, stdout, stderr)
 	}
 	switch {
@@ -78,6 +86,7 @@ type options struct {
 	fresh   bool
 	raw     bool
 	status  bool
+	top     bool
 }
 
 func parse(args []string, help io.Writer) (o options, err error) {
@@ -97,6 +106,7 @@ func parse(args []string, help io.Writer) (o options, err error) {
 	flags.BoolVar(&o.fresh, "new", false, "print only lines sent from now on, not those that other nodes retain")
 	flags.BoolVar(&o.raw, "raw", false, "print lines as they are, without their origin; otherwise backslashes and unprintable characters are escaped as in Go")
 	flags.BoolVar(&o.status, "status", false, "print the node's status on standard error when it has changed, at most once a second")
+	flags.BoolVar(&o.top, "top", false, "show the node, its members and its rates, instead of lines, until an interrupt")
 	if err := cli.Parse(flags, args, help); err != nil {
 		return o, err
 	}
