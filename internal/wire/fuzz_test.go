@@ -129,7 +129,7 @@ func build(kind uint8, id, other uint64, n uint32, flags, hops uint8, addr netip
 	case 1:
 		return plainWelcome{n, other, Member{id, addr}, addr}
 	case 2:
-		p := plainList{News: flags&1 != 0}
+		p := plainList{News: flags&3 == 1, Lost: flags&3 == 2}
 		for _, c := range more {
 			m := Member{ID: id + uint64(c)}
 			if c%2 == 0 {

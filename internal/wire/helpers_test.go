@@ -27,6 +27,7 @@ type (
 	plainWelcome Welcome
 	plainList    struct {
 		News    bool
+		Lost    bool
 		Members []Member
 	}
 	plainAck struct {
@@ -74,6 +75,9 @@ func (p plainWelcome) appendTo(b []byte) []byte { return Welcome(p).AppendTo(b) 
 
 func (p plainList) appendTo(b []byte) []byte {
 	w := WriteList(nil, p.News)
+	if p.Lost {
+		w = WriteLost(nil)
+	}
 	for _, x := range p.Members {
 		w.Add(x, math.MaxInt)
 	}
@@ -107,7 +111,7 @@ func parse(kind Type, b []byte) (_ plain, n int, ok bool) {
 		return plainWelcome(m), n, ok
 	case TypeMemberList:
 		m, n, ok := ParseMemberList(b)
-		p := plainList{News: m.News}
+		p := plainList{News: m.News, Lost: m.Lost}
 		for x, more := m.Next(); more; x, more = m.Next() {
 			p.Members = append(p.Members, x)
 		}
@@ -147,7 +151,8 @@ func random(r *rand.Rand) plain {
 	case TypeWelcome:
 		return plainWelcome{r.Uint32(), r.Uint64(), randomMember(r), randomAddr(r)}
 	case TypeMemberList:
-		p := plainList{News: r.IntN(2) == 0}
+		kind := r.IntN(3)
+		p := plainList{News: kind == 1, Lost: kind == 2}
 		for range r.IntN(40) {
 			p.Members = append(p.Members, randomMember(r))
 		}

@@ -150,7 +150,8 @@ func ParseWelcome(b []byte) (m Welcome, n int, ok bool) {
 }
 
 // MemberList names members. News, the top bit of count, says that they are new to the
-// cluster and to be passed on; without it they are one node's view, for the receiver alone.
+// cluster and to be passed on; Lost, the next bit, that they do not answer; without either
+// they are one node's view, for the receiver alone.
 //
 //	+-------+---------+
 //	| count | members |
@@ -158,11 +159,16 @@ func ParseWelcome(b []byte) (m Welcome, n int, ok bool) {
 //	+-------+---------+
 type MemberList struct {
 	News  bool
+	Lost  bool
 	count int
 	raw   []byte
 }
 
-const newsBit = 1 << 15
+const (
+	newsBit = 1 << 15
+	lostBit = 1 << 14
+	flags   = newsBit | lostBit
+)
 
 // Next removes the first member of the list and returns it.
 func (m *MemberList) Next() (x Member, ok bool) {
@@ -180,7 +186,7 @@ func ParseMemberList(b []byte) (m MemberList, n int, ok bool) {
 		return MemberList{}, 0, false
 	}
 	count := be.Uint16(b)
-	m.News, m.count, n = count&newsBit != 0, int(count&^newsBit), 2
+	m.News, m.Lost, m.count, n = count&newsBit != 0, count&lostBit != 0, int(count&^flags), 2
 	for range m.count {
 		_, k, ok := ParseMember(b[n:])
 		if !ok {
@@ -195,7 +201,7 @@ func ParseMemberList(b []byte) (m MemberList, n int, ok bool) {
 // ListWriter writes the body of a MemberList.
 type ListWriter struct {
 	body  []byte
-	count uint16 // including newsBit, as in the body
+	count uint16 // including the flags, as in the body
 }
 
 // WriteList begins a list, reusing the space of b.
@@ -207,14 +213,17 @@ func WriteList(b []byte, news bool) ListWriter {
 	return w
 }
 
+// WriteLost begins a list of members that do not answer, reusing the space of b.
+func WriteLost(b []byte) ListWriter { return ListWriter{append(b[:0], 0, 0), lostBit} }
+
 // Len returns the number of members.
-func (w *ListWriter) Len() int { return int(w.count &^ newsBit) }
+func (w *ListWriter) Len() int { return int(w.count &^ flags) }
 
 // Add adds a member if the message stays within room bytes, and reports whether
 // it did.
 func (w *ListWriter) Add(x Member, room int) bool {
 	longer := x.AppendTo(w.body)
-	if HeaderSize+len(longer) > room || w.Len() == newsBit-1 {
+	if HeaderSize+len(longer) > room || w.Len() == lostBit-1 {
 		return false
 	}
 	w.body = longer
@@ -228,7 +237,8 @@ func (w *ListWriter) Body() []byte {
 	return w.body
 }
 
-// AppendLeave appends the body of a Leave to b: the id of the node that leaves.
+// AppendLeave appends the body of a Leave to b: the id of the node that leaves, which sends it, or
+// of one that left, of which the sender tells.
 func AppendLeave(b []byte, id uint64) []byte { return be.AppendUint64(b, id) }
 
 // ParseLeave reads the body of a Leave from the front of b.

@@ -47,10 +47,10 @@ func TestSizesAreWhatIsSent(t *testing.T) {
 	if got := len(longest.AppendTo(nil)); got != MaxMemberSize {
 		t.Errorf("MaxMemberSize says %d bytes, but %d are sent", MaxMemberSize, got)
 	}
-	if full.Len() != 1<<15-1 {
-		t.Errorf("a MemberList should hold %d members, all that 15 bits count, but holds %d", 1<<15-1, full.Len())
+	if full.Len() != 1<<14-1 {
+		t.Errorf("a MemberList should hold %d members, all that 14 bits count, but holds %d", 1<<14-1, full.Len())
 	}
-	if _, n, ok := ParseMemberList(full.Body()); !ok || n != 2+MaxMemberSize*(1<<15-1) {
+	if _, n, ok := ParseMemberList(full.Body()); !ok || n != 2+MaxMemberSize*(1<<14-1) {
 		t.Errorf("the fullest MemberList should be read whole, but %d bytes are (%v)", n, ok)
 	}
 }

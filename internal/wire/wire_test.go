@@ -41,9 +41,13 @@ var golden = []struct {
 			| 2122232425262728 10 20010db8000000000000000000000001 ffff | 04 c0000201 1b9e`,
 	}, {
 		"MemberList with news",
-		plainList{true, []Member{{1, v4}, {math.MaxUint64, v6}, {3, netip.AddrPort{}}}},
+		plainList{true, false, []Member{{1, v4}, {math.MaxUint64, v6}, {3, netip.AddrPort{}}}},
 		`0003 beef 01020304 | 8003 | 0000000000000001 04 c0000201 1b9e
 			| ffffffffffffffff 10 20010db8000000000000000000000001 ffff | 0000000000000003 00 0000`,
+	}, {
+		"MemberList of a lost member",
+		plainList{Lost: true, Members: []Member{{1, v4}}},
+		`0003 beef 01020304 | 4001 | 0000000000000001 04 c0000201 1b9e`,
 	}, {
 		"MemberList that is one node's empty view",
 		plainList{},

@@ -35,6 +35,7 @@ type Message struct {
 	Welcome wire.Welcome
 	Members []wire.Member // of a MemberList
 	News    bool          // of a MemberList
+	Lost    bool          // of a MemberList
 	Acks    []uint32
 	Refused bool // of an Ack: the messages have to come again
 	Data    wire.Data
@@ -73,7 +74,7 @@ func (m *Message) body(b []byte) (n int, ok bool) {
 	case wire.TypeMemberList:
 		var l wire.MemberList
 		l, n, ok = wire.ParseMemberList(b)
-		m.News = l.News
+		m.News, m.Lost = l.News, l.Lost
 		for x, more := l.Next(); more; x, more = l.Next() {
 			m.Members = append(m.Members, x)
 		}
