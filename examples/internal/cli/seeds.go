@@ -101,13 +101,17 @@ func (s Seeds) Resolve(ctx context.Context, lookup Lookup) ([]gossip.Address, er
 // start at the same time may first find each other in pairs only.
 const startRounds = 12
 
-// KeepJoined resolves the seeds and joins them, at once and at every tick while the node is
-// new or alone, until ctx ends: names may stand for other nodes by then. Looking up a name
+// calmRounds is after how many ticks it joins again then: two clusters that know nothing of one
+// another unite when a name comes to stand for both.
+const calmRounds = 60
+
+// KeepJoined resolves the seeds and joins them until ctx ends, because names may come to stand for
+// other nodes: at once, at every tick while the node is new or alone, and rarely after. Looking up a name
 // may take long, so it must run beside the loop, on a goroutine of its own. It passes errors
 // to report.
 func (s Seeds) KeepJoined(ctx context.Context, node *gossip.GossipService, lookup Lookup, tick <-chan time.Time, report func(error)) {
 	for round := 0; ; round++ {
-		if round < startRounds || len(node.Members()) == 0 {
+		if round < startRounds || round%calmRounds == 0 || len(node.Members()) == 0 {
 			err := s.Join(ctx, node, lookup)
 			if ctx.Err() != nil || errors.Is(err, gossip.ErrClosed) {
 				return

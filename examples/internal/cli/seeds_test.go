@@ -149,8 +149,18 @@ func TestNamesAreResolvedAgainWhileTheNodeIsAlone(t *testing.T) {
 	}
 	asked <- []string{"127.0.0.1"}
 	await(t, "the node is not alone", func() bool { return len(node.Members()) > 0 })
-	tick <- time.Time{} // it is not alone, and does not ask
-	tick <- time.Time{}
+	for ticks, again := 0, false; !again; { // it is not alone, and asks rarely
+		select {
+		case asked <- []string{"127.0.0.1"}:
+			if again = true; ticks < 2 {
+				t.Errorf("a node that is not alone resolves its seeds again after %d ticks", ticks)
+			}
+		case tick <- time.Time{}:
+			if ticks++; ticks > calmRounds {
+				t.Fatalf("a node that is not alone did not resolve its seeds again in %d ticks", ticks)
+			}
+		}
+	}
 	cancel()
 	select {
 	case <-done:
