@@ -226,7 +226,7 @@ type Stats struct {
 	DropAck       uint64 // sequence numbers acknowledged that nothing waits for, by the wrong sender, or too many in a datagram
 	DropWelcome   uint64 // Welcome that answers no Hello, or too many in a datagram
 	DropLeave     uint64 // Leave of a member that it did not come from
-	DropMember    uint64 // members in a list not taken: the node itself, unusable, lost or gone within 60 s, or no place in a full view; and Hellos beyond 3 in a datagram
+	DropMember    uint64 // members in a list not taken: the node itself, unusable, said goodbye, did not answer when asked, or no place in a full view; and Hellos beyond 3 in a datagram
 	DropStranger  uint64 // MemberList, or Status to compare with, from an unvalidated source
 	DropRecipient uint64 // Direct messages for another node
 	DropOrigin    uint64 // Data of a new origin when the table, or for unvalidated sources half of it, is full
@@ -244,10 +244,10 @@ type Stats struct {
 	SendErrors    uint64 // errors of the operating system on sending
 	ReceiveErrors uint64 // and on receiving
 
-	MembersLost  uint64 // members considered lost
+	MembersLost  uint64 // members considered lost; one that said goodbye is not
 	MembersAgain uint64 // lost members that sent a datagram again
 
-	Members, Lost        int // in the view; lost and probed
+	Members, Lost        int // in the view; lost within an hour, and looked for
 	QueuedControl        int // control messages waiting to be sent or answered
 	QueuedData           int // the same of data, including what was sent before the first member was found
 	Origins              int // nodes whose messages are known

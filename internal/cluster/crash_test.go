@@ -112,3 +112,34 @@ func TestCrashOfAllMembersIsFollowedByAReunion(t *testing.T) {
 	text := c.nodes[2].publish()
 	c.awaitDeliveries(5*time.Second, map[string]*simNode{text: c.nodes[2]})
 }
+
+// The address of a node that crashed for good may be somebody else's by then.
+func TestCrashForGoodIsAskedLessAndLessAndForgotten(t *testing.T) {
+	for seed := range uint64(2) {
+		c := gather(t, spreadCase{nodes: 20}, seed)
+		dead := c.nodes[7]
+		toDead := c.countTo(dead.addr)
+		dead.crash()
+		c.net.Run(20 * time.Minute)
+		early := toDead.hellos
+		c.net.Run(20 * time.Minute)
+		middle := toDead.hellos
+		c.net.Run(22 * time.Minute)
+		for _, n := range c.up() {
+			if hellos := toDead.by[n.addr]; hellos > 250 {
+				t.Errorf("seed %d: %v sent the address of a node that crashed %d Hellos in an hour", seed, n.addr, hellos)
+			}
+			if s := n.Stats(); s.Lost > 0 || s.MembersLost != 1 {
+				t.Errorf("seed %d: an hour after the crash %v has lost %d and looks for %d", seed, n.addr, s.MembersLost, s.Lost)
+			}
+		}
+		if middle-early > early/2 {
+			t.Errorf("seed %d: %d Hellos in the first 20 minutes, %d in the next", seed, early, middle-early)
+		}
+		t.Logf("%d Hellos to the dead in 20 min, %d in 40, %d in an hour, of 19 nodes", early, middle, toDead.hellos)
+		before := toDead.bytes
+		if c.net.Run(time.Hour); toDead.bytes > before {
+			t.Errorf("seed %d: in the second hour the dead is sent %d bytes", seed, toDead.bytes-before)
+		}
+	}
+}

@@ -125,3 +125,34 @@ func TestPartitionHealsAmongManyDeadNodes(t *testing.T) {
 		c.await(15*time.Second, "both are CONNECTED with each other", c.complete)
 	}
 }
+
+func TestPartitionOfAnHourHealsWithin15Seconds(t *testing.T) {
+	for _, c := range []struct{ nodes, cut int }{{2, 1}, {4, 2}, {12, 1}, {12, 4}, {12, 6}} {
+		for seed := range uint64(2) {
+			x := gather(t, spreadCase{nodes: c.nodes}, seed)
+			x.partition(c.cut)
+			x.net.Run(time.Hour)
+			x.net.Heal()
+			t.Logf("%+v: %v", c, x.await(15*time.Second, "all know all again", x.complete))
+		}
+	}
+}
+
+// The lost are forgotten by then, the seeds never.
+func TestPartitionOfAWeekHealsByTheSeeds(t *testing.T) {
+	heavy(t)
+	t.Parallel()
+	for seed := range uint64(2) {
+		c := newCluster(t, 4, lan(seed), node.Config{TickInterval: 10 * time.Second})
+		c.form()
+		c.partition(int(1 + seed))
+		c.net.Run(7 * 24 * time.Hour)
+		for _, n := range c.nodes {
+			if lost := n.Stats().Lost; lost > 0 {
+				t.Errorf("seed %d: after a week %v looks for %d members", seed, n.addr, lost)
+			}
+		}
+		c.net.Heal()
+		t.Log(c.await(2*time.Minute, "all know all again", c.complete))
+	}
+}

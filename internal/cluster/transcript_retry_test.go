@@ -19,14 +19,14 @@ up to eight times. Other messages that need an answer are sent three times (Retr
 	x.scene(`
 A seed is down. b waits 250 ms for an answer (RetryInterval), because it does not know yet
 how long one takes, and after the last attempt a second, in case of a slow loop. Then it
-is DISCONNECTED and keeps asking, at most 4.4 s apart: so it finds a in the end.`, 1, 2, node.Config{})
+is DISCONNECTED and keeps asking, at most about 4 s apart: so it finds a in the end.`, 1, 2, node.Config{})
 	a, b := x.nodes[0], x.nodes[1]
 	a.crash()
 	x.begin()
 	x.joins(b, a)
 	x.net.Run(4 * time.Second)
 	x.restarts(a)
-	x.net.Run(680 * time.Millisecond)
+	x.net.Run(880 * time.Millisecond)
 	x.end()
 
 	x.scene(`
@@ -37,7 +37,7 @@ holds the message, and sends b a Hello about every 0.4 s. When the eighth has no
 b is lost. Meanwhile, at 2938, a sums up for b what it has seen, as it does for one member after
 another in the background.
 
-A lost member is probed for ever, with single Hellos, as at 4129. But b comes back by itself,
+A lost member is sent single Hellos, less and less often, for an hour. But b comes back by itself,
 with a new id, as b', and gets the message at once: a keeps it until any other node has
 acknowledged it.`, 2, 2, node.Config{})
 	a, b = x.nodes[0], x.nodes[1]

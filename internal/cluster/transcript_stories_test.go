@@ -36,15 +36,14 @@ a Hello and the message.`, 6, 4, node.Config{})
 	x.deliveredOnce("hello", a)
 
 	x.scene(`
-c is cut off for 3.5 s while a sends a message. a considers it lost at 3334, and drops the
-copy for c. b has sent c nothing meanwhile, so they still know each other.
+c is cut off for 3.5 s while a sends a message. When the third Hello of a has no answer, at 1334,
+a tells b, which asks c itself and tells a in turn. Both consider c lost, at 3334 and 3394. From
+then on they send it a Hello about every second, and its Welcome makes it a member again.
 
-In the background each node sums up what it has seen for one member after another, about every
-4 s once its view has been the same for 15 s. b does so for c at 3539. c has seen something
-else, and answers with what it has seen: nothing. b has seen more than that, and answers with
-it. So c requests what it lacks, and offers it to its neighbours. a takes the offer for a sign
-of life: it sends c Hellos, and the Welcome makes c a member again. c then compares with a
-random member, a, in case more is missing.`, 2, 3, node.Config{})
+Then each compares with others what was seen: it sums up, and one that has seen anything else
+answers with what it has seen. c has seen nothing, and requests what it lacks. In the background
+each node sums up too, for one member after another, about every 4 s once its view has been the
+same for 15 s.`, 2, 3, node.Config{})
 	x.settled()
 	a, c = x.nodes[0], x.nodes[2]
 	x.begin()
@@ -52,7 +51,7 @@ random member, a, in case more is missing.`, 2, 3, node.Config{})
 	x.publishes(a, "hello")
 	x.net.Run(3500 * time.Millisecond)
 	x.filters("loses nothing any more", nil)
-	x.net.Run(130 * time.Millisecond)
+	x.net.Run(400 * time.Millisecond)
 	x.end()
 	x.deliveredOnce("hello", a)
 	return x
@@ -63,8 +62,8 @@ func tellLeave(t *testing.T) *transcript {
 Leaving, and coming back.`)
 	x.scene(`
 c says goodbye to each member, once. From then on nobody sends to it any more, and c sends
-nothing: what is still on its way to it is dropped. A node that misses the goodbye finds out
-as if c had crashed.`, 1, 3, node.Config{})
+nothing: what is still on its way to it is dropped. Each node passes the goodbye on three times
+(RumorFactor). One that missed it asks c first, and finds it silent.`, 1, 3, node.Config{})
 	x.settled()
 	x.begin()
 	a, c := x.nodes[0], x.nodes[2]

@@ -52,6 +52,10 @@ func (x *transcript) message(from netip.AddrPort, m wiretest.Message, body []byt
 		return x.data(from, m)
 	case wire.TypeStatus:
 		return x.status(from, m)
+	case wire.TypeLeave:
+		if id := x.whose(m.Leave); !strings.HasPrefix(id, x.names[from]) {
+			return "Leave of " + id
+		}
 	}
 	return m.Kind.String()
 }
@@ -104,7 +108,10 @@ func (x *transcript) token(token uint64) string {
 }
 
 func (x *transcript) list(from netip.AddrPort, m wiretest.Message) string {
-	name := x.numbered(from, m)
+	name := "MemberList, lost"
+	if !m.Lost {
+		name = x.numbered(from, m)
+	}
 	if m.News {
 		name += ", news"
 	}

@@ -21,7 +21,7 @@
 //	join.go          Hello and Welcome              antientropy.go  what was seen, compared and repaired
 //	membership.go    who is a member                sequence.go     the place of a message in its stream
 //	publish.go       messages of the node itself    delivery.go     Data in: order, delivery
-//	broadcast.go     how a message spreads          probe.go        Hellos to doubtful addresses
+//	broadcast.go     how a message spreads          probe.go        Hellos to other addresses
 //	send.go          the one way out                standby.go      arcs that another may cover
 //	state.go, peers.go, backlog.go, coverage.go, schedule.go, seal.go, config.go, stats.go
 //
@@ -39,8 +39,16 @@
 // (admit): it becomes a member, gets the list of members in pages, and its arrival is
 // announced.
 //
-// A member known only from a list is not validated. It is sent Hellos, never Data, until it
-// answers; if it answers none of six it is forgotten.
+// A member known only from a list is not validated. It is sent Hellos, never Data, is told to
+// nobody and covers no arc until it answers. If it answers none of six it is forgotten, and what
+// others say of its address is rarely taken after that. A node verifies up to 128 such members at
+// once, then one after another. A page of members of which none is new is refused: that ends the
+// pages.
+//
+// A seed is sent Hellos for ever. One that does not answer is asked less and less, at last once a
+// minute; one that answers, after pauses that double up to eight minutes, because its address may
+// lead to other nodes. If the node that answers gives another address it becomes a member there.
+// Answers count for six seconds after the last attempt.
 //
 // # How a payload travels
 //
@@ -91,10 +99,16 @@
 // # How a member is lost
 //
 // A member that leaves Data unanswered three times is verified: it is sent a Hello each 400 ms
-// (verify), and what it is sent meanwhile waits. If it answers none of eight, or of sixteen while it is heard, it is lost: it
-// leaves the view, its arcs go to others, and it is probed from then on. Only an answer
-// brings it back. A member that answers Hellos but takes no Data for four seconds is lost too,
-// and holds up no message when it is back, until it takes one.
+// (verify), and what it is sent meanwhile waits. If it answers none of eight, or of sixteen while
+// it is heard, it is lost: it leaves the view, and its arcs go to others. Then it is sent single Hellos, the next after a
+// 24th of its silence, for an hour; by a node that lost more members than it has, and so may be
+// cut off, at least every ten seconds. Only an answer brings it back. A member that answers
+// Hellos but takes no Data for four seconds is lost too, and holds up no message when it is back,
+// until it takes one.
+//
+// That a member was lost, or said goodbye, is passed on RumorFactor times, and more often in a view
+// of more than 128. A node believes it when the member answers none of three Hellos, which it is
+// sent at most once in ten seconds whatever others say. The id of a node that said goodbye is not taken from a list again for an hour.
 //
 // # What a message can cause
 //
@@ -103,7 +117,8 @@
 //	Hello       without a token a Welcome; with one a page of members, or a Hello to the address
 //	            that it gives; from a newcomer RumorFactor announcements
 //	Welcome     a Hello, a page of members; from a newcomer RumorFactor announcements
-//	MemberList  64 Hellos per TickInterval, to addresses that contradict what is known;
+//	MemberList  64 Hellos per TickInterval, of which one host causes half at most: to addresses
+//	            that are new or contradict what is known, to members that it says are lost;
 //	            RumorFactor announcements of each member that it says is new, 16 in each
 //	Ack         the next page of members
 //	Data        a copy to each of BroadcastFactor + 1 members (an arc that spans the node is cut
@@ -111,5 +126,5 @@
 //	            more in each other zone, of 2 × BroadcastFactor zones or groups of zones
 //	Status      a request, two pages or one and a hash; and, for all in a datagram together,
 //	            repairs until they pass 16 KiB, 96 at most
-//	Leave       nothing
+//	Leave       a Hello to a member that it says is gone; from the member itself RumorFactor more
 package node

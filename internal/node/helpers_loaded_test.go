@@ -37,7 +37,7 @@ func newLoaded(t *testing.T, size int, sealed bool) *loaded {
 		}))
 	}
 	s.run(6 * time.Second)
-	if s.peers.probes = mostProbes; sealed {
+	if s.peers.questions.refill(mostProbes); sealed {
 		s.sealWith(testKey('k'))
 	}
 	return s

@@ -94,19 +94,21 @@ func (n *Node) unansweredHello(now time.Duration, at netip.AddrPort, attempts, e
 // handleWelcome makes a member of a node that answered a Hello. If the Hello asked for a
 // token, another one with the token follows.
 func (n *Node) handleWelcome(now time.Duration, in *datagram, w wire.Welcome) {
-	e := n.out.queue.Find(w.Hello)
-	if e == nil || e.Kind != wire.TypeHello || w.From.ID == n.self.id || in.hellos == 0 {
+	var h hello
+	ok := w.From.ID != n.self.id && in.hellos > 0
+	if ok {
+		h, ok = n.takeHello(now, w.Hello)
+	}
+	if !ok {
 		n.stats.DropWelcome++
 		return
 	}
 	in.hellos--
-	members := n.peers.members
-	at, asked, newcomer := e.To(), wire.AsksForToken(e.Body), e.Note.Newcomer
+	members, at := n.peers.members, h.to
 	in.token = in.from == at // it names a Hello that was sent there; another source is not validated by that
 	if m := members.Get(w.From.ID); m != nil && m.Validated && m.Addr != at && !m.Says(at) {
 		// A node with two addresses, one that moved, or a liar: the member stays where
 		// it is until it is lost there, or has itself given this address.
-		n.out.queue.Drop(e)
 		if old := members.ByAddr(at); old != nil && old.Addr == at { // it is no longer there
 			n.depart(now, old)
 		}
@@ -126,8 +128,8 @@ func (n *Node) handleWelcome(now time.Duration, in *datagram, w wire.Welcome) {
 	n.self.owes = true
 	m.Said(w.From.Addr)
 	members.SendsFrom(m, in.from)
-	if e.Attempt == 1 && e.Attempts != 1 { // a probe may have been held up until the path was open again
-		members.Measure(m, now-e.SentAt, now)
+	if h.took > 0 {
+		members.Measure(m, h.took, now)
 	}
 	if witness && Reachable(w.Observed) {
 		n.observe(w.Observed)
@@ -135,7 +137,6 @@ func (n *Node) handleWelcome(now time.Duration, in *datagram, w wire.Welcome) {
 	if added {
 		n.changed(now)
 	}
-	n.out.queue.Drop(e) // before anything is queued, which may displace it
 	if other := members.ByAddr(in.from); other != nil && other != m {
 		n.probe(in, in.from) // a former life of m may be listed there
 	}
@@ -144,13 +145,16 @@ func (n *Node) handleWelcome(now time.Duration, in *datagram, w wire.Welcome) {
 	if back {
 		n.welcomeBack(now, m)
 	} else if added {
-		n.record(slog.LevelInfo, "gossip: member found", "member", idText(w.From.ID), "address", at)
+		n.recordMember("gossip: member found", w.From.ID, at)
 	}
-	if added && newcomer {
+	if added && h.newcomer {
 		n.introduce(now, in, m)
 	}
-	if asked {
+	if h.asked {
 		n.sendHello(in, at, w.Token, Hello)
+	}
+	if said := w.From.Addr; Reachable(said) && said != at && members.IsSeed(at) {
+		n.probe(in, said) // the seed's address may lead to many nodes: this one is to be known by its own
 	}
 }
 

@@ -96,7 +96,7 @@ func TestWelcomeMovesAMemberWhoseOldAddressIsSilent(t *testing.T) {
 		if alive {
 			s.wantAt(id, from, "as it answers there")
 			hellos := len(wiretest.Only(all, wire.TypeHello, to))
-			s.want(hellos == 0 && s.Stats().MembersLost == 0, "%d more Hellos went elsewhere, and %d members were lost", hellos, s.Stats().MembersLost)
+			s.want(hellos <= 4 && s.Stats().MembersLost == 0, "%d more Hellos went elsewhere, and %d members were lost", hellos, s.Stats().MembersLost)
 		} else {
 			s.wantAt(id, to, "as it does not answer there")
 		}

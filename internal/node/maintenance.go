@@ -8,10 +8,7 @@ import (
 	"example.com/gossip/internal/wire"
 )
 
-const (
-	trimEvery = 16              // TickIntervals between two calls of Trim
-	longProbe = 4 * time.Second // between two rounds of Hellos of a node that is alone
-)
+const trimEvery = 16 // TickIntervals between two calls of Trim
 
 // maintain does what is due by the clock.
 func (n *Node) maintain(now time.Duration) {
@@ -45,7 +42,7 @@ func (n *Node) maintain(now time.Duration) {
 	if t.Cover.Due(now, pace.Never, n.rng) {
 		n.coverStandby(now)
 	}
-	if t.Announce.Due(now, announcePause, n.rng) {
+	if t.Announce.Due(now, n.announcePause(now), n.rng) {
 		n.announce(now)
 	}
 	if t.Offer.Due(now, pace.Never, n.rng) {
@@ -59,7 +56,6 @@ func (n *Node) maintain(now time.Duration) {
 		n.disconnect(now)
 	}
 	if t.Probe.Due(now, n.probePause(now), n.rng) && n.self.state != Joining {
-		t.round++
 		n.probeCandidates(now)
 	}
 }
@@ -71,7 +67,7 @@ func (n *Node) probePause(now time.Duration) time.Duration {
 		pause /= 10
 	}
 	if n.self.state == Disconnected {
-		pause = min(pause<<min(n.timers.round, 8), longProbe)
+		pause = min(pause, time.Second)
 	}
 	return pause
 }
@@ -85,7 +81,12 @@ func (n *Node) look(now time.Duration) {
 		n.history.origins.Trim()
 		n.out.body = nil
 	}
-	n.peers.probes, n.history.skipped = mostProbes, 0
+	n.peers.questions.refill(mostProbes)
+	n.refillLines(now)
+	if now-t.changedAt > changing {
+		n.peers.eager = mostEager
+	}
+	n.history.skipped = 0
 	if n.self.state == Connected { // a node that is cut off cannot ask for what is missing
 		t.awake += min(now-t.lookedAt, 2*n.config.TickInterval)
 	}
@@ -110,7 +111,7 @@ func (n *Node) exchangeAndCompare(now time.Duration, most int) {
 	both, odd := n.config.MaxOutputMessages > 1, t.turn%2 == 1
 	if both || odd {
 		n.exchange(m, most)
-		n.probeNeighbours()
+		n.verifyNeighbours()
 	}
 	if both || !odd {
 		n.compare(now, m.Addr)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"example.com/gossip/internal/pace"
 	"example.com/gossip/internal/view"
 	"example.com/gossip/internal/wire"
 )
@@ -22,8 +23,12 @@ const (
 	mostNew    = 32
 	mostPassed = 2048
 
-	announcePause = 100 * time.Millisecond // between two announcements of new members
-	skipsFor      = 30 * time.Second       // after CONNECTED, skipping history ends, whatever pages came
+	// Between two announcements; while there is always something to announce it grows, so that more
+	// is told at once.
+	announcePause     = 100 * time.Millisecond
+	mostAnnouncePause = 400 * time.Millisecond
+
+	skipsFor = 30 * time.Second // after CONNECTED, skipping history ends, whatever pages came
 )
 
 // setState changes the state. DISCONNECTED by silence and after Leave are one to the owner.
@@ -53,7 +58,6 @@ func (n *Node) connect(now time.Duration) {
 }
 
 func (n *Node) disconnect(now time.Duration) {
-	n.timers.round = 0
 	n.timers.Probe.By(now + min(n.config.TickInterval, time.Second))
 	n.setState(now, Disconnected)
 }
@@ -76,6 +80,10 @@ func (n *Node) disconnectIfAlone(now time.Duration) {
 // have a place in the view are probed. A full view takes few members from one list,
 // because each costs a search for a member to evict.
 func (n *Node) handleMemberList(now time.Duration, in *datagram, seq uint32, list wire.MemberList) {
+	if list.Lost {
+		n.handleLost(now, in, list)
+		return
+	}
 	members := n.peers.members
 	shutOut := in.member == nil && members.Len() >= n.config.MaxMembers
 	if !in.validated() {
@@ -89,12 +97,12 @@ func (n *Node) handleMemberList(now time.Duration, in *datagram, seq uint32, lis
 		n.probe(in, in.from) // the node sent the list to itself, at another of its addresses, as the Hello will show
 		return
 	}
-	n.acknowledge(now, in, seq)
-	left := max(leastNew, min(mostNew, mostPassed/n.config.MaxMembers))
+	left, told, grew := max(leastNew, min(mostNew, mostPassed/n.config.MaxMembers)), 0, 0
 	for x, ok := list.Next(); ok; x, ok = list.Next() {
 		if in.member != nil && x.ID == in.member.ID {
 			continue
 		}
+		told++
 		if members.Len() >= n.config.MaxMembers && members.Get(x.ID) == nil {
 			if left == 0 {
 				n.stats.DropMember++
@@ -110,14 +118,23 @@ func (n *Node) handleMemberList(now time.Duration, in *datagram, seq uint32, lis
 				n.probe(in, x.Addr)
 			}
 		} else if learned, added := n.learn(now, in, x); added {
+			grew++
 			if list.News {
 				n.disseminate(now, learned)
 			}
-			if n.peers.probes > mostProbes/2 && members.Len() < n.config.MaxMembers { // the rest is verified when it is needed
-				n.peers.probes--
+			if members.Len() < n.config.MaxMembers && n.peers.eager > 0 && n.peers.mayAsk(in) {
+				n.peers.eager--
 				n.verify(learned)
 			}
 		}
+	}
+	if grew == 0 && told > exchanged { // a page: the rest will not be new either
+		n.decline(now, in, seq)
+	} else {
+		n.acknowledge(now, in, seq)
+	}
+	if !list.News && 4*grew > told && members.Len() < n.config.MaxMembers { // the view is far from complete
+		n.timers.grewAt = now
 	}
 }
 
@@ -133,10 +150,6 @@ func (n *Node) learn(now time.Duration, in *datagram, x wire.Member) (m *view.Me
 		n.probe(in, x.Addr)
 	case view.Refused:
 		n.stats.DropMember++
-	case view.Added:
-		if n.peers.members.Len() < n.config.MaxMembers { // a full view keeps changing: that is not growth
-			n.timers.grewAt = now
-		}
 	}
 	return m, verdict == view.Added
 }
@@ -158,7 +171,7 @@ func (n *Node) admit(now time.Duration, in *datagram, id uint64) {
 	}
 	if added {
 		n.changed(now)
-		n.record(slog.LevelInfo, "gossip: member joined", "member", idText(id), "address", in.from)
+		n.recordMember("gossip: member joined", id, in.from)
 		n.connect(now)
 		n.introduce(now, in, m)
 		if !n.self.observed.IsValid() {
@@ -171,8 +184,9 @@ func (n *Node) admit(now time.Duration, in *datagram, id uint64) {
 // the others are looked for, and their messages.
 func (n *Node) welcomeBack(now time.Duration, m *view.Member) {
 	n.stats.MembersAgain++
-	n.record(slog.LevelInfo, "gossip: member is back", "member", idText(m.ID), "address", m.Addr)
+	n.recordMember("gossip: member is back", m.ID, m.Addr)
 	n.timers.backAt = now
+	n.peers.members.LookAgain(now)
 	n.timers.Probe.By(now)
 	n.timers.compareOften(now, comparesAfterReturn, n.rng)
 	n.disseminate(now, m)
@@ -209,16 +223,51 @@ func (n *Node) Acquaint(now time.Duration, id uint64, addr netip.AddrPort) {
 	n.self.owes = true
 }
 
-// handleLeave removes a member from the view at its own request.
+// handleLeave removes a member from the view at its own request. A Leave that a member passes
+// on is hearsay.
 func (n *Node) handleLeave(now time.Duration, in *datagram, id uint64) {
-	m := in.member
-	if m == nil || m.ID != id {
+	switch m := in.member; {
+	case m == nil:
 		n.stats.DropLeave++
+	case m.ID == id:
+		in.member = nil
+		n.left(now, m)
+	case in.validated():
+		n.doubt(now, in, n.peers.members.Get(id), view.Left)
+	default:
+		n.stats.DropLeave++
+	}
+}
+
+// handleLost takes the hearsay that members do not answer.
+func (n *Node) handleLost(now time.Duration, in *datagram, list wire.MemberList) {
+	if !in.validated() {
+		n.stats.DropStranger++
 		return
 	}
-	n.record(slog.LevelInfo, "gossip: member left", "member", idText(id), "address", m.Addr)
-	in.member = nil
-	n.depart(now, m)
+	for x, ok := list.Next(); ok; x, ok = list.Next() {
+		if m := n.peers.members.Get(x.ID); m != nil && m.Addr == x.Addr {
+			n.doubt(now, in, m, view.Lost)
+		}
+	}
+}
+
+// doubt verifies a member that another one says is gone, unless it is being asked: only its own
+// silence proves it. It is asked rarely for that, however often it is said.
+func (n *Node) doubt(now time.Duration, in *datagram, m *view.Member, gone view.Gone) {
+	if m != nil && m != in.member && !n.out.queue.HasHello(m.Addr) && m.Doubt(now) && n.peers.mayAsk(in) {
+		m.Gone = gone
+		n.verify(m)
+	}
+}
+
+// left removes a member that said goodbye, and passes that on.
+func (n *Node) left(now time.Duration, m *view.Member) {
+	n.recordMember("gossip: member left", m.ID, m.Addr)
+	n.changed(now)
+	n.peers.members.Leave(m, now)
+	n.clearQueue(now, m.Addr)
+	n.announceSoon(now)
 	if n.peers.members.Len() == 0 {
 		n.self.owes = false
 	}
@@ -253,22 +302,63 @@ func (n *Node) exchange(m *view.Member, most int) {
 	n.sendMembers(nil, m.Addr, list, p.picked)
 }
 
-// announce passes on the arrival of new members.
+// announce passes on the arrival of new members, and the end of others.
 func (n *Node) announce(now time.Duration) {
 	p := &n.peers
 	if m := p.random(now, n.rng); m != nil {
 		p.picked = p.members.News(p.picked[:0], exchanged)
 		n.sendMembers(nil, m.Addr, wire.WriteList(n.out.body, true), p.picked)
+		n.announcePartings(now, m)
 	}
-	if !p.members.HasNews() {
+	if p.members.CountNews() == 0 {
 		n.timers.Announce.Stop()
+	}
+}
+
+// announcePartings passes on that members are gone: to m that they were lost, and to m or a
+// neighbour on the ring that they said goodbye. They said it to nearly all nodes themselves, so
+// the neighbours of one that missed it know it.
+func (n *Node) announcePartings(now time.Duration, m *view.Member) {
+	p := &n.peers
+	p.partings = p.members.Partings(p.partings[:0], exchanged, now)
+	list := wire.WriteLost(n.out.body)
+	for _, x := range p.partings {
+		if !x.Left && x.ID != m.ID {
+			list.Add(wire.Member{ID: x.ID, Addr: x.Addr}, n.out.room)
+		}
+	}
+	if n.out.body = list.Body(); list.Len() > 0 {
+		n.emit(nil, m.Addr, Lost)
+	}
+	n.timers.announced++
+	to := p.audience(m, n.timers.announced, now)
+	for _, x := range p.partings {
+		if x.Left {
+			n.out.body = wire.AppendLeave(n.out.body[:0], x.ID)
+			n.emit(nil, to.Addr, Leave)
+		}
 	}
 }
 
 // disseminate schedules the arrival of m to be announced soon.
 func (n *Node) disseminate(now time.Duration, m *view.Member) {
 	n.peers.members.Disseminate(m)
-	n.timers.Announce.By(now + announcePause/2)
+	n.announceSoon(now)
+}
+
+func (n *Node) announceSoon(now time.Duration) {
+	if n.timers.Announce.Next() == pace.Never {
+		n.timers.newsSince = now
+		n.timers.Announce.By(now + announcePause/2)
+	}
+}
+
+// announcePause returns the time between two announcements.
+func (n *Node) announcePause(now time.Duration) time.Duration {
+	if n.peers.members.CountNews() > exchanged {
+		return announcePause
+	}
+	return min(max((now-n.timers.newsSince)/8, announcePause), mostAnnouncePause)
 }
 
 // Member is what a node knows of another one.

@@ -42,8 +42,10 @@ type Node struct {
 	history history
 	timers  timers
 
-	stats  Stats
-	events fifo.Queue[Event]
+	stats   Stats
+	events  fifo.Queue[Event]
+	lines   share // see mostLines
+	leftOut int   // records beyond that
 
 	// Scratch space, so that a datagram needs no allocation.
 	in   datagram
@@ -59,6 +61,8 @@ func New(now time.Duration, c Config, seed [32]byte) *Node {
 		binary.BigEndian.PutUint64(secret[8*i:], n.rng.Uint64())
 	}
 	n.tokens = token.NewMaker(secret)
+	n.peers.questions.by, n.lines.by = map[netip.Addr]int{}, map[netip.Addr]int{}
+	n.lines.refill(mostLines)
 	n.peers.members = view.NewMembers(0, c.MaxMembers, c.RumorFactor)
 	n.history.origins = versions.NewTable(c.origins())
 	n.history.log = datalog.New(c.DataLogSize)
@@ -87,7 +91,8 @@ func (n *Node) newIdentity(now time.Duration) {
 	}
 	n.observe(n.self.observed)
 	n.peers.members.Reset(n.self.id)
-	n.peers.probes = mostProbes
+	n.peers.questions.refill(mostProbes)
+	n.peers.eager = mostEager
 	n.history.origins.Keep(n.self.id)
 	n.history.news.Clear()
 	n.history.repaired.Clear()
@@ -151,7 +156,7 @@ func (n *Node) Join(now time.Duration, seeds []netip.AddrPort) error {
 	for _, s := range seeds {
 		if s != n.self.address {
 			others++
-			members.AddSeed(s)
+			members.AddSeed(s, now)
 			if members.ByAddr(s) == nil {
 				n.sendHello(nil, s, 0, Hello)
 			}

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"example.com/gossip/internal/fifo"
 	"example.com/gossip/internal/view"
 )
 
@@ -13,12 +14,16 @@ type peers struct {
 	members *view.Members
 	loss    float64 // how much of the Data that is answered needed more than one attempt
 	turn    uint8   // of nearby
-	probes  int     // left of mostProbes until the next exchange
+
+	questions share             // see mostProbes
+	eager     int               // see mostEager
+	late      fifo.Queue[hello] // at most mostLate
 
 	// Scratch space.
 	picked    []*view.Member
 	delegates []view.Delegate
 	due       []netip.AddrPort
+	partings  []view.Parting
 }
 
 // random returns a random member that is not suspect, or nil.
@@ -51,6 +56,22 @@ func (p *peers) nearby(now time.Duration, rng *rand.Rand, zone uint32) *view.Mem
 		}
 	}
 	return m
+}
+
+// audience returns the member to tell of a goodbye in a turn: the next one on the ring, then the
+// one before, then m, and m instead of one that may not take it.
+func (p *peers) audience(m *view.Member, turn int, now time.Duration) *view.Member {
+	near := m
+	switch turn % 3 {
+	case 0:
+		near = p.members.Clockwise(0)
+	case 1:
+		near = p.members.Counterclockwise(0)
+	}
+	if !near.Validated || near.Suspect(now) {
+		return m
+	}
+	return near
 }
 
 // noteLoss takes whether Data that is answered needed more than one attempt.

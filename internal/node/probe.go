@@ -9,24 +9,56 @@ import (
 	"example.com/gossip/internal/wire"
 )
 
-// mostProbes bounds the Hellos to doubtful addresses in a TickInterval.
+// mostProbes bounds the Hellos that others cause in a TickInterval, by what they say of nodes
+// elsewhere or by datagrams from where none is known.
 const mostProbes = 64
 
 // addressPause is the time between two Hellos of a node that asks for its own address.
 const addressPause = 2 * time.Second
 
-// probe asks which node is at a doubtful address. The number of probes is bounded, and
-// unvalidated sources can cause only half of them: else a few of their datagrams would keep
-// out nodes that have to be probed to join.
-func (n *Node) probe(in *datagram, to netip.AddrPort) *outbox.Envelope {
-	kept := 0
-	if in != nil && !in.validated() {
-		kept = mostProbes / 2
+// mostEager is how many members known by hearsay are verified at once. When the view is calm
+// they become more again; in a large cluster, of which some members always come and go, the
+// others are verified in turn, or when they are needed.
+const mostEager = 128
+
+// share is what is left of a bounded number of things that others cause. One host may cause no
+// more than are left for all the others, so there are always some left for a newcomer.
+type share struct {
+	left int
+	by   map[netip.Addr]int // how many each host has caused
+}
+
+func (s *share) refill(n int) {
+	s.left = n
+	clear(s.by)
+}
+
+// take takes one that a host causes; the zero Addr is the node itself.
+func (s *share) take(host netip.Addr) bool {
+	if s.left == 0 || host.IsValid() && s.by[host] >= s.left {
+		return false
 	}
-	if n.peers.probes <= kept || n.out.queue.HasHello(to) {
+	s.left--
+	if host.IsValid() {
+		s.by[host]++
+	}
+	return true
+}
+
+// mayAsk takes a question of those that are left until the next TickInterval. Unvalidated
+// sources cause only half of them: their hosts may be forged.
+func (p *peers) mayAsk(in *datagram) bool {
+	if in == nil {
+		return p.questions.take(netip.Addr{})
+	}
+	return (in.validated() || p.questions.left > mostProbes/2) && p.questions.take(in.from.Addr())
+}
+
+// probe asks which node is at a doubtful address.
+func (n *Node) probe(in *datagram, to netip.AddrPort) *outbox.Envelope {
+	if n.out.queue.HasHello(to) || !n.peers.mayAsk(in) {
 		return nil
 	}
-	n.peers.probes--
 	return n.sendHello(in, to, 0, Probe)
 }
 
@@ -54,14 +86,14 @@ func (n *Node) affordProbe(in *datagram, to netip.AddrPort) bool {
 	return to == in.from || n.afford(in, in.from, wire.HelloSize(n.config.Cluster)) // for in.from itself emit charges it
 }
 
-// probeNeighbours probes the nearest members on the ring that are not validated: they must
+// verifyNeighbours verifies the nearest members on the ring that are not validated: they must
 // know this node, for arcs end at neighbours.
-func (n *Node) probeNeighbours() {
+func (n *Node) verifyNeighbours() {
 	p := &n.peers
 	p.picked = p.members.Nearest(p.picked[:0], n.self.id, 2*view.Near)
 	for _, m := range p.picked {
 		if !m.Validated {
-			n.probe(nil, m.Addr)
+			n.verify(m)
 		}
 	}
 }
@@ -71,10 +103,61 @@ func (n *Node) probeNeighbours() {
 // come round regularly it could be the same candidate every time.
 func (n *Node) probeCandidates(now time.Duration) {
 	p := &n.peers
-	p.due = p.members.Probes(p.due[:0], n.config.MaxOutputMessages, n.self.state == Connected, now)
+	p.due = p.members.Probes(p.due[:0], n.config.MaxOutputMessages, now, n.rng)
 	for _, to := range p.due {
 		if !n.out.queue.HasHello(to) {
 			n.sendHello(nil, to, 0, Probe)
 		}
 	}
+}
+
+const (
+	mostLate = 64              // Hellos whose late answers count
+	lateFor  = 6 * time.Second // a far node may answer that late
+)
+
+// hello is what is remembered of a Hello when its answer comes.
+type hello struct {
+	to       netip.AddrPort
+	seq      uint32
+	asked    bool          // it asked for a token
+	newcomer bool          // see outbox.Note
+	took     time.Duration // the round trip, 0 if that is not known
+	at       time.Duration // when it was given up
+}
+
+// giveUpHello drops a Hello that was not answered in time, and remembers it for a late answer.
+func (n *Node) giveUpHello(now time.Duration, e *outbox.Envelope) {
+	late := &n.peers.late
+	if late.Len() == mostLate {
+		late.Pop()
+	}
+	h := helloOf(e)
+	h.at = now
+	late.Push(h)
+	n.out.queue.Drop(e)
+}
+
+func helloOf(e *outbox.Envelope) hello {
+	return hello{to: e.To(), seq: e.Seq, asked: wire.AsksForToken(e.Body), newcomer: e.Note.Newcomer}
+}
+
+// takeHello takes the Hello with a sequence number that is answered. ok is false if there is
+// none that waits for an answer.
+func (n *Node) takeHello(now time.Duration, seq uint32) (h hello, ok bool) {
+	if e := n.out.queue.Find(seq); e != nil && e.Kind == wire.TypeHello {
+		h = helloOf(e)
+		if e.Attempt == 1 && e.Attempts != 1 { // a probe may have been held up until the path was open again
+			h.took = now - e.SentAt
+		}
+		n.out.queue.Drop(e) // before anything is queued, which may displace it
+		return h, true
+	}
+	for i := range n.peers.late.Len() {
+		if late := n.peers.late.At(i); late.seq == seq && seq != 0 && now-late.at < lateFor {
+			late.seq = 0
+			return *late, true
+		}
+	}
+	return hello{}, false
 }

@@ -106,7 +106,7 @@ func (n *Node) markAlive(now time.Duration, in *datagram, h wire.Header, body []
 	case m != nil: // it may have been known only by hearsay
 		n.connect(now)
 		n.resume(m)
-	case lost && n.peers.members.ProbeNext(in.from, now): // it is asked at once
+	case lost && n.peers.members.AskNext(in.from, now): // it is asked at once
 		n.timers.Probe.By(now)
 	}
 }

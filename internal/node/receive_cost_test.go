@@ -88,7 +88,7 @@ func newCrammed(t testing.TB, seed uint64, config Config) *crammed {
 func (s *crammed) load() {
 	s.out.queue.Clear()
 	s.answers = s.answers[:0]
-	s.peers.probes = mostProbes
+	s.peers.questions.refill(mostProbes)
 	e := s.history.log.Detached(s.chatty, s.last, nil, s.at)
 	defer s.history.log.Release(e)
 	if s.peers.members.ByAddr(s.member) == nil {

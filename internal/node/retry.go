@@ -1,7 +1,6 @@
 package node
 
 import (
-	"log/slog"
 	"time"
 
 	"example.com/gossip/internal/outbox"
@@ -15,7 +14,13 @@ const (
 	// have become long. A member known only by hearsay has fewer.
 	verifyPause    = 400 * time.Millisecond
 	mostUnanswered = 8
-	mostOfHearsay  = 6
+
+	// One that another member says is gone is lost sooner, and so is one known only by hearsay.
+	// Their pauses are longer.
+	mostDoubted   = 3
+	mostOfHearsay = 6
+
+	suspectedAt = 3 // Hellos without an answer, others are told
 
 	// deafAfter is how long a member that answers may take no Data, and deafRefusing how long
 	// if it says that it has no room.
@@ -58,7 +63,7 @@ func (n *Node) handleAck(now time.Duration, in *datagram, ack wire.Ack) {
 // that is not known.
 func (n *Node) handleAnswer(now time.Duration, in *datagram, seq uint32, refused bool) (took time.Duration) {
 	e, sentAt, exact := n.answered(in, seq)
-	if e == nil || refused && !e.IsData() {
+	if e == nil || refused && !e.IsData() && e.Kind != wire.TypeMemberList {
 		n.stats.DropAck++
 		return 0
 	}
@@ -67,17 +72,16 @@ func (n *Node) handleAnswer(now time.Duration, in *datagram, seq uint32, refused
 	}
 	roundTrip := n.peers.members.RTT().Smoothed()
 	if m := in.member; m != nil {
-		m.Validated = true
-		m.Probed = 0
+		m.Answered()
 		roundTrip = m.RTT.Smoothed()
-		if refused {
+		if refused && e.IsData() {
 			m.RefusedAt = now
 		} else if e.IsData() {
 			m.TookAt, m.Deaf = now, false
 			n.peers.noteLoss(e.Attempt > 1)
 		}
 	}
-	if refused {
+	if refused && e.IsData() {
 		n.out.queue.Refused(e, now, roundTrip)
 		if m := in.member; m != nil && n.isDeaf(now, m) { // nothing times out at one that refuses all
 			m.Deaf, in.member = true, nil
@@ -88,7 +92,7 @@ func (n *Node) handleAnswer(now time.Duration, in *datagram, seq uint32, refused
 	note, to := e.Note, e.To()
 	n.settle(e, true)
 	n.out.queue.Accepted(e, now, roundTrip)
-	if note.Left > 0 {
+	if note.Left > 0 && !refused {
 		n.sendPage(in, to, note.Page, note.Left)
 	}
 	return took
@@ -111,10 +115,12 @@ func (n *Node) unanswered(now time.Duration, e *outbox.Envelope) {
 	case e.IsLast():
 		n.stats.GivenUp++
 		to, firstAt := e.To(), e.FirstAt
-		hello, attempts, echoes := e.Kind == wire.TypeHello, int(e.Attempt), int(e.Note.Echoes)
-		n.abandon(e)
-		if hello {
+		if e.Kind == wire.TypeHello {
+			attempts, echoes := int(e.Attempt), int(e.Note.Echoes)
+			n.giveUpHello(now, e)
 			n.unansweredHello(now, to, attempts, echoes)
+		} else {
+			n.abandon(e)
 		}
 		if m != nil && m.LastSeen < firstAt {
 			n.verify(m)
@@ -206,14 +212,40 @@ func (n *Node) unverified(now time.Duration, m *view.Member, e *outbox.Envelope)
 		return
 	}
 	m.Probed++
+	heard, hearsay, most := m.LastSeen > e.FirstAt, true, mostUnanswered
 	switch {
-	case !m.Validated && m.Probed >= mostOfHearsay:
+	case m.Gone != view.Here:
+		most = mostDoubted
+	case !m.Validated:
+		most = mostOfHearsay
+	default:
+		if hearsay = false; heard {
+			most = 2 * mostUnanswered
+		}
+	}
+	switch {
+	case hearsay && heard: // it is there
+		m.Gone, m.Probed = view.Here, 0
+		n.out.queue.Drop(e)
+	case int(m.Probed) < most:
+		if m.Probed == suspectedAt || m.Gone != view.Here { // others begin to verify it meanwhile
+			n.peers.members.Part(m, now)
+			n.announceSoon(now)
+		}
+		switch {
+		case m.Gone != view.Here:
+			e.Wait = 2 * verifyPause
+		case hearsay:
+			e.Wait = verifyPause << m.Probed
+		}
+		n.out.queue.Resend(now, e)
+	case !m.Validated:
 		n.forget(now, m)
 		n.disconnectIfAlone(now)
-	case m.Probed >= 2*mostUnanswered, m.Probed >= mostUnanswered && m.LastSeen < e.FirstAt:
-		n.lose(now, m)
+	case m.Gone == view.Left:
+		n.left(now, m)
 	default:
-		n.out.queue.Resend(now, e)
+		n.lose(now, m)
 	}
 }
 
@@ -221,8 +253,9 @@ func (n *Node) unverified(now time.Duration, m *view.Member, e *outbox.Envelope)
 func (n *Node) lose(now time.Duration, m *view.Member) {
 	n.stats.MembersLost++
 	n.changed(now)
-	n.record(slog.LevelInfo, "gossip: member lost", "member", idText(m.ID), "address", m.Addr)
+	n.recordMember("gossip: member lost", m.ID, m.Addr)
 	n.peers.members.Lose(m, now)
 	n.clearQueue(now, m.Addr)
+	n.announceSoon(now)
 	n.disconnectIfAlone(now)
 }

@@ -23,13 +23,15 @@ type timers struct {
 	compared time.Duration // the interval between two comparisons while there is news
 
 	turn      int           // of the exchange
+	announced int           // how many goodbyes were passed on
+	newsSince time.Duration // since when there is something to announce
 	looks     int           // how many there were
-	round     int           // of a node that is alone
 	awake     time.Duration // how long the loop has turned while CONNECTED; the age of gaps is counted by it
 	lookedAt  time.Duration // when gaps were last looked at
 	compareTo time.Duration // until then comparisons are frequent
 	changedAt time.Duration // when the view last changed
 	addressAt time.Duration // when the node may ask for its own address again
+	linesAt   time.Duration // when lines are refilled
 	warnAt    time.Duration // when to record a Hello of another cluster again
 	grewAt    time.Duration // when hearsay last brought a member
 	backAt    time.Duration // when a lost member was last heard again

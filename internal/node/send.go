@@ -121,6 +121,11 @@ func (n *Node) acknowledge(now time.Duration, in *datagram, seq uint32) {
 // refuse tells the source of in that there is no room for what it sent.
 func (n *Node) refuse(now time.Duration, in *datagram, seq uint32) {
 	n.stats.DropBusy++
+	n.decline(now, in, seq)
+}
+
+// decline answers a message with a refusal. That of a page of members asks for no more of them.
+func (n *Node) decline(now time.Duration, in *datagram, seq uint32) {
 	if n.afford(in, in.from, wire.AckOverhead+wire.AckSize) {
 		n.out.queue.Acknowledge(now, in.from, seq, true)
 	}

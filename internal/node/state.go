@@ -126,6 +126,31 @@ func (n *Node) record(level slog.Level, message string, args ...any) {
 	}
 }
 
+// mostLines bounds the records of members that come and go in a minute.
+const mostLines = 256
+
+// recordMember records what became of a member.
+func (n *Node) recordMember(message string, id uint64, at netip.AddrPort) {
+	if n.config.Records && n.lines.take(at.Addr()) {
+		n.record(slog.LevelInfo, message, "member", idText(id), "address", at)
+	} else {
+		n.leftOut++
+	}
+}
+
+// refillLines begins another minute of records, and tells how many of the last were left out.
+func (n *Node) refillLines(now time.Duration) {
+	if now < n.timers.linesAt {
+		return
+	}
+	n.timers.linesAt = now + time.Minute
+	n.lines.refill(mostLines)
+	if n.leftOut > 0 {
+		n.record(slog.LevelWarn, "gossip: records of members left out", "count", n.leftOut)
+		n.leftOut = 0
+	}
+}
+
 // State returns the node's state.
 func (n *Node) State() State { return n.self.state }
 

@@ -2,6 +2,8 @@ package node
 
 import (
 	"fmt"
+	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -52,9 +54,9 @@ func inState(t *testing.T, state State) *solo {
 // effects is all that a datagram could change, but for the counters.
 func (s *solo) effects() string {
 	q, members, h := s.out.queue.Stats(), s.peers.members, &s.history
-	return fmt.Sprint(s.State(), members.Len(), members.Seeds(), members.Lost(), members.HasNews(),
+	return fmt.Sprint(s.State(), members.Len(), members.Seeds(), members.Lost(), members.CountNews() > 0,
 		q.Control, q.Data, q.Hellos, q.Acks, q.Recipients, s.Pending(), h.origins.Len(), h.log.Len(), s.Events(),
-		s.self.observed, s.peers.probes, s.timers.compareTo, len(s.got), len(s.states))
+		s.self.observed, s.peers.questions.left, s.timers.compareTo, len(s.got), len(s.states))
 }
 
 func TestStateDecidesWhichMessagesAreHandled(t *testing.T) {
@@ -119,4 +121,32 @@ func TestStateChangesAreEventsInOrder(t *testing.T) {
 	s.close()
 	want := []State{Joining, Disconnected, Connected, Left, Connected, Destroyed}
 	s.want(fmt.Sprint(s.states) == fmt.Sprint(want), "the states were %v instead of %v", s.states, want)
+}
+
+// Somebody joins and leaves again and again.
+func TestRecordsOfOneHostAreFew(t *testing.T) {
+	s := newSolo(t, Config{Records: true})
+	s.withMembers(10, 20)
+	from, token := peerAddr(77), s.tokens.Make(peerAddr(77), s.at)
+	before := len(s.records)
+	for i := range 17001 {
+		id := uint64(1+i%3) << 40
+		s.receive(from, s.hello(id, netip.AddrPort{}, token))
+		s.receive(from, s.goodbye(id))
+		if i%100 == 0 {
+			s.send()
+		}
+	}
+	s.want(len(s.records)-before <= mostLines/2, "17,001 Hellos and goodbyes of one host wrote %d records", len(s.records)-before)
+	other := s.peerID(30)
+	s.addMember(other, peerAddr(30))
+	s.want(s.records[len(s.records)-1].Args[1] == idText(other), "after them another newcomer is not recorded: %v", s.records[len(s.records)-1])
+	s.run(time.Minute)
+	last := s.records[len(s.records)-1]
+	for _, r := range s.records[before:] {
+		if r.Level > last.Level {
+			last = r
+		}
+	}
+	s.want(strings.Contains(last.Message, "left out"), "nothing says that records were left out: %v", last)
 }

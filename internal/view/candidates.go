@@ -1,255 +1,346 @@
 package view
 
 import (
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"time"
 )
 
 const (
-	// fresh is how long after the last loss lost members are probed eagerly.
-	fresh = 2 * time.Minute
+	// keepLost is how long a lost member is looked for. It outlasts a partition of an hour.
+	keepLost = time.Hour + 30*time.Second
 
-	// never is a time of the last loss that is never fresh.
-	never = -2 * fresh
+	// A candidate that does not answer is sent a Hello again after a part of its silence, so that
+	// a cut of any length is noticed within that part of it.
+	silencePart = 24
+	leastPause  = time.Second
+	seedPause   = time.Minute      // at most, to a seed
+	alonePause  = 4 * time.Second  // to a seed, of a node without members
+	cutPause    = 10 * time.Second // to one of the latest lost, of a node that lost more members than it has, or that others tell of
 
-	// resting is how long a connected node leaves a candidate alone that has answered. In
-	// a cluster larger than a view most nodes do not keep their seed in it: without
-	// this all of them would probe the seed all the time.
-	resting = time.Minute
+	// A seed that answers rests for as long as its answers have been of known members. A
+	// virtual address leads to another node only after its flow was idle for minutes.
+	leastRest = 5 * time.Second
+	mostRest  = 8 * time.Minute
 
-	// askPause is the time between two Hellos to a candidate of which something is heard.
-	askPause = 100 * time.Millisecond
+	// A node known by hearsay that did not answer is asked again after such pauses, which double.
+	leastHearsay = 10 * time.Second
+	mostHearsay  = time.Hour
 
-	// latest is how many of the newest candidates are favoured, if there are more than
-	// twice as many candidates.
-	latest = 8
+	askPause  = 100 * time.Millisecond // between two Hellos to a lost member from which something is heard
+	toldPause = 10 * time.Second       // between two Hellos to a node because others tell of it
+
+	mostProbes = 8 // in a round
+
+	urgent = 1000 // pauses: those of whom others tell go before the rest
+
+	latest = 4 // lost members that are looked for eagerly by a node that may be cut off
 )
 
-// candidates are the addresses at which a node is expected: seeds, which stay, and lost
-// members, which are probed until they answer. There are at most limit seeds and, besides
-// these, at most limit lost members, of which the oldest are forgotten.
+// longAgo is a time since which every pause but that of hearsay has passed.
+func longAgo(now time.Duration) time.Duration { return now - time.Hour }
+
+// candidates are the addresses at which a node may be that is no member: those of seeds, which
+// stay, of lost members, which are forgotten after an hour, and of nodes known by hearsay that
+// did not answer. Each is owed a Hello when its pause has passed; the last only if others told of
+// a node there since the last one.
+//
+// Bounds: limit of each of the three; of the latter two the oldest are forgotten.
 type candidates struct {
-	limit    int
-	all      []candidate // oldest first
-	turn     int         // the one to probe next
-	favoured int         // the favoured one to probe next
-	favours  bool        // the last probe was of a favoured one
-	lastLost time.Duration
+	limit     int
+	all       []*candidate // oldest first
+	byAddress map[netip.AddrPort]*candidate
+	lost      map[uint64]*candidate // by the id of the lost member
+	seeds     int
 }
 
-// candidate is an address to send a Hello to: that of a seed, a lost member or both.
+// candidate is one address.
 type candidate struct {
 	addr    netip.AddrPort
-	id      uint64        // of the lost member, 0 if none
-	at      time.Duration // when it was lost
+	id      uint64        // of the member that was lost there, 0 if none
 	by      uint64        // of the member that answered last, 0 if none
-	askedAt time.Duration // when ProbeNext may make it the first again
-	rest    time.Duration // until then it is left alone, unless that member is lost
-	deaf    bool          // that member took no Data
+	at      time.Duration // when it was lost, or did not answer
+	since   time.Duration // since when its answers, or its silence, have been the same
+	askedAt time.Duration // when it was last sent a Hello
 	seed    bool
 	came    int  // how many Hellos came back since one did not
 	echoes  bool // see Echo
+	deaf    bool // the lost member took no Data
+	told    bool // others told of a node there since askedAt
 }
 
-func (c *candidates) reset() { *c = candidates{limit: c.limit, all: c.all[:0], lastLost: never} }
+func (c *candidates) reset() {
+	*c = candidates{limit: c.limit, all: c.all[:0], byAddress: map[netip.AddrPort]*candidate{}, lost: map[uint64]*candidate{}}
+}
+
+// add returns the candidate at addr, which is added if it is none. Of those that are equal to
+// it in kind the oldest is forgotten at the limit.
+func (c *candidates) add(addr netip.AddrPort, now time.Duration, kind func(*candidate) bool) *candidate {
+	if x := c.byAddress[addr]; x != nil {
+		return x
+	}
+	var oldest *candidate
+	count := 0
+	for _, x := range c.all {
+		if kind(x) {
+			if count++; oldest == nil || x.at < oldest.at {
+				oldest = x
+			}
+		}
+	}
+	if count >= c.limit {
+		c.forget(oldest)
+	}
+	x := &candidate{addr: addr, since: now, askedAt: longAgo(now)}
+	c.all = append(c.all, x)
+	c.byAddress[addr] = x
+	return x
+}
+
+func isLost(x *candidate) bool    { return !x.seed && x.id != 0 }
+func isHearsay(x *candidate) bool { return !x.seed && x.id == 0 }
 
 // AddSeed makes addr a seed. At the limit it replaces one that echoes, or is ignored.
-func (c *candidates) AddSeed(addr netip.AddrPort) {
+func (c *candidates) AddSeed(addr netip.AddrPort, now time.Duration) {
 	if c.IsSeed(addr) {
 		return
 	}
-	if c.count(func(x *candidate) bool { return x.seed }) == c.limit {
-		i := slices.IndexFunc(c.all, func(x candidate) bool { return x.seed && x.echoes })
+	if c.seeds == c.limit {
+		i := slices.IndexFunc(c.all, func(x *candidate) bool { return x.seed && x.echoes })
 		if i < 0 {
 			return
 		}
-		c.forget(i)
+		c.release(c.all[i])
 	}
-	if i := c.candidate(addr); i >= 0 {
-		c.all[i].seed = true
-	} else {
-		c.all = append(c.all, candidate{addr: addr, seed: true})
+	x := c.add(addr, now, func(*candidate) bool { return false })
+	x.seed, x.since, x.askedAt = true, now, now // Join sends it a Hello
+	c.seeds++
+}
+
+// release ends that x is a seed.
+func (c *candidates) release(x *candidate) {
+	x.seed = false
+	c.seeds--
+	if x.id == 0 {
+		c.forget(x)
 	}
 }
 
 // IsSeed reports whether addr is a seed.
 func (c *candidates) IsSeed(addr netip.AddrPort) bool {
-	i := c.candidate(addr)
-	return i >= 0 && c.all[i].seed
+	x := c.byAddress[addr]
+	return x != nil && x.seed
 }
 
 // Seeds returns how many seeds there are that do not echo.
-func (c *candidates) Seeds() int {
-	return c.count(func(x *candidate) bool { return x.seed && !x.echoes })
-}
-
-// Lost returns how many lost members are being probed.
-func (c *candidates) Lost() int {
-	return c.count(func(x *candidate) bool { return x.id != 0 && !x.echoes })
-}
-
-func (c *candidates) count(is func(*candidate) bool) (n int) {
-	for i := range c.all {
-		if is(&c.all[i]) {
+func (c *candidates) Seeds() (n int) {
+	for _, x := range c.all {
+		if x.seed && !x.echoes {
 			n++
 		}
 	}
 	return n
 }
 
+// Lost returns how many lost members are being looked for.
+func (c *candidates) Lost() int { return len(c.lost) }
+
 // Answered notes that the member id answers at addr, which may not be its known address.
-func (c *candidates) Answered(addr netip.AddrPort, id uint64, now time.Duration) {
-	if i := c.candidate(addr); i >= 0 {
-		c.all[i].by, c.all[i].rest, c.all[i].echoes, c.all[i].came = id, now+resting, false, 0
+func (r *Members) Answered(addr netip.AddrPort, id uint64, now time.Duration) {
+	if x := r.byAddress[addr]; x != nil {
+		if x.by == 0 || x.by != id && r.Len() < r.View.limit && r.Get(id) == nil {
+			x.since = now
+		}
+		x.by, x.askedAt, x.echoes, x.came = id, now, false, 0
 	}
 }
 
 // Echo notes that so many Hellos to addr came back and were not answered; 0 stands for one that
 // did not come back. It reports whether the last ones, as many as are enough, all came back: the
 // node itself is there, or somebody pretends to be it. Until another node answers there it
-// does not count as a candidate, but is probed occasionally.
+// does not count as a seed, but is asked as one that answers.
 func (c *candidates) Echo(addr netip.AddrPort, came, enough int, now time.Duration) bool {
-	i := c.candidate(addr)
-	if i < 0 {
+	x := c.byAddress[addr]
+	if x == nil {
 		return false
 	}
-	x := &c.all[i]
 	switch x.came += came; {
 	case came == 0:
 		x.came, x.echoes = 0, false
 	case x.came >= enough:
-		x.came, x.rest, x.echoes = enough, now+resting, true
+		if !x.echoes {
+			x.since = now
+		}
+		x.came, x.askedAt, x.echoes = enough, now, true
+		c.find(x)
 	}
 	return x.echoes
 }
 
 // lose makes a lost member a candidate.
 func (c *candidates) lose(m *Member, now time.Duration) {
-	c.lastLost = now
-	c.rouse(m.ID)
-	if i := c.candidate(m.Addr); i >= 0 {
-		x := &c.all[i]
-		x.id, x.at, x.rest, x.echoes, x.deaf = m.ID, now, 0, false, m.Deaf // a member was lost there, so it is not the node itself
-		return
+	c.rouse(m.ID, now)
+	if x := c.lost[m.ID]; x != nil && x.addr != m.Addr {
+		c.gone(x)
 	}
-	if c.count(func(x *candidate) bool { return !x.seed }) >= c.limit {
-		oldest := -1
-		for i, x := range c.all {
-			if !x.seed && (oldest < 0 || x.at < c.all[oldest].at) {
-				oldest = i
-			}
-		}
-		c.forget(oldest)
-	}
-	c.all = append(c.all, candidate{addr: m.Addr, id: m.ID, at: now, deaf: m.Deaf})
-}
-
-// lostElsewhere reports whether id was lost at another address than addr.
-func (c *candidates) lostElsewhere(id uint64, addr netip.AddrPort) bool {
-	return slices.ContainsFunc(c.all, func(x candidate) bool { return x.id == id && x.addr != addr })
+	x := c.add(m.Addr, now, isLost)
+	c.find(x)
+	x.id, x.at, x.since, x.askedAt, x.by, x.echoes, x.deaf = m.ID, now, now, longAgo(now), 0, false, m.Deaf
+	c.lost[m.ID] = x
 }
 
 // rouse ends the rest of the candidates at which the member id has answered.
-func (c *candidates) rouse(id uint64) {
-	for i := range c.all {
-		if c.all[i].by == id {
-			c.all[i].rest = 0
+func (c *candidates) rouse(id uint64, now time.Duration) {
+	for _, x := range c.all {
+		if x.by == id {
+			x.by, x.since, x.askedAt = 0, now, longAgo(now)
 		}
 	}
 }
 
-// found removes from the candidates the lost member at addr, and id wherever it was lost; a
-// seed stays. It reports whether id was lost, and whether for being deaf.
+// LookAgain begins the search for all lost members anew: one of them is back.
+func (c *candidates) LookAgain(now time.Duration) {
+	for _, x := range c.lost {
+		x.since, x.askedAt = now, longAgo(now)
+	}
+}
+
+// found ends the search at addr, and for id wherever it was lost. It reports whether id was
+// lost, and whether for being deaf.
 func (c *candidates) found(id uint64, addr netip.AddrPort) (lost, deaf bool) {
-	for i := len(c.all) - 1; i >= 0; i-- {
-		switch x := &c.all[i]; {
-		case x.addr != addr && x.id != id:
-			continue
-		case x.id == id:
-			lost, deaf = true, x.deaf
-		}
-		if c.all[i].seed {
-			c.all[i].id = 0
-		} else {
-			c.forget(i)
-		}
+	if x := c.lost[id]; x != nil {
+		lost, deaf = true, x.deaf
+		c.gone(x)
+	}
+	if x := c.byAddress[addr]; x != nil {
+		c.gone(x)
 	}
 	return lost, deaf
 }
 
-// forget removes a candidate, without changing the turn of those after it.
-func (c *candidates) forget(i int) {
+// gone ends the search for whatever was expected at a candidate. A seed stays.
+func (c *candidates) gone(x *candidate) {
+	c.find(x)
+	if !x.seed {
+		c.forget(x)
+	}
+}
+
+// find ends the search for the lost member at x.
+func (c *candidates) find(x *candidate) {
+	if x.id != 0 {
+		delete(c.lost, x.id)
+		x.id, x.deaf = 0, false
+	}
+}
+
+func (c *candidates) forget(x *candidate) {
+	c.find(x)
+	delete(c.byAddress, x.addr)
+	i := slices.Index(c.all, x)
 	c.all = slices.Delete(c.all, i, i+1)
-	for _, turn := range []*int{&c.turn, &c.favoured} {
-		if i < *turn {
-			*turn--
-		}
+}
+
+// lostAt returns the id of the member that was lost at addr, 0 if none was.
+func (c *candidates) lostAt(addr netip.AddrPort) uint64 {
+	if x := c.byAddress[addr]; x != nil {
+		return x.id
 	}
+	return 0
 }
 
-func (c *candidates) candidate(addr netip.AddrPort) int {
-	return slices.IndexFunc(c.all, func(x candidate) bool { return x.addr == addr })
+// unproven notes that nobody answers where hearsay expected a node.
+func (c *candidates) unproven(addr netip.AddrPort, now time.Duration) {
+	x := c.add(addr, now, isHearsay)
+	x.at, x.askedAt = now, now
 }
 
-// next returns the next candidate, cyclically, for which ok holds, or -1.
-func (c *candidates) next(turn *int, ok func(i int) bool) int {
-	for range c.all {
-		i := *turn % len(c.all)
-		*turn = (i + 1) % len(c.all)
-		if ok(i) {
-			return i
-		}
-	}
-	return -1
-}
-
-// ProbeNext makes the candidate at addr the first of the next Probes. It returns false if there
-// is none, or if it was made that less than askPause ago.
-func (c *candidates) ProbeNext(addr netip.AddrPort, now time.Duration) bool {
-	i := c.candidate(addr)
-	if i < 0 || now < c.all[i].askedAt {
+// tell notes that others tell of a node at addr. It reports whether a member was lost there, or
+// one known by hearsay did not answer: then it is among the next to be asked.
+func (c *candidates) tell(addr netip.AddrPort) bool {
+	x := c.byAddress[addr]
+	if x == nil || x.seed && x.id == 0 {
 		return false
 	}
-	c.turn, c.favoured, c.all[i].rest, c.all[i].askedAt = i, i, 0, now+askPause
+	x.told = true
 	return true
 }
 
-// Probes appends the addresses to send a Hello to in this round, of candidates at which no
-// member is known. A connected node probes a fifth of them, at most 3, or 1 when nobody was
-// lost lately, and leaves alone those that have just answered; any other node probes up to
-// 8. There are never more than most. If there are many candidates, most of them are probably
-// gone for good, so every other probe is of a seed or one of the latest. Among these, and
-// among all, candidates take turns.
-func (r *Members) Probes(dst []netip.AddrPort, most int, connected bool, now time.Duration) []netip.AddrPort {
+// AskNext makes the lost member at addr the first to be sent a Hello. It returns false if there
+// is none, or if it was asked less than askPause ago.
+func (c *candidates) AskNext(addr netip.AddrPort, now time.Duration) bool {
+	x := c.byAddress[addr]
+	if x == nil || x.id == 0 || now-x.askedAt < askPause {
+		return false
+	}
+	x.askedAt = longAgo(now)
+	return true
+}
+
+// Probes appends the addresses that are owed a Hello, at most that many, those that have waited
+// longest for their pause first. There are at most two in a round, but eight of those that others
+// tell of, or if the node may be cut off: if it lost more members than it has. It forgets members
+// that were lost long ago.
+func (r *Members) Probes(dst []netip.AddrPort, most int, now time.Duration, rng *rand.Rand) []netip.AddrPort {
 	c := &r.candidates
-	n := 8
-	if connected {
-		n = min((len(c.all)+4)/5, 3)
-		if now-c.lastLost > fresh {
-			n = min(n, 1)
+	for i := len(c.all) - 1; i >= 0; i-- {
+		if x := c.all[i]; x.id != 0 && now-x.at > keepLost || isHearsay(x) && now-x.at > mostHearsay {
+			c.gone(x)
 		}
 	}
-	due := func(i int) bool {
-		x := &c.all[i]
-		rests := now < x.rest && (connected || x.echoes)
-		return !rests && r.ByAddr(x.addr) == nil && !slices.Contains(dst, x.addr)
+	n, cut := 2, len(c.lost) > r.Len()
+	if cut || r.Len() == 0 {
+		n = mostProbes
 	}
-	for range min(n, most) {
-		i := -1
-		if c.favours = !c.favours && len(c.all) > 2*latest; c.favours {
-			i = c.next(&c.favoured, func(i int) bool { return (c.all[i].seed || i >= len(c.all)-latest) && due(i) })
+	for i := range min(mostProbes, most) {
+		var next *candidate
+		var pause time.Duration
+		over := 0.0
+		for i, x := range c.all {
+			if isHearsay(x) && !x.told || slices.Contains(dst, x.addr) {
+				continue
+			}
+			p := r.pause(x, cut && i >= len(c.all)-latest)
+			o := float64(now-x.askedAt) / float64(p)
+			if x.told && o >= 1 {
+				o += urgent
+			}
+			if o >= max(1, over) {
+				next, pause, over = x, p, o
+			}
 		}
-		if i < 0 {
-			i = c.next(&c.turn, due)
-		}
-		if i < 0 {
+		if next == nil || i >= n && !next.told {
 			break
 		}
-		if c.all[i].echoes {
-			c.all[i].rest = now + resting
+		next.askedAt = now - time.Duration(rng.Int64N(int64(pause)/8+1))
+		if next.told = false; isHearsay(next) {
+			next.at, next.askedAt = now, now
 		}
-		dst = append(dst, c.all[i].addr)
+		dst = append(dst, next.addr)
 	}
 	return dst
 }
+
+// pause returns how long after the last Hello a candidate is owed the next one.
+func (r *Members) pause(x *candidate, cut bool) time.Duration {
+	same := x.askedAt - x.since
+	switch {
+	case r.ByAddr(x.addr) != nil:
+		return mostRest
+	case isHearsay(x):
+		return clamp(same, leastHearsay, mostHearsay)
+	case x.echoes || x.by != 0 && r.Len() > 0:
+		return clamp(same, leastRest, mostRest)
+	case x.seed && r.Len() == 0:
+		return clamp(same/8, leastPause, alonePause)
+	case cut, x.told:
+		return clamp(same/silencePart, leastPause, cutPause)
+	case x.seed:
+		return clamp(same/silencePart, leastPause, seedPause)
+	default:
+		return max(same/silencePart, leastPause)
+	}
+}
+
+func clamp(d, least, most time.Duration) time.Duration { return min(max(d, least), most) }

@@ -12,7 +12,7 @@ func TestSeedsAreFewAndStandForEver(t *testing.T) {
 	r := NewMembers(1, least, 2)
 	for i := range 2 * least {
 		for range 2 { // the second time it is one already, or refused already
-			r.AddSeed(host(i))
+			r.AddSeed(host(i), now)
 			if taken := r.IsSeed(host(i)); taken != (i < least) || r.Seeds() != min(i+1, least) {
 				t.Fatalf("seed %d of at most %d: taken %v, and %d seeds", i, least, taken, r.Seeds())
 			}
@@ -30,7 +30,7 @@ func TestSeedsAreFewAndStandForEver(t *testing.T) {
 	if r.Echo(host(61), 1, 1, now); r.Lost() != 2 {
 		t.Fatalf("60 was lost but never a seed, and 50 was lost at one, but %d are lost", r.Lost())
 	}
-	if r.AddSeed(host(60)); r.Seeds() != least || r.Lost() != 2 {
+	if r.AddSeed(host(60), now); r.Seeds() != least || r.Lost() != 2 {
 		t.Fatalf("a lost member's address may be a seed too, but there are %d seeds and %d lost", r.Seeds(), r.Lost())
 	}
 	r.Admit(60, host(60), now)
@@ -43,10 +43,10 @@ func TestSeedsAreFewAndStandForEver(t *testing.T) {
 	announce(r, 50)
 	r.Lose(r.Get(60), now)
 	r.Reset(2)
-	if r.Seeds() != 0 || r.Lost() != 0 || r.Len() != 0 || r.HasNews() {
+	if r.Seeds() != 0 || r.Lost() != 0 || r.Len() != 0 || r.CountNews() > 0 {
 		t.Fatalf("after Reset nobody is left, but there are %d seeds, %d lost, %d members, news %v", r.Seeds(), r.Lost(), r.Len(), r.news)
 	}
-	if p := append(r.Probes(nil, 8, true, now), r.Probes(nil, 8, false, now)...); len(p) != 0 {
+	if p := r.Probes(nil, 8, now, testRand(1)); len(p) != 0 {
 		t.Fatalf("after Reset nobody is known, but %v are probed", p)
 	}
 	if _, v := r.Learn(61, host(61), now); v != Added {
@@ -59,7 +59,7 @@ func TestTheOldestLostIsForgotten(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, 30))
 		r := NewMembers(1, least, 2)
 		for i := range rng.IntN(least) {
-			r.AddSeed(host(1000 + i))
+			r.AddSeed(host(1000+i), now)
 		}
 		var lost []int
 		for i := range 30 {
@@ -89,134 +89,132 @@ func TestTheOldestLostIsForgotten(t *testing.T) {
 	}
 }
 
-func TestProbesKeepTheirPace(t *testing.T) {
+// testRand returns randomness that is the same in every run.
+func testRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 31)) }
+
+// asked returns when, within long, the node sends Hellos to each address, looking each second.
+func asked(r *Members, from, long time.Duration) map[netip.AddrPort][]time.Duration {
+	all, rng := map[netip.AddrPort][]time.Duration{}, testRand(2)
+	for at := from; at < from+long; at += time.Second {
+		for _, p := range r.Probes(nil, 100, at, rng) {
+			all[p] = append(all[p], at-from)
+		}
+	}
+	return all
+}
+
+// gaps returns the longest pause of those that begin after a moment.
+func longestGap(times []time.Duration, after, end time.Duration) (longest time.Duration) {
+	last := time.Duration(0)
+	for _, at := range append(times, end) {
+		if last >= after {
+			longest = max(longest, at-last)
+		}
+		last = at
+	}
+	return longest
+}
+
+func TestALostMemberIsAskedLessAndLessAndForgottenAfterAnHour(t *testing.T) {
+	r := NewMembers(1, 100, 2)
+	for id := range uint64(19) {
+		know(r, id+2)
+	}
+	r.Lose(r.Get(2), now)
+	times := asked(r, now, 3*time.Hour)[host(2)]
+	last := times[len(times)-1]
+	if len(times) < 60 || len(times) > 200 || last > keepLost {
+		t.Errorf("a member lost among 19 is asked %d times, the last time after %v", len(times), last)
+	}
+	if early, late := longestGap(times[:30], 0, times[30]), times[len(times)-1]-times[len(times)-2]; early > 4*time.Second || late < time.Minute {
+		t.Errorf("at first a lost member is asked every %v, and after an hour every %v", early, late)
+	}
+	if r.Lost() != 0 || r.AskNext(host(2), now+2*keepLost) {
+		t.Errorf("after an hour %d members are lost", r.Lost())
+	}
+}
+
+func TestANodeThatMayBeCutOffLooksForOthersEagerly(t *testing.T) {
 	for _, c := range []struct {
-		candidates                  int
-		soon, later, alone, unknown int // unknown: of the candidates, where no member is
-	}{
-		{0, 0, 0, 0, 0}, {1, 1, 1, 1, 1}, {5, 1, 1, 5, 5}, {6, 2, 1, 6, 6}, {10, 2, 1, 8, 10}, {11, 3, 1, 8, 11},
-		{50, 3, 1, 8, 50}, {50, 2, 1, 2, 2}, {50, 0, 0, 0, 0},
-	} {
-		r := NewMembers(1, 100, 2)
-		for i := range c.candidates {
-			r.AddSeed(host(i))
+		members, lost int
+		most          time.Duration // to one of the lost
+	}{{5, 4, 3 * time.Minute}, {5, 6, cutPause + 2*time.Second}, {0, 1, cutPause + 2*time.Second}, {0, 500, cutPause + 2*time.Second}} {
+		r := NewMembers(1, 1000, 2)
+		for i := range c.members + c.lost {
+			know(r, uint64(i+2))
 		}
-		for i := c.unknown; i < c.candidates; i++ {
-			r.Learn(uint64(i+2), host(i), now)
+		for i := range c.lost {
+			r.Lose(r.Get(uint64(i+2)), now)
 		}
-		pace := func(connected bool, now time.Duration) int { return len(r.Probes(nil, 8, connected, now)) }
-		if got := pace(true, 0); got != c.later {
-			t.Errorf("%+v: nobody was ever lost, but %d are probed at the start", c, got)
+		quickest := time.Hour
+		for _, times := range asked(r, now, 55*time.Minute) {
+			quickest = min(quickest, longestGap(times, 30*time.Minute, 55*time.Minute))
 		}
-		know(r, 9999)
-		r.Lose(r.Get(9999), now)
-		r.Admit(9999, host(9999), now) // and back at once, so that it is no candidate
-		if got := []int{pace(true, now), pace(true, now+fresh), pace(true, now+fresh+1), pace(false, now+fresh+1)}; !slices.Equal(got, []int{c.soon, c.soon, c.later, c.alone}) {
-			t.Errorf("%+v: right after a loss, two minutes later, after that and alone %v are probed", c, got)
+		if quickest > c.most || c.lost < c.members && quickest < time.Minute {
+			t.Errorf("with %d members, and %d lost an hour ago, one of these is asked every %v", c.members, c.lost, quickest)
 		}
 	}
 }
 
-func TestEveryContactGetsItsTurn(t *testing.T) {
-	for seed := range uint64(50) {
-		rng := rand.New(rand.NewPCG(seed, 31))
+func TestSeedsAreAskedForEver(t *testing.T) {
+	for _, alone := range []bool{false, true} {
 		r := NewMembers(1, 20, 2)
-		seeds := rng.IntN(20)
-		for i := range seeds {
-			r.AddSeed(host(i))
+		r.AddSeed(host(5), now)
+		most := seedPause
+		if alone {
+			most = alonePause
+		} else {
+			know(r, 9)
 		}
-		// since[a][b]: b is a candidate since before a was probed last, and was not probed since.
-		since := map[netip.AddrPort]map[netip.AddrPort]bool{}
-		gone := func(a netip.AddrPort) {
-			delete(since, a)
-			for _, waiting := range since {
-				delete(waiting, a)
-			}
-		}
-		for round := range 200 {
-			a := host(rng.IntN(40))
-			switch m := r.ByAddr(a); {
-			case m != nil && rng.IntN(2) == 0:
-				r.Lose(m, now)
-			case m != nil:
-				r.Depart(m, now)
-			case rng.IntN(2) == 0:
-				r.Admit(uint64(rng.IntN(40)+2), a, now)
-			}
-			for i := range 40 {
-				a := host(i)
-				if c := r.candidate(a); c < 0 || r.ByAddr(a) != nil || r.all[c].rest > now {
-					gone(a)
-				}
-			}
-			for _, p := range r.Probes(nil, 8, rng.IntN(3) > 0, now) {
-				favoured := func(i int) bool { return len(r.all) > 2*latest && (r.all[i].seed || i >= len(r.all)-latest) }
-				if len(since[p]) > 0 && !favoured(r.candidate(p)) {
-					t.Fatalf("seed %d round %d: %v has its turn again before %v", seed, round, p, since[p])
-				}
-				gone(p)
-				since[p] = map[netip.AddrPort]bool{}
-				for i, c := range r.all {
-					if !favoured(i) && !favoured(r.candidate(p)) && r.ByAddr(c.addr) == nil && c.rest <= now && c.addr != p {
-						since[p][c.addr] = true
-					}
-				}
-			}
+		times := asked(r, now, 24*time.Hour)[host(5)]
+		gap := longestGap(times, 0, 24*time.Hour)
+		if late := longestGap(times, 12*time.Hour, 24*time.Hour); gap > most+2*time.Second || late < most-most/4 {
+			t.Errorf("alone %v: in a day a seed that does not answer is asked every %v at least, and at last every %v", alone, gap, late)
 		}
 	}
 }
 
-func TestTheDeadDoNotCrowdOutTheLiving(t *testing.T) {
-	const dead = 500
-	r := NewMembers(1, 2*dead, 2)
-	r.AddSeed(host(0))
-	for i := range dead {
-		know(r, uint64(i+2))
-		r.Lose(r.Get(uint64(i+2)), now)
-	}
-	know(r, 9999)
-	r.Lose(r.Get(9999), now)
-	at := r.all[len(r.all)-1].addr
-	asked := map[netip.AddrPort]int{}
-	for round := range 2 * (dead + 2) {
-		if round == 40 && (asked[host(0)] < 2 || asked[at] < 2) {
-			t.Errorf("in 40 rounds among %d dead the seed is asked %d times and who was lost last %d times", dead, asked[host(0)], asked[at])
-		}
-		for _, p := range r.Probes(nil, 8, true, now+fresh+1) {
-			asked[p]++
-		}
-	}
-	if len(asked) != dead+2 {
-		t.Errorf("after two rounds for each, %d of %d were asked", len(asked), dead+2)
-	}
-}
-
-func TestWhoHasAnsweredIsLeftAlone(t *testing.T) {
-	r := NewMembers(1, 20, 2)
-	r.AddSeed(host(5))
-	for step, c := range []struct {
-		what                    func(at time.Duration)
-		connected, alone, later bool // is it asked
+func TestASeedThatAnswersRests(t *testing.T) {
+	for _, c := range []struct {
+		answers string
+		id      func(i int) uint64
+		known   bool // as a member elsewhere
+		most    time.Duration
 	}{
-		{func(time.Duration) {}, true, true, true},
-		{func(at time.Duration) { r.Admit(5, host(5), at); r.drop(r.Get(5)) }, false, true, true},
-		{func(at time.Duration) { r.Admit(5, host(5), at); r.Lose(r.Get(5), at) }, true, true, true},
-		{func(at time.Duration) { r.Admit(5, host(5), at); r.Depart(r.Get(5), at) }, true, true, true},
-		{func(at time.Duration) { r.Answered(host(5), 77, at) }, false, true, true},
-		{func(at time.Duration) {
-			r.Answered(host(5), 77, at)
-			know(r, 77)
-			r.Lose(r.Get(77), at)
-			r.Admit(77, host(77), at)
-		}, true, true, true},
-		{func(at time.Duration) { r.Echo(host(5), 1, 1, at) }, false, false, true},
+		{"one node", func(int) uint64 { return 77 }, false, mostRest},
+		{"members in turn", func(i int) uint64 { return uint64(70 + i%5) }, true, mostRest},
+		{"ever new nodes", func(i int) uint64 { return uint64(100 + i) }, false, leastRest},
 	} {
-		at := now + time.Duration(step)*time.Hour
-		c.what(at)
-		asks := func(connected bool, at time.Duration) bool { return len(r.Probes(nil, 8, connected, at)) > 0 }
-		if got := [3]bool{asks(true, at), asks(false, at), asks(true, at+resting)}; got != [3]bool{c.connected, c.alone, c.later} {
-			t.Errorf("step %d: connected, alone, and connected a minute later the seed is asked %v", step, got)
+		r := NewMembers(1, 20, 2)
+		r.AddSeed(host(5), now)
+		know(r, 9)
+		if c.known {
+			know(r, 70, 71, 72, 73, 74)
 		}
+		last, gap, rng := now, time.Duration(0), testRand(3)
+		for at, i := now, 0; at < now+time.Hour; at += time.Second {
+			if len(r.Probes(nil, 8, at, rng)) > 0 {
+				last, gap, i = at, at-last, i+1
+				r.Answered(host(5), c.id(i), at)
+			}
+		}
+		if gap < c.most-c.most/4 || gap > c.most+2*time.Second {
+			t.Errorf("a seed where %s answer is asked every %v after an hour instead of %v", c.answers, gap, c.most)
+		}
+	}
+	r := NewMembers(1, 20, 2)
+	r.AddSeed(host(5), now)
+	know(r, 9, 77)
+	for range 3 { // its rest ends with the member that answered there
+		r.Answered(host(5), 77, now)
+		if p := r.Probes(nil, 8, now+leastRest/2, testRand(1)); len(p) != 0 {
+			t.Errorf("a seed that has just answered is asked: %v", p)
+		}
+		r.Lose(r.Get(77), now)
+		if p := r.Probes(nil, 8, now, testRand(1)); !slices.Contains(p, host(5)) {
+			t.Errorf("the member that answered at a seed is lost, and not the seed but %v are asked", p)
+		}
+		know(r, 77)
 	}
 	if r.Echo(host(5), 1, 1, now); r.Seeds() != 0 {
 		t.Error("a seed that echoes counts as one")
@@ -226,14 +224,47 @@ func TestWhoHasAnsweredIsLeftAlone(t *testing.T) {
 	}
 }
 
-// Where the node was once somebody else is now, known by hearsay.
-func TestAMemberThatIsLostWhereASeedEchoedIsAContact(t *testing.T) {
+// A liar names one address again and again, with ever new ids.
+func TestHearsayOfAnAddressWhereNobodyAnswersIsRarelyTaken(t *testing.T) {
 	r := NewMembers(1, 20, 2)
-	r.AddSeed(host(5))
+	know(r, 9)
+	taken, rng := 0, testRand(4)
+	for at := now; at < now+time.Hour; at += time.Second {
+		if m, v := r.Learn(uint64(at), host(5), at); v == Added {
+			taken += 100 // once
+			r.Forget(m, at)
+		}
+		taken += len(r.Probes(nil, 8, at, rng))
+	}
+	if taken < 105 || taken > 112 {
+		t.Errorf("of an hour of hearsay %d pieces were taken, and the node was asked %d times more", taken/100, taken%100)
+	}
+	if p := r.Probes(nil, 8, now+2*time.Hour, rng); len(p) > 1 {
+		t.Errorf("after the last hearsay %v are asked", p)
+	}
+	if p := r.Probes(nil, 8, now+4*time.Hour, rng); len(p) > 0 || len(r.all) > 0 {
+		t.Errorf("long after the last hearsay %v are asked and %d known", p, len(r.all))
+	}
+	taken = 0
+	for at := now + 5*time.Hour; at < now+6*time.Hour; at += time.Second { // a known id at new addresses
+		if _, v := r.Learn(9, host(6), at); v == Doubted {
+			taken++
+		}
+		taken += len(r.Probes(nil, 8, at, rng))
+	}
+	if taken > 12 {
+		t.Errorf("of another hour of hearsay %d pieces were taken", taken)
+	}
+}
+
+// Where the node was once somebody else is now, known by hearsay.
+func TestAMemberThatIsLostWhereASeedEchoedIsACandidate(t *testing.T) {
+	r := NewMembers(1, 20, 2)
+	r.AddSeed(host(5), now)
 	r.Echo(host(5), 1, 1, now)
 	m, _ := r.Learn(7, host(5), now)
 	r.Lose(m, now)
-	if r.Seeds() != 1 || r.Lost() != 1 || len(r.Probes(nil, 8, true, now)) != 1 {
+	if r.Seeds() != 1 || r.Lost() != 1 || len(r.Probes(nil, 8, now, testRand(1))) != 1 {
 		t.Errorf("there are %d seeds, and %d members are looked for: %+v", r.Seeds(), r.Lost(), r.all)
 	}
 }

@@ -21,6 +21,9 @@ type Member struct {
 	Validated     bool          // it has shown that it can be reached at Addr
 	Deaf          bool          // it was lost because it acknowledged no Data, and has not done so since
 	Probed        uint8         // how many Hellos it left unanswered since it last answered anything
+	Gone          Gone          // what another member says of it
+	DoubtedAt     time.Duration // when it was last verified because of what others say, if it was
+	parted        bool          // its end is, or was, passed on
 	transmitsLeft uint8         // how many times its arrival is still to be passed on
 
 	altAddrs *altAddrs // nil for most members, to save memory
@@ -96,6 +99,31 @@ func (m *Member) Other(addr netip.AddrPort) netip.AddrPort {
 func (m *Member) isAt(addr netip.AddrPort) bool {
 	observed, ok := m.observed()
 	return m.Addr == addr || ok && observed == addr
+}
+
+// Gone is what another member says of a member. It is verified before it is believed.
+type Gone uint8
+
+// What another member may say.
+const (
+	Here Gone = iota // nothing
+	Lost             // it does not answer
+	Left             // it said goodbye
+)
+
+// Doubt reports whether m is to be verified because of what others say, and notes that it is:
+// once in toldPause.
+func (m *Member) Doubt(now time.Duration) bool {
+	if m.DoubtedAt > 0 && now-m.DoubtedAt < toldPause {
+		return false
+	}
+	m.DoubtedAt = max(now, 1)
+	return true
+}
+
+// Answered notes that m receives what is sent to it.
+func (m *Member) Answered() {
+	m.Validated, m.Probed, m.Gone, m.parted = true, 0, Here, false
 }
 
 // Pos returns the member's position on the ring.

@@ -1,16 +1,20 @@
 package view
 
 import (
+	"math"
+	"math/bits"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"time"
+
+	"example.com/gossip/internal/fifo"
 )
 
-// How long hearsay cannot bring back a member.
 const (
-	afterLoss    = time.Minute      // that left or was lost
-	afterHearsay = 10 * time.Second // that did not answer when it was known only by hearsay
+	keepLeft     = time.Hour        // how long an id that said goodbye is remembered
+	partingAge   = 30 * time.Second // how long that a member is gone is news
+	mostPartings = 64
 )
 
 // Verdict says what became of a piece of hearsay.
@@ -24,32 +28,53 @@ const (
 	Refused                // it cannot be a member now
 )
 
-// Members is the View together with the nodes that may enter or return to it: the candidates,
-// of which seeds stay until Reset, and at most 4*limit ids that left lately, which hearsay
-// does not bring back. A Members is for one goroutine at a time.
+// Members is the View together with the nodes that may enter or return to it: the candidates;
+// and with the ids that said goodbye in the last hour, at most 4*limit, which hearsay never
+// brings back. A Members is for one goroutine at a time.
 type Members struct {
 	*View
 	candidates
-	gone map[uint64]burial // ids that left, until when; nil while none did
+	left     map[uint64]bool // ids that said goodbye
+	leftWhen fifo.Queue[departure]
 
-	transmitsLeft int       // how often the arrival of a member is passed on
+	transmitsLeft int       // how often the arrival of a member, or its end, is passed on
 	news          []*Member // members whose arrival is to be passed on
+	partings      []Parting // at most mostPartings
 }
 
-// NewMembers returns no members, and a view of at most limit of them; the arrival of a member
-// is passed on transmitsLeft times, at most 255.
+// departure is when an id said goodbye.
+type departure struct {
+	id uint64
+	at time.Duration
+}
+
+// Parting is the news that a member is gone.
+type Parting struct {
+	ID   uint64
+	Addr netip.AddrPort
+	Left bool // it said goodbye; otherwise it was lost
+
+	at            time.Duration
+	transmitsLeft int
+}
+
+// NewMembers returns no members, and a view of at most limit of them; news of a member is passed
+// on transmitsLeft times, at most 255.
 func NewMembers(self uint64, limit, transmitsLeft int) *Members {
 	v := New(self, limit)
-	return &Members{View: v, candidates: candidates{limit: v.limit, lastLost: never}, transmitsLeft: transmitsLeft}
+	r := &Members{View: v, candidates: candidates{limit: v.limit}, left: map[uint64]bool{}, transmitsLeft: transmitsLeft}
+	r.candidates.reset()
+	return r
 }
 
 // Reset forgets all members and candidates, and gives the node a new identity.
 func (r *Members) Reset(self uint64) {
 	r.View.Reset(self)
 	r.candidates.reset()
-	clear(r.gone)
+	clear(r.left)
+	r.leftWhen = fifo.Queue[departure]{}
 	clear(r.news)
-	r.news = r.news[:0]
+	r.news, r.partings = r.news[:0], r.partings[:0]
 }
 
 // MarkAlive records that something came from addr. For an unknown address m is nil; lost then
@@ -58,11 +83,13 @@ func (r *Members) Reset(self uint64) {
 // come from where none can be sent.
 func (r *Members) MarkAlive(addr netip.AddrPort, claimed uint64, now time.Duration) (m *Member, lost bool) {
 	if m = r.ByAddr(addr); m != nil {
-		m.LastSeen, m.SuspectUntil = now, 0
+		if claimed != r.self { // its own Hello that comes back
+			m.LastSeen, m.SuspectUntil = now, 0
+		}
 		return m, false
 	}
-	i := r.candidate(addr)
-	return nil, i >= 0 && r.all[i].id != 0 && (claimed == 0 || claimed == r.all[i].id)
+	id := r.lostAt(addr)
+	return nil, id != 0 && (claimed == 0 || claimed == id)
 }
 
 // Admit adds id, which has proved that it can be reached at addr, to the view, in place of
@@ -74,36 +101,39 @@ func (r *Members) Admit(id uint64, addr netip.AddrPort, now time.Duration) (m *M
 	}
 	back, deaf := r.found(id, addr)
 	r.Answered(addr, id, now)
-	delete(r.gone, id)
+	delete(r.left, id)
+	r.partings = slices.DeleteFunc(r.partings, func(p Parting) bool { return p.ID == id })
 	if m = r.Get(id); m == nil {
 		m, added = r.insert(id, addr, true), true
 	} else if m.Addr != addr {
 		r.Move(m, addr)
 	}
 	m.Deaf = m.Deaf || deaf && m.TookAt == 0
-	m.Validated, m.LastSeen, m.SuspectUntil, m.Probed = true, now, 0, 0
+	m.LastSeen, m.SuspectUntil = now, 0
+	m.Answered()
 	return m, added, added && back
 }
 
-// Learn takes hearsay: another node says that id can be reached at addr.
+// Learn takes hearsay: another node says that id can be reached at addr. Hearsay of a node that
+// is not there causes few Hellos, however often it is repeated.
 func (r *Members) Learn(id uint64, addr netip.AddrPort, now time.Duration) (*Member, Verdict) {
-	if id == r.self {
-		return nil, Refused
-	}
 	m, there := r.Get(id), r.ByAddr(addr)
 	switch {
+	case id == r.self || r.left[id]:
+		return nil, Refused
 	case m != nil && m == there:
 		return m, Known
 	case m != nil && there == nil && m.answersAt(addr): // it has two addresses, and others know this one
 		return m, Known
-	case m != nil || there != nil:
+	case there != nil:
+		if !there.Doubt(now) {
+			return nil, Refused
+		}
 		return nil, Doubted
-	case r.gone[id].until > now && (r.gone[id].hearsay || r.lostElsewhere(id, addr)):
-		return nil, Doubted
-	case r.gone[id].until > now:
+	case r.tell(addr):
 		return nil, Refused
-	}
-	if i := r.candidate(addr); i >= 0 && r.all[i].id != 0 {
+	case m != nil || r.lost[id] != nil:
+		r.unproven(addr, now)
 		return nil, Doubted
 	}
 	if m = r.insert(id, addr, false); m == nil {
@@ -115,22 +145,62 @@ func (r *Members) Learn(id uint64, addr netip.AddrPort, now time.Duration) (*Mem
 // Lose moves m from the view to the lost members.
 func (r *Members) Lose(m *Member, now time.Duration) {
 	r.drop(m)
-	r.bury(m.ID, now, burial{now + afterLoss, false})
 	r.lose(m, now)
+	r.Part(m, now)
 }
 
-// Forget removes m, which was known only by hearsay, from the view.
+// Forget removes m, which was known only by hearsay and did not answer, from the view.
 func (r *Members) Forget(m *Member, now time.Duration) {
 	r.drop(m)
-	r.bury(m.ID, now, burial{now + afterHearsay, true})
+	r.unproven(m.Addr, now)
 }
 
-// Depart removes m, which is leaving, from the view.
+// Depart removes m, which is no longer at its address, from the view.
 func (r *Members) Depart(m *Member, now time.Duration) {
 	r.drop(m)
 	r.found(m.ID, m.Addr)
-	r.rouse(m.ID)
-	r.bury(m.ID, now, burial{now + afterLoss, false})
+	r.rouse(m.ID, now)
+}
+
+// Leave removes m, which says goodbye, from the view. Its id does not come back.
+func (r *Members) Leave(m *Member, now time.Duration) {
+	r.Depart(m, now)
+	for r.leftWhen.Len() >= 4*r.View.limit || r.leftWhen.Len() > 0 && now-r.leftWhen.At(0).at > keepLeft {
+		old, _ := r.leftWhen.Pop()
+		delete(r.left, old.id)
+	}
+	r.leftWhen.Push(departure{m.ID, now})
+	r.left[m.ID] = true
+	m.Gone = Left
+	r.Part(m, now)
+}
+
+// Part makes news of the end of m, or of the suspicion of it, once until m answers.
+func (r *Members) Part(m *Member, now time.Duration) {
+	if m.Validated && !m.parted && len(r.partings) < mostPartings {
+		m.parted = true
+		r.partings = append(r.partings, Parting{m.ID, m.Addr, m.Gone == Left, now, r.transmits()})
+	}
+}
+
+// Partings appends up to n members whose end is to be passed on, and counts this as one pass.
+func (r *Members) Partings(dst []Parting, n int, now time.Duration) []Parting {
+	waiting := r.partings[:0]
+	for _, p := range r.partings {
+		if now-p.at > partingAge {
+			continue
+		}
+		if n > 0 {
+			dst = append(dst, p)
+			n--
+			p.transmitsLeft--
+		}
+		if p.transmitsLeft > 0 {
+			waiting = append(waiting, p)
+		}
+	}
+	r.partings = waiting
+	return dst
 }
 
 // Disseminate makes the arrival of m news.
@@ -138,7 +208,13 @@ func (r *Members) Disseminate(m *Member) {
 	if m.transmitsLeft == 0 {
 		r.news = append(r.news, m)
 	}
-	m.transmitsLeft = uint8(r.transmitsLeft)
+	m.transmitsLeft = uint8(r.transmits())
+}
+
+// transmits returns how often a piece of news is passed on: twice more for each doubling of the
+// view beyond 128 members, so that hardly a node is left out by chance.
+func (r *Members) transmits() int {
+	return min(r.transmitsLeft+2*bits.Len(uint(r.Len()>>7)), math.MaxUint8)
 }
 
 // News appends up to n members whose arrival is to be passed on now, those passed on the
@@ -162,8 +238,8 @@ func (r *Members) News(dst []*Member, n int) []*Member {
 	return dst
 }
 
-// HasNews reports whether there is anything for News to return.
-func (r *Members) HasNews() bool { return len(r.news) > 0 }
+// CountNews returns how many pieces of news there are for News and Partings to return.
+func (r *Members) CountNews() int { return len(r.news) + len(r.partings) }
 
 // Partner returns the member to exchange members with in a turn: alternately one of the
 // nearest, on either side, and a random one or the one that was not heard of for longest, so
@@ -218,28 +294,4 @@ func (r *Members) insert(id uint64, addr netip.AddrPort, keep bool) *Member {
 func (r *Members) undisseminate(m *Member) {
 	m.transmitsLeft = 0
 	r.news = slices.DeleteFunc(r.news, func(x *Member) bool { return x == m })
-}
-
-// burial is until when hearsay does not bring an id back, and whether all that was ever known of
-// it was hearsay.
-type burial struct {
-	until   time.Duration
-	hearsay bool
-}
-
-// bury keeps hearsay from bringing id back for a while.
-func (r *Members) bury(id uint64, now time.Duration, b burial) {
-	if len(r.gone) >= 4*r.View.limit {
-		for id, old := range r.gone {
-			if old.until <= now {
-				delete(r.gone, id)
-			}
-		}
-	}
-	if r.gone == nil {
-		r.gone = map[uint64]burial{}
-	}
-	if len(r.gone) < 4*r.View.limit {
-		r.gone[id] = b
-	}
 }

@@ -25,7 +25,7 @@ func announce(r *Members, ids ...uint64) {
 
 // tellAll takes all the news, n at a time, and returns their ids in order.
 func tellAll(r *Members, n int) (ids []uint64) {
-	for r.HasNews() {
+	for r.CountNews() > 0 {
 		for _, m := range r.News(nil, n) {
 			ids = append(ids, m.ID)
 		}
@@ -41,7 +41,7 @@ func TestLearnTakesWhatContradictsNothing(t *testing.T) {
 		r.Get(2).Answers(host(at))
 	}
 	r.Lose(r.Get(4), now)
-	r.Depart(r.Get(5), now)
+	r.Leave(r.Get(5), now)
 	for _, c := range []struct {
 		why  string
 		id   uint64
@@ -55,11 +55,10 @@ func TestLearnTakesWhatContradictsNothing(t *testing.T) {
 		{"it is known elsewhere, and answered there too", 2, 24, Known},
 		{"somebody else is there", 100, 3, Doubted},
 		{"somebody else sends from there", 100, 22, Doubted},
-		{"both are known, but not together", 2, 3, Doubted},
-		{"it was lost lately", 4, 4, Refused},
-		{"it was lost lately there", 4, 4, Refused},
-		{"it was lost lately, and may be elsewhere now", 4, 100, Doubted},
-		{"somebody else was lost there", 100, 4, Doubted},
+		{"both are known, but not together, and who is there was just asked", 2, 3, Refused},
+		{"it was lost there", 4, 4, Refused},
+		{"it was lost lately, and may be elsewhere now", 4, 102, Doubted},
+		{"somebody else was lost there, and was just asked", 100, 4, Refused},
 		{"it has left", 5, 5, Refused},
 		{"only who left was there", 100, 5, Added},
 		{"it is new", 101, 101, Added},
@@ -121,10 +120,10 @@ func TestTheLostAreProbedAndComeBackWhenTheyAnswer(t *testing.T) {
 	two := r.Get(2)
 	announce(r, 2)
 	r.Lose(two, now)
-	if r.Get(2) != nil || r.ByAddr(host(2)) != nil || r.Lost() != 1 || r.HasNews() {
+	if r.Get(2) != nil || r.ByAddr(host(2)) != nil || r.Lost() != 1 || len(r.news) > 0 {
 		t.Fatalf("2 should be lost and no news, but %d are lost, news %v", r.Lost(), r.news)
 	}
-	if p := r.Probes(nil, 8, true, now); !slices.Equal(p, []netip.AddrPort{host(2)}) {
+	if p := r.Probes(nil, 8, now, testRand(1)); !slices.Equal(p, []netip.AddrPort{host(2)}) {
 		t.Fatalf("the lost should be probed, not %v", p)
 	}
 	for _, c := range []struct {
@@ -153,7 +152,7 @@ func TestTheLostAreProbedAndComeBackWhenTheyAnswer(t *testing.T) {
 	if same, added, back := r.Admit(2, host(2), now+10); same != m || added || back {
 		t.Fatalf("2 is back already, but got %v, %v, %v", same, added, back)
 	}
-	if p := r.Probes(nil, 8, true, now); len(p) != 0 {
+	if p := r.Probes(nil, 8, now, testRand(1)); len(p) != 0 {
 		t.Fatalf("no node is left to probe, but %v are", p)
 	}
 }
@@ -165,6 +164,9 @@ func TestMarkAliveEndsSuspicionAndNothingElse(t *testing.T) {
 	r.Learn(2, host(2), now)
 	m := r.Get(2)
 	m.SuspectUntil, m.Probed, m.Deaf = now+time.Hour, 3, true
+	if got, _ := r.MarkAlive(host(2), r.self, now+1); got != m || m.LastSeen != 0 || m.SuspectUntil == 0 {
+		t.Fatalf("a Hello of the node itself that comes back shows that 2 is alive: seen at %v", m.LastSeen)
+	}
 	if got, lost := r.MarkAlive(host(2), 0, now+1); got != m || lost {
 		t.Fatalf("2 is a member and not lost, but got %v, %v", got, lost)
 	}
@@ -195,14 +197,8 @@ func TestAMemberLostForBeingDeafComesBackDeaf(t *testing.T) {
 			return m
 		}},
 		{"hearsay names a new address before it answers there", true, func(r *Members) *Member {
-			r.Learn(2, host(20), now+afterLoss)
-			m, _, _ := r.Admit(2, host(20), now+afterLoss+1)
-			return m
-		}},
-		{"it took Data at a new address before it answered a Hello there", false, func(r *Members) *Member {
-			m, _ := r.Learn(2, host(20), now+afterLoss)
-			m.TookAt = now + afterLoss + 1
-			m, _, _ = r.Admit(2, host(20), now+afterLoss+2)
+			r.Learn(2, host(20), now)
+			m, _, _ := r.Admit(2, host(20), now+1)
 			return m
 		}},
 		{"another node has its address", false, func(r *Members) *Member {
@@ -219,7 +215,7 @@ func TestAMemberLostForBeingDeafComesBackDeaf(t *testing.T) {
 		for _, seed := range []bool{false, true} {
 			r := NewMembers(1, least, 2)
 			if seed {
-				r.AddSeed(host(2))
+				r.AddSeed(host(2), now)
 			}
 			know(r, 2)
 			r.Get(2).Deaf = true
@@ -236,7 +232,7 @@ func TestWhoIsBackAtAnotherAddressIsNotLostAtTheOld(t *testing.T) {
 	know(r, 2)
 	r.Lose(r.Get(2), now)
 	r.Admit(2, host(20), now)
-	if p := r.Probes(nil, 8, false, now); r.Lost() != 0 || len(p) != 0 {
+	if p := r.Probes(nil, 8, now, testRand(1)); r.Lost() != 0 || len(p) != 0 {
 		t.Fatalf("2 proved where it is now, but %d are lost and %v are probed", r.Lost(), p)
 	}
 	r.Depart(r.Get(2), now)
@@ -245,35 +241,21 @@ func TestWhoIsBackAtAnotherAddressIsNotLostAtTheOld(t *testing.T) {
 	}
 }
 
-func TestHearsayDoesNotBringBackTheGoneForAWhile(t *testing.T) {
+func TestHearsayDoesNotBringBackWhoSaidGoodbye(t *testing.T) {
 	r := NewMembers(1, least, 2)
 	know(r, 2, 3)
-	r.Lose(r.Get(2), now)
-	r.Depart(r.Get(3), now)
-	for _, c := range []struct {
-		id         uint64
-		addr       int
-		after      time.Duration
-		want       Verdict
-		admonition string
-	}{
-		{2, 2, afterLoss - 1, Refused, "it was lost less than a minute ago"},
-		{3, 3, afterLoss - 1, Refused, "it left less than a minute ago"},
-		{2, 2, afterLoss, Doubted, "it is being probed there"},
-		{2, 20, afterLoss, Added, "it may be elsewhere"},
-		{3, 3, afterLoss, Added, "its leave is forgotten"},
-	} {
-		if _, v := r.Learn(c.id, host(c.addr), now+c.after); v != c.want {
-			t.Errorf("after %v the verdict on %d at %v should be %d, for %s, but is %d", c.after, c.id, host(c.addr), c.want, c.admonition, v)
+	r.Leave(r.Get(3), now)
+	for _, after := range []time.Duration{0, time.Minute, keepLeft} {
+		if _, v := r.Learn(3, host(30), now+after); v != Refused {
+			t.Errorf("%v after it said goodbye the verdict on an id is %d", after, v)
 		}
 	}
-	r.Depart(r.Get(3), now+afterLoss)
-	if m, added, back := r.Admit(3, host(3), now+afterLoss+1); m == nil || !added || back {
+	if m, added, back := r.Admit(3, host(3), now+1); m == nil || !added || back {
 		t.Error("who left and proves that it is there is admitted at once, and was not lost")
 	}
 	r.drop(r.Get(3))
-	if _, v := r.Learn(3, host(3), now+afterLoss+2); v != Added {
-		t.Errorf("since it was there again its leave counts no more, but the verdict is %d", v)
+	if _, v := r.Learn(3, host(3), now+2); v != Added {
+		t.Errorf("since it was there again its goodbye counts no more, but the verdict is %d", v)
 	}
 }
 
@@ -282,15 +264,44 @@ func TestOnlySoManyDeparturesAreRemembered(t *testing.T) {
 	leave := func(from, to uint64, at time.Duration) {
 		for id := from; id < to; id++ {
 			m, _, _ := r.Admit(id, host(int(id)), at)
-			r.Depart(m, at)
+			r.Leave(m, at)
 		}
 	}
 	leave(100, 1000, now)
-	if len(r.gone) != 4*least {
-		t.Fatalf("of 900 that left %d should be remembered, but %d are", 4*least, len(r.gone))
+	if len(r.left) != 4*least || r.leftWhen.Len() != 4*least || len(r.partings) != mostPartings {
+		t.Fatalf("of 900 that left %d should be remembered, but %d are, and %d to be passed on", 4*least, len(r.left), len(r.partings))
 	}
-	leave(2000, 2001, now+afterLoss)
-	if _, v := r.Learn(2000, host(2000), now+afterLoss); v != Refused || len(r.gone) != 1 {
-		t.Fatalf("a minute later there should be room for one more, but its verdict is %d among %d", v, len(r.gone))
+	if !r.left[999] || r.left[100] {
+		t.Fatal("not the latest are remembered")
+	}
+	leave(2000, 2001, now+keepLeft+1)
+	if len(r.left) != 1 {
+		t.Fatalf("an hour later one should be remembered, but %d are", len(r.left))
+	}
+}
+
+func TestTheEndOfAMemberIsPassedOnAFewTimes(t *testing.T) {
+	r := NewMembers(1, least, 2)
+	know(r, 2, 3, 4)
+	r.Leave(r.Get(2), now)
+	r.Lose(r.Get(3), now)
+	m, _ := r.Learn(5, host(5), now)
+	r.Lose(m, now) // nobody was told of it
+	first := r.Partings(nil, 1, now)
+	if len(first) != 1 || first[0].ID != 2 || !first[0].Left || first[0].Addr != host(2) {
+		t.Fatalf("of two partings the first is %v", first)
+	}
+	all := append(first, r.Partings(nil, 8, now)...)
+	all = append(all, r.Partings(nil, 8, now)...)
+	if len(all) != 4 || r.CountNews() > 0 {
+		t.Fatalf("two partings, each to be passed on twice, are passed on as %v", all)
+	}
+	r.Lose(r.Get(4), now)
+	if r.Admit(4, host(4), now); r.CountNews() > 0 {
+		t.Fatal("that a member was lost is still passed on when it is back")
+	}
+	r.Lose(r.Get(4), now)
+	if old := r.Partings(nil, 8, now+partingAge+1); len(old) != 0 || r.CountNews() > 0 {
+		t.Fatalf("the old news %v is passed on", old)
 	}
 }
