@@ -207,3 +207,38 @@ func TestLeaveAddsNothingToTheQueue(t *testing.T) {
 		s.want(s.out.queue.Load(from.Addr) == 0, "%d messages are queued for a member that left", s.out.queue.Load(from.Addr))
 	}
 }
+
+// A newcomer that asks many members gets all pages of one of them: the others' hold nothing new.
+func TestPageThatHoldsNothingNewEndsThePages(t *testing.T) {
+	s := newSolo(t, Config{MaxMessageSize: 300})
+	steps := make([]int, 100)
+	for i := range steps {
+		steps[i] = 2*i + 1
+	}
+	s.withMembers(steps...)
+	from := peerAddr(301)
+	s.helloTwice(s.peerID(0)+1, from, from)
+	page := s.sent(wire.TypeMemberList, from)
+	s.want(len(page) == 1, "%d pages go to a newcomer at first", len(page))
+	s.receive(from, s.ack(page[0].Seq))
+	page = s.sent(wire.TypeMemberList, from)
+	s.want(len(page) == 1, "%d pages follow the first", len(page))
+	s.receive(from, s.refusal(page[0].Seq))
+	page = wiretest.Only(s.run(400*time.Millisecond), wire.TypeMemberList, from)
+	for _, m := range page {
+		s.want(m.News, "a page follows one that was refused: %v", m)
+	}
+
+	var known []wire.Member
+	for _, m := range s.list()[:exchanged+2] {
+		known = append(known, wire.Member{ID: m.ID, Addr: m.Addr})
+	}
+	for _, c := range []struct {
+		list    []wire.Member
+		refused bool
+	}{{known, true}, {known[:exchanged-1], false}, {append(known, wire.Member{ID: 12345, Addr: unknownAddr}), false}} {
+		s.receive(peerAddr(1), s.memberList(false, c.list...))
+		acks := wiretest.Only(s.run(20*time.Millisecond), wire.TypeAck, peerAddr(1))
+		s.want(len(acks) == 1 && acks[0].Refused == c.refused, "a list of %d is answered with %v", len(c.list), acks)
+	}
+}
