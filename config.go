@@ -34,8 +34,9 @@ type Config struct {
 	// a Zone may mix; a wrong one makes messages later and dearer, never lost. Default: none.
 	Zone string
 
-	// Logger is told of state changes, joins, losses and refusals, never of single
-	// messages. The rules for the receiver of New apply to its handler. Default: no
+	// Logger is told of state changes, joins and losses and, once a minute at most for each
+	// kind, of likely mistakes in settings, with the address and what to check; never of
+	// single messages. The rules for the receiver of New apply to its handler. Default: no
 	// logging.
 	Logger *slog.Logger
 
@@ -99,7 +100,7 @@ type Config struct {
 	// headers, that is sent or accepted; it must be the same throughout the
 	// cluster. 1400 suits a LAN and carries many small messages per datagram.
 	// Default: 512, which every path on the Internet carries unfragmented; at least
-	// 66, or 46 plus the length of Cluster if that is more, and another 36 with Keys;
+	// 68, or 48 plus the length of Cluster if that is more, and another 36 with Keys;
 	// at most 65507.
 	MaxMessageSize int
 

@@ -124,7 +124,7 @@ func TestConfigDefaultsAndBoundsAreAsDocumented(t *testing.T) {
 		least, most := int64(1), int64(0)
 		switch {
 		case name == "MaxMessageSize": // whose least depends on other fields
-			least, most = 66, 65507
+			least, most = 68, 65507
 		case m[2] != "":
 			least, most = quantity(t, m[2]), quantity(t, m[3])
 		default:
@@ -216,9 +216,9 @@ func TestConfigSmallestMaxMessageSizeIsAsDocumented(t *testing.T) {
 		config Config
 		least  int
 	}{
-		{Config{}, 66}, {Config{Keys: key}, 102},
-		{Config{Cluster: strings.Repeat("x", 20)}, 66}, {Config{Cluster: strings.Repeat("x", 100)}, 146},
-		{Config{Cluster: strings.Repeat("x", 100), Keys: key}, 182}, {Config{Cluster: strings.Repeat("x", 255)}, 301},
+		{Config{}, 68}, {Config{Keys: key}, 104},
+		{Config{Cluster: strings.Repeat("x", 20)}, 68}, {Config{Cluster: strings.Repeat("x", 100)}, 148},
+		{Config{Cluster: strings.Repeat("x", 100), Keys: key}, 184}, {Config{Cluster: strings.Repeat("x", 255)}, 303},
 	} {
 		for _, size := range []int{c.least - 1, c.least} {
 			c.config.MaxMessageSize = size
@@ -283,7 +283,7 @@ func FuzzConfig(f *testing.F) {
 	add("blue", "203.0.113.9:7070", append(testKey('a'), testKey('b')...), 7, 255, 64, 64, 1400, 1<<24, 1<<20, 1<<30, 1<<30)
 	add(strings.Repeat("x", 255), "[2001:db8::1]:1", testKey('a'), 8, 1, 1, 1, 338, 1, 9, 530, 0, 1e7, 6e10, 36e11, 1e9)
 	add("\xff", "0.0.0.0:1", testKey('a')[:31], 1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1)
-	add("", "", nil, 3, 1, 1, 1, 66, 1, 9, 300, 1, 36e11, 1e6, 1e6, 1)
+	add("", "", nil, 3, 1, 1, 1, 68, 1, 9, 300, 1, 36e11, 1e6, 1e6, 1)
 	f.Fuzz(func(t *testing.T, cluster, advertise string, keys []byte, flags uint8, numbers []byte) {
 		c := Config{Cluster: cluster, Ordered: flags&1 != 0, SkipHistory: flags&2 != 0, Keys: slices.Collect(slices.Chunk(keys, 32))}
 		c.Spread = []Spread{{}, Broadcast, Random, Direct(virtualAddr(int(flags)))}[flags>>2&3]

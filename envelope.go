@@ -141,12 +141,20 @@ func (g *GossipService) Send() (datagrams int, err error) {
 		datagrams++
 		if err := g.socket.Send(datagram, to); err != nil {
 			g.out.errors.Add(1)
+			g.sendFailed(to, err)
 			if errors.Is(err, os.ErrDeadlineExceeded) { // no room: the rest waits for the next turn
 				break
 			}
 		}
 	}
 	return datagrams, nil
+}
+
+// sendFailed tells the node of an error of the socket.
+func (g *GossipService) sendFailed(to netip.AddrPort, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.node.SendFailed(g.clock(), to, err)
 }
 
 // next returns the next datagram that is due; it is empty if none is.

@@ -3,9 +3,11 @@ package gossip
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -250,4 +252,36 @@ func TestJoinAfterLeaveMakesANewNode(t *testing.T) {
 	if b.times("mine") != 0 {
 		t.Error("a node that came back received its own message of before")
 	}
+}
+
+// An IPv4 socket reaches no IPv6 seed: the log says so, and names the seed and the error.
+func TestLoopbackSeedOfAnotherFamilyIsExplained(t *testing.T) {
+	lines := make(chan string, 100)
+	config := brisk
+	config.Logger = slog.New(slog.NewTextHandler(writerTo(lines), nil))
+	n := startLoop(t, "127.0.0.1:0", config)
+	if err := n.Join(mustParseAddress(t, "[2001:db8::1]:7070")); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"gossip: cannot send", "gossip: no seed answers"} {
+		for line := range lines {
+			if !strings.Contains(line, want) {
+				continue
+			}
+			for _, word := range []string{"level=WARN", "[2001:db8::1]:7070", "error=", "check="} {
+				if !strings.Contains(line, word) {
+					t.Errorf("the line %q does not say %q", line, word)
+				}
+			}
+			break
+		}
+	}
+}
+
+// writerTo is a Writer to a channel, which must have room.
+type writerTo chan<- string
+
+func (w writerTo) Write(b []byte) (int, error) {
+	w <- string(b)
+	return len(b), nil
 }

@@ -156,7 +156,7 @@ func (h logged) Handle(_ context.Context, r slog.Record) error {
 }
 
 // eventful lets a node live through all that its Logger records: it joins, is joined, gets a
-// message and a Hello of another cluster, and loses a member by its goodbye and another by its
+// message and a datagram of another cluster, and loses a member by its goodbye and another by its
 // silence. It leaves and is closed.
 func eventful(t *testing.T, config Config, log func(n *virtualNode, message string)) *virtualNode {
 	t.Helper()
@@ -201,7 +201,7 @@ func TestQueueLoggerMayCallTheNode(t *testing.T) {
 		err := n.SendData([]byte(message))
 		n.want(err == nil || errors.Is(err, ErrState) || errors.Is(err, ErrClosed), "a Logger cannot send %q: %v", message, err)
 	})
-	for _, message := range []string{"state", "member joined", "Hello of another cluster", "member left", "member lost"} {
+	for _, message := range []string{"state", "member joined", "datagram of another cluster", "member left", "member lost"} {
 		n.want(slices.Contains(records, "gossip: "+message), "%q was not logged, but %q", message, records)
 	}
 	n.want(n.Stats().Sent > 4, "the Logger sent %d messages", n.Stats().Sent)

@@ -23,7 +23,7 @@
 //	publish.go       messages of the node itself    delivery.go     Data in: order, delivery
 //	broadcast.go     how a message spreads          probe.go        Hellos to other addresses
 //	send.go          the one way out                standby.go      arcs that another may cover
-//	state.go, peers.go, backlog.go, coverage.go, schedule.go, seal.go, config.go, stats.go
+//	state.go, peers.go, backlog.go, coverage.go, schedule.go, seal.go, warn.go, config.go, stats.go
 //
 // Below are packages of their own: outbox (queues, windows, acknowledgements), view (the members
 // on the ring), versions (which numbers were seen), datalog (the messages retained), repair

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"log/slog"
 	"net/netip"
 	"time"
 
@@ -25,10 +24,11 @@ func (n *Node) handleHello(now time.Duration, in *datagram, seq uint32, m wire.H
 		return
 	}
 	in.hellos--
+	n.compareSize(now, in.from, m.Size)
 	members := n.peers.members
 	known := members.Get(m.From.ID)
 	if !n.tokens.Valid(m.Token, in.from, now) {
-		w := wire.Welcome{Hello: seq, Token: n.tokens.Make(in.from, now), From: n.me(), Observed: in.from}
+		w := wire.Welcome{Hello: seq, Token: n.tokens.Make(in.from, now), Size: n.size(), From: n.me(), Observed: in.from}
 		n.out.body = w.AppendTo(n.out.body[:0])
 		n.emit(in, in.from, Welcome)
 		if in.member != nil && in.member.ValidatedAt(in.from) {
@@ -104,6 +104,7 @@ func (n *Node) handleWelcome(now time.Duration, in *datagram, w wire.Welcome) {
 		return
 	}
 	in.hellos--
+	n.compareSize(now, in.from, w.Size)
 	members, at := n.peers.members, h.to
 	in.token = in.from == at // it names a Hello that was sent there; another source is not validated by that
 	if m := members.Get(w.From.ID); m != nil && m.Validated && m.Addr != at && !m.Says(at) {
@@ -155,14 +156,5 @@ func (n *Node) handleWelcome(now time.Duration, in *datagram, w wire.Welcome) {
 	}
 	if said := w.From.Addr; Reachable(said) && said != at && members.IsSeed(at) {
 		n.probe(in, said) // the seed's address may lead to many nodes: this one is to be known by its own
-	}
-}
-
-// warnOfCluster records a Hello of another cluster, at most once a minute: anybody may send
-// one.
-func (n *Node) warnOfCluster(now time.Duration, from netip.AddrPort, name []byte) {
-	if now >= n.timers.warnAt {
-		n.timers.warnAt = now + time.Minute
-		n.record(slog.LevelWarn, "gossip: Hello of another cluster", "cluster", string(name), "address", from)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
-	"slices"
 	"testing"
 	"time"
 
@@ -257,35 +256,4 @@ func TestHelloOfAnotherClusterChangesNothing(t *testing.T) {
 	other := wire.Hello{Version: 1, Token: s.tokens.Make(peerAddr(20), s.at), From: wire.Member{ID: 20}, Cluster: []byte("green")}
 	s.receive(peerAddr(20), s.message(wire.TypeHello, other.AppendTo(nil)))
 	s.want(s.Stats().DropCluster == 1 && len(s.send()) == 0 && s.Members() == 1, "a Hello of another cluster had an effect: %+v", s.Stats())
-}
-
-// The tag in the header keeps out all but one in 65,536 of the other clusters. The owner
-// still learns their names.
-func TestHelloOfAnotherClusterIsRecordedOnceAMinute(t *testing.T) {
-	for _, keys := range [][][]byte{nil, {testKey('k')}} {
-		s := newSolo(t, Config{Cluster: "blue", Keys: keys, Records: true})
-		s.join()
-		foreign := func(name string) []byte {
-			hello := wire.Hello{Version: wire.Version, From: wire.Member{ID: 20}, Cluster: []byte(name)}
-			return hello.AppendTo(wire.Header{Type: wire.TypeHello, Tag: wire.ClusterTag(name), Seq: 1}.AppendTo(nil))
-		}
-		for range 100 {
-			s.receive(peerAddr(20), foreign("green"))
-		}
-		s.at += time.Minute
-		s.receive(peerAddr(20), foreign(""), foreign("red"))
-		var names []string
-		for _, r := range s.records {
-			if i := slices.Index(r.Args, any("cluster")); i >= 0 {
-				names = append(names, r.Args[i+1].(string))
-			}
-		}
-		want := "[green ]"
-		if keys != nil { // a Hello in clear may be forged then
-			want = "[]"
-		}
-		s.want(fmt.Sprint(names) == want, "of 101 Hellos of cluster green and of one without a name %q were recorded", names)
-		s.want(s.Stats().DropTag == 101 && s.Stats().DropClear == 0, "they were counted as %+v", s.Stats())
-		s.want(len(s.sent(wire.TypeWelcome, anyAddr)) == 0, "they were answered")
-	}
 }

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"log/slog"
 	"time"
 
 	"example.com/gossip/internal/pace"
@@ -52,7 +51,7 @@ func (n *Node) maintain(now time.Duration) {
 		n.heal(now)
 	}
 	if n.self.state == Joining && n.out.queue.Stats().Hellos == 0 {
-		n.record(slog.LevelWarn, "gossip: no seed answers", "seeds", n.peers.members.Seeds())
+		n.warnOfSilence()
 		n.disconnect(now)
 	}
 	if t.Probe.Due(now, n.probePause(now), n.rng) && n.self.state != Joining {

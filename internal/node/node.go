@@ -42,6 +42,8 @@ type Node struct {
 	history history
 	timers  timers
 
+	warnings warnings
+
 	stats   Stats
 	events  fifo.Queue[Event]
 	lines   share // see mostLines
@@ -144,6 +146,7 @@ func (n *Node) Join(now time.Duration, seeds []netip.AddrPort) error {
 	if count > n.config.MaxMembers {
 		return fmt.Errorf("%w: %d are more than MaxMembers, %d", ErrSeeds, count, n.config.MaxMembers)
 	}
+	n.askedSeeds(seeds)
 	active := n.self.active()
 	if n.self.state == Left {
 		n.newIdentity(now)

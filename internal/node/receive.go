@@ -16,6 +16,7 @@ func (n *Node) Handle(now time.Duration, from netip.AddrPort, b []byte) {
 	switch {
 	case len(b) > n.config.MaxMessageSize:
 		n.stats.DropOversize++
+		n.warnOfLength(now, from)
 		return
 	case n.self.state == Left:
 		n.stats.DropLeft++
@@ -57,6 +58,9 @@ func (n *Node) open(now time.Duration, in *datagram, b []byte) (h wire.Header, r
 		messages, field, ok := n.seals.open(b, to, n.self.id)
 		if !ok {
 			n.stats.DropSealed++
+			if to == wire.ToAny { // what is for another life of this node does not open either
+				n.warnOfSeal(now, in.from)
+			}
 			return h, nil, false
 		}
 		in.contact, in.field = to == wire.ToAny, field
@@ -65,6 +69,7 @@ func (n *Node) open(now time.Duration, in *datagram, b []byte) (h wire.Header, r
 		return h, b[wire.HeaderSize:], true
 	default:
 		n.stats.DropClear++
+		n.warnOfClear(now, in.from)
 	}
 	return h, nil, false
 }
@@ -83,13 +88,14 @@ func (n *Node) next(b []byte) (h wire.Header, rest []byte, ok bool) {
 	return h, b[wire.HeaderSize:], true
 }
 
-// foreign handles a datagram of another cluster. A Hello in clear names that cluster: it is
-// recorded, for one of the two has a wrong address.
+// foreign handles a datagram of another cluster. A Hello in clear names that cluster; what is
+// sealed, or in clear where that is not accepted, may be one too.
 func (n *Node) foreign(now time.Duration, from netip.AddrPort, h wire.Header, body []byte) {
-	if h.Type == wire.TypeHello && n.seals.keys.TakesClear() {
-		if m, _, ok := wire.ParseHello(body); ok && string(m.Cluster) != n.config.Cluster {
-			n.warnOfCluster(now, from, m.Cluster)
-		}
+	switch m, _, ok := wire.ParseHello(body); {
+	case h.Type == wire.TypeSealed:
+		n.warnOfCluster(now, from, nil)
+	case h.Type == wire.TypeHello && ok && string(m.Cluster) != n.config.Cluster:
+		n.warnOfCluster(now, from, m.Cluster)
 	}
 }
 

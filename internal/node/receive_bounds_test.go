@@ -12,11 +12,11 @@ import (
 
 // The table in doc.go is about one message, of which a datagram may hold many.
 const (
-	attempts    = 3                                // times that a page, a Hello with a token or a copy is sent
-	delegates   = 16 + 1                           // copies of a Broadcast
-	rumors      = 3                                // copies of a Random message
-	repairsMost = 16 << 10                         // bytes of repairs
-	helloMost   = wire.HeaderSize + 2 + 8 + 15 + 1 // bytes of a Hello without a name
+	attempts    = 3                                    // times that a page, a Hello with a token or a copy is sent
+	delegates   = 16 + 1                               // copies of a Broadcast
+	rumors      = 3                                    // copies of a Random message
+	repairsMost = 16 << 10                             // bytes of repairs
+	helloMost   = wire.HeaderSize + 2 + 2 + 8 + 15 + 1 // bytes of a Hello without a name
 	ackMost     = wire.AckOverhead + wire.AckSize
 
 	// Bounds of all messages of a datagram together.

@@ -133,10 +133,13 @@ func (n *Node) decline(now time.Duration, in *datagram, seq uint32) {
 
 // sendHello sends a Hello; with token 0 it asks for one.
 func (n *Node) sendHello(in *datagram, to netip.AddrPort, token uint64, kind Kind) *outbox.Envelope {
-	h := wire.Hello{Version: wire.Version, Token: token, From: n.me(), Cluster: n.seals.cluster}
+	h := wire.Hello{Version: wire.Version, Size: n.size(), Token: token, From: n.me(), Cluster: n.seals.cluster}
 	n.out.body = h.AppendTo(n.out.body[:0])
 	return n.emit(in, to, kind)
 }
+
+// size is the MaxMessageSize that the node tells others.
+func (n *Node) size() uint16 { return uint16(n.config.MaxMessageSize) }
 
 // sendDigest sends an offer or a request.
 func (n *Node) sendDigest(in *datagram, to netip.AddrPort, mode wire.Mode, digest wire.Digest) {

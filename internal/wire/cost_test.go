@@ -8,8 +8,8 @@ import (
 
 // A long-lived node appends into warm buffers and parses in place.
 func TestNothingIsAllocated(t *testing.T) {
-	hello := Hello{Version, 1, longest, []byte("demo")}
-	welcome := Welcome{1, 2, longest, netip.AddrPort{}}
+	hello := Hello{Version, 512, 1, longest, []byte("demo")}
+	welcome := Welcome{1, 2, 512, longest, netip.AddrPort{}}
 	data := Data{1, 2, FlagArc, 3, 4, 5, make([]byte, 1000)}
 	acked := make([]AckRun, 100)
 	records := plainStatus{Mark: 1, After: 9, Records: []plainRecord{{3, 5, []Run{{First: 9, Last: 9}}}, {7, 1, nil}}}

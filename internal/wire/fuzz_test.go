@@ -72,10 +72,10 @@ func canonical(kind Type, b []byte) (out []byte) {
 	}
 	switch kind {
 	case TypeHello:
-		take(2 + 8 + 8)
+		take(2 + 2 + 8 + 8)
 		address()
 	case TypeWelcome:
-		take(4 + 8 + 8)
+		take(4 + 8 + 2 + 8)
 		address()
 		address()
 	case TypeMemberList:
@@ -125,9 +125,9 @@ func FuzzRoundTrip(f *testing.F) {
 func build(kind uint8, id, other uint64, n uint32, flags, hops uint8, addr netip.AddrPort, more []byte) plain {
 	switch kind % 7 {
 	case 0:
-		return plainHello{uint16(n), other, Member{id, addr}, text(more[:min(len(more), 255)])}
+		return plainHello{uint16(n), uint16(n >> 16), other, Member{id, addr}, text(more[:min(len(more), 255)])}
 	case 1:
-		return plainWelcome{n, other, Member{id, addr}, addr}
+		return plainWelcome{n, other, uint16(n), Member{id, addr}, addr}
 	case 2:
 		p := plainList{News: flags&3 == 1, Lost: flags&3 == 2}
 		for _, c := range more {

@@ -20,6 +20,7 @@ type plain interface {
 type (
 	plainHello struct {
 		Version uint16
+		Size    uint16
 		Token   uint64
 		From    Member
 		Cluster text
@@ -68,7 +69,7 @@ func (plainStatus) kind() Type  { return TypeStatus }
 func (plainLeave) kind() Type   { return TypeLeave }
 
 func (p plainHello) appendTo(b []byte) []byte {
-	return Hello{p.Version, p.Token, p.From, []byte(p.Cluster)}.AppendTo(b)
+	return Hello{p.Version, p.Size, p.Token, p.From, []byte(p.Cluster)}.AppendTo(b)
 }
 
 func (p plainWelcome) appendTo(b []byte) []byte { return Welcome(p).AppendTo(b) }
@@ -105,7 +106,7 @@ func parse(kind Type, b []byte) (_ plain, n int, ok bool) {
 	switch kind {
 	case TypeHello:
 		m, n, ok := ParseHello(b)
-		return plainHello{m.Version, m.Token, m.From, text(m.Cluster)}, n, ok
+		return plainHello{m.Version, m.Size, m.Token, m.From, text(m.Cluster)}, n, ok
 	case TypeWelcome:
 		m, n, ok := ParseWelcome(b)
 		return plainWelcome(m), n, ok
@@ -147,9 +148,9 @@ func parse(kind Type, b []byte) (_ plain, n int, ok bool) {
 func random(r *rand.Rand) plain {
 	switch kind := TypeHello + Type(r.IntN(int(Types-TypeHello))); kind {
 	case TypeHello:
-		return plainHello{uint16(r.Uint32()), r.Uint64(), randomMember(r), text(strings.Repeat("ä", r.IntN(128)))}
+		return plainHello{uint16(r.Uint32()), uint16(r.Uint32()), r.Uint64(), randomMember(r), text(strings.Repeat("ä", r.IntN(128)))}
 	case TypeWelcome:
-		return plainWelcome{r.Uint32(), r.Uint64(), randomMember(r), randomAddr(r)}
+		return plainWelcome{r.Uint32(), r.Uint64(), uint16(r.Uint32()), randomMember(r), randomAddr(r)}
 	case TypeMemberList:
 		kind := r.IntN(3)
 		p := plainList{News: kind == 1, Lost: kind == 2}

@@ -69,19 +69,20 @@ func parseAddr(b []byte) (a netip.AddrPort, n int, ok bool) {
 
 // Hello asks to be admitted. Token 0 asks for a token first.
 //
-//	+---------+-------+--------+--------+------+
-//	| version | token | member | length | name |
-//	| 2       | 8     | 11..27 | 1      |      |
-//	+---------+-------+--------+--------+------+
+//	+---------+------+-------+--------+--------+------+
+//	| version | size | token | member | length | name |
+//	| 2       | 2    | 8     | 11..27 | 1      |      |
+//	+---------+------+-------+--------+--------+------+
 type Hello struct {
 	Version uint16 // for later versions; nothing depends on it yet
+	Size    uint16 // of the largest datagram that the node takes
 	Token   uint64 // 0 asks for one
 	From    Member
 	Cluster []byte // at most 255 bytes of UTF-8
 }
 
 // AsksForToken reports whether the Hello with this body asks for a token.
-func AsksForToken(body []byte) bool { return be.Uint64(body[2:]) == 0 }
+func AsksForToken(body []byte) bool { return be.Uint64(body[4:]) == 0 }
 
 // HelloFrom returns the id of the node that the Hello with this body claims to come from, 0 if
 // the body is too short.
@@ -89,12 +90,13 @@ func HelloFrom(body []byte) uint64 {
 	if len(body) < helloFixed+MinMemberSize {
 		return 0
 	}
-	return be.Uint64(body[10:])
+	return be.Uint64(body[12:])
 }
 
 // AppendTo appends the body to b.
 func (m Hello) AppendTo(b []byte) []byte {
 	b = be.AppendUint16(b, m.Version)
+	b = be.AppendUint16(b, m.Size)
 	b = be.AppendUint64(b, m.Token)
 	b = m.From.AppendTo(b)
 	return append(append(b, uint8(len(m.Cluster))), m.Cluster...)
@@ -105,9 +107,9 @@ func ParseHello(b []byte) (m Hello, n int, ok bool) {
 	if len(b) < helloFixed {
 		return Hello{}, 0, false
 	}
-	m.Version, m.Token = be.Uint16(b), be.Uint64(b[2:])
-	m.From, n, ok = ParseMember(b[10:])
-	if n += 10; !ok || len(b) < n+1 || len(b) < n+1+int(b[n]) {
+	m.Version, m.Size, m.Token = be.Uint16(b), be.Uint16(b[2:]), be.Uint64(b[4:])
+	m.From, n, ok = ParseMember(b[12:])
+	if n += 12; !ok || len(b) < n+1 || len(b) < n+1+int(b[n]) {
 		return Hello{}, 0, false
 	}
 	m.Cluster = b[n+1 : n+1+int(b[n])]
@@ -117,13 +119,14 @@ func ParseHello(b []byte) (m Hello, n int, ok bool) {
 // Welcome answers the Hello with the sequence number Hello. It gives the node that answers,
 // the token to send in the next Hello, and the address that the Hello came from.
 //
-//	+----------+-------+--------+----------+
-//	| sequence | token | member | observed |
-//	| 4        | 8     | 11..27 | 3..19    |
-//	+----------+-------+--------+----------+
+//	+----------+-------+------+--------+----------+
+//	| sequence | token | size | member | observed |
+//	| 4        | 8     | 2    | 11..27 | 3..19    |
+//	+----------+-------+------+--------+----------+
 type Welcome struct {
 	Hello    uint32
 	Token    uint64
+	Size     uint16 // as in Hello
 	From     Member
 	Observed netip.AddrPort
 }
@@ -132,21 +135,23 @@ type Welcome struct {
 func (m Welcome) AppendTo(b []byte) []byte {
 	b = be.AppendUint32(b, m.Hello)
 	b = be.AppendUint64(b, m.Token)
+	b = be.AppendUint16(b, m.Size)
 	return appendAddr(m.From.AppendTo(b), m.Observed)
 }
 
 // ParseWelcome reads the body from the front of b.
 func ParseWelcome(b []byte) (m Welcome, n int, ok bool) {
-	if len(b) < 12 {
+	if len(b) < welcomeFixed {
 		return Welcome{}, 0, false
 	}
-	m.Hello, m.Token = be.Uint32(b), be.Uint64(b[4:])
-	if m.From, n, ok = ParseMember(b[12:]); !ok {
+	m.Hello, m.Token, m.Size = be.Uint32(b), be.Uint64(b[4:]), be.Uint16(b[12:])
+	if m.From, n, ok = ParseMember(b[welcomeFixed:]); !ok {
 		return Welcome{}, 0, false
 	}
-	observed, k, ok := parseAddr(b[12+n:])
+	n += welcomeFixed
+	observed, k, ok := parseAddr(b[n:])
 	m.Observed = observed
-	return m, 12 + n + k, ok
+	return m, n + k, ok
 }
 
 // MemberList names members. News, the top bit of count, says that they are new to the

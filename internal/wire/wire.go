@@ -10,8 +10,8 @@
 // The reserved field is 0, or the tag of the cluster's name. In the bodies, a number in
 // parentheses is a width in bytes; the types draw them and explain each flag.
 //
-//	1 Hello       version (2), token (8), member, length (1), cluster name
-//	2 Welcome     sequence number of the Hello (4), token (8), member, observed address
+//	1 Hello       version (2), size (2), token (8), member, length (1), cluster name
+//	2 Welcome     sequence number of the Hello (4), token (8), size (2), member, observed address
 //	3 MemberList  count (2; top bit: news), members
 //	4 Ack         count (2; top bit: refused), runs of sequence numbers (5 each)
 //	5 Data        origin (8), counter (4), flags (1), hops (1), length (2), arc or recipient (0 or 8), payload
@@ -103,7 +103,7 @@ const (
 	MinMemberSize = 8 + 1 + 2
 	MaxMemberSize = 8 + maxAddrSize
 	// MaxWelcomeSize is that of a Welcome with two of them.
-	MaxWelcomeSize = HeaderSize + 4 + 8 + MaxMemberSize + maxAddrSize
+	MaxWelcomeSize = HeaderSize + welcomeFixed + MaxMemberSize + maxAddrSize
 	// AckOverhead is that of an Ack without runs of sequence numbers, each of which takes
 	// AckSize.
 	AckOverhead = HeaderSize + 2
@@ -113,12 +113,13 @@ const (
 	// MaxDatagram is what UDP over IPv4 can carry.
 	MaxDatagram = 65507
 
-	maxAddrSize = 1 + 16 + 2
-	helloFixed  = 2 + 8 + 1
-	dataFixed   = 8 + 4 + 1 + 1 + 2
-	arcSize     = 4 + 4
-	statusFixed = 1 + 8 + 8 + 2
-	leaveSize   = 8
+	maxAddrSize  = 1 + 16 + 2
+	helloFixed   = 2 + 2 + 8 + 1
+	welcomeFixed = 4 + 8 + 2
+	dataFixed    = 8 + 4 + 1 + 1 + 2
+	arcSize      = 4 + 4
+	statusFixed  = 1 + 8 + 8 + 2
+	leaveSize    = 8
 )
 
 // HelloSize returns the size of the largest Hello in a cluster of that name.
