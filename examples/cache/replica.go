@@ -88,8 +88,8 @@ func (r *replica) tell(w write) error {
 	return nil
 }
 
-// loop drives the node until ctx ends. Then it waits for acknowledgements of the last
-// writes, and says goodbye.
+// loop drives the node until ctx ends. Then Run waits for acknowledgements of the last writes,
+// and says goodbye.
 func (r *replica) loop(ctx context.Context) error {
 	defer context.AfterFunc(ctx, r.node.Wake)()
 	for ctx.Err() == nil {
@@ -97,7 +97,7 @@ func (r *replica) loop(ctx context.Context) error {
 			return err
 		}
 	}
-	return cli.Goodbye(r.node, r.turn)
+	return r.node.Run(ctx)
 }
 
 // turn is one turn of the loop, which waits no longer than most.

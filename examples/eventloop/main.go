@@ -99,8 +99,8 @@ type waiter interface {
 	close()
 }
 
-// loop drives the node until ctx ends, waits for acknowledgements of the last messages, and
-// says goodbye.
+// loop drives the node until ctx ends. Then Run waits for acknowledgements of the last messages,
+// and says goodbye.
 func loop(ctx context.Context, node *gossip.GossipService, w waiter) error {
 	defer context.AfterFunc(ctx, w.wake)()
 	turn := func(most time.Duration) error {
@@ -118,7 +118,7 @@ func loop(ctx context.Context, node *gossip.GossipService, w waiter) error {
 			return err
 		}
 	}
-	return cli.Goodbye(node, turn)
+	return node.Run(ctx)
 }
 
 // relay passes messages between the two sockets. It belongs to the goroutine of the loop.

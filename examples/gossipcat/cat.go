@@ -21,7 +21,8 @@ const upkeep = time.Second
 type cat struct {
 	options
 	node   *gossip.GossipService
-	joined func() bool // whether the node ever joined
+	joined func() bool   // whether the node ever joined
+	began  chan struct{} // closed when the node has begun to join
 	in     *input
 	stderr io.Writer
 }
@@ -32,15 +33,18 @@ func live(ctx context.Context, o options, stdin io.Reader, stdout, stderr io.Wri
 	working, stop := context.WithCancel(ctx)
 	defer stop()
 	out := newOutput(stdout, o.raw, stop)
-	node, joined, err := cli.NewNode(o.listen, out.receive, gossip.Config{
+	c := &cat{options: o, began: make(chan struct{}), stderr: stderr}
+	begin := sync.OnceFunc(func() { close(c.began) })
+	var err error
+	c.node, c.joined, err = cli.NewNode(o.listen, out.receive, gossip.Config{
 		Cluster: o.cluster, Keys: o.keys, Spread: o.spread, SkipHistory: o.fresh,
+		OnStateChange: func(_, _ gossip.State) { begin() },
 	})
 	if err != nil {
 		return err
 	}
-	defer node.Close()
-	in := newInput(node, o.direct, stderr)
-	c := &cat{options: o, node: node, joined: joined, in: in, stderr: stderr}
+	defer c.node.Close()
+	c.in = &input{node: c.node, alone: o.direct && len(o.seeds) == 0, stderr: stderr}
 	err = c.work(working, stdin)
 	if lost, unwritten := out.close(ctx); unwritten != nil {
 		return unwritten
@@ -50,11 +54,35 @@ func live(ctx context.Context, o options, stdin io.Reader, stdout, stderr io.Wri
 	return err
 }
 
-// work joins the cluster, turns the loop and says goodbye.
+// work runs the loop, joins the cluster and talks. In the end Run says goodbye.
 func (c *cat) work(ctx context.Context, stdin io.Reader) error {
 	ctx, stop := cli.Within(ctx, c.wait, c.joined, c.seeds)
 	defer stop()
-	var helpers sync.WaitGroup
+	looping, endLoop := context.WithCancel(context.WithoutCancel(ctx))
+	defer endLoop()
+	var loop, helpers sync.WaitGroup
+	var failed error
+	loop.Go(func() {
+		failed = c.node.Run(looping)
+		stop()
+	})
+	err := c.talk(ctx, stdin, &helpers)
+	if err == nil {
+		err = cli.Cause(ctx)
+	}
+	stop()
+	helpers.Wait() // so that nobody joins again after the goodbye
+	endLoop()
+	loop.Wait()
+	if err == nil {
+		err = failed
+	}
+	return err
+}
+
+// talk joins the cluster and spreads the input until ctx ends or, without -k, all of it is
+// acknowledged.
+func (c *cat) talk(ctx context.Context, stdin io.Reader, helpers *sync.WaitGroup) error {
 	if len(c.seeds) > 0 {
 		helpers.Go(func() { c.keepJoined(ctx) })
 	} else if err := c.node.Join(); err != nil {
@@ -67,81 +95,58 @@ func (c *cat) work(ctx context.Context, stdin io.Reader) error {
 	}
 	read := make(chan error, 1)
 	go func() { // nothing waits for it, because a Read cannot be interrupted
-		read <- c.in.speak(ctx, stdin)
-		c.node.Wake()
-	}()
-	err := c.loop(ctx, read)
-	if err == nil {
-		err = cli.Cause(ctx)
-	}
-	stop()
-	helpers.Wait() // so that nobody joins again after Leave
-	if left := cli.Leave(c.node); err == nil {
-		err = left
-	}
-	return err
-}
-
-// loop drives the node until ctx ends or, without -k, the input has ended and all its lines
-// are acknowledged.
-func (c *cat) loop(ctx context.Context, read <-chan error) error {
-	defer context.AfterFunc(ctx, c.node.Wake)()
-	var refused error
-	var end time.Time // of the input
-	for ctx.Err() == nil {
 		select {
-		case refused = <-read:
-			if refused != nil && !errors.Is(refused, errRefused) {
-				return refused
-			}
-			end = time.Now()
-		default:
+		case <-c.began:
+			read <- c.in.speak(ctx, stdin)
+		case <-ctx.Done():
 		}
-		switch atEnd := !end.IsZero() && !c.keep; {
-		case atEnd && c.acknowledged():
+	}()
+	select {
+	case <-ctx.Done():
+		return nil
+	case refused := <-read:
+		if refused != nil && !errors.Is(refused, errRefused) {
 			return refused
-		case atEnd && c.tooLate(end):
-			return fmt.Errorf("the last lines were not acknowledged in %v: some nodes may lack them", c.linger)
 		}
-		if err := c.turn(); err != nil {
+		if c.keep {
+			<-ctx.Done()
+		} else if err := c.handOver(ctx); err != nil {
 			return err
 		}
+		return refused
 	}
-	return refused
 }
 
-// turn is one turn of the loop.
-func (c *cat) turn() error {
-	wait, err := c.node.Tick()
-	if err == nil {
-		_, err = c.node.Send()
+// handOver waits, after the end of the input, until all its lines are acknowledged or, if there
+// were none, until the node has joined, for which -wait is the limit.
+func (c *cat) handOver(ctx context.Context) error {
+	switch {
+	case c.in.said == 0 && len(c.seeds) == 0:
+		return nil
+	case c.in.said == 0:
+		return unlessOver(ctx, c.node.WaitForMember(ctx))
 	}
-	if err == nil {
-		c.in.hasTurned()
-		_, err = c.node.Receive(wait)
+	limit, cancel := ctx, func() {}
+	if c.linger > 0 {
+		limit, cancel = context.WithTimeout(ctx, c.linger)
+	}
+	defer cancel()
+	err := c.node.WaitForAcks(limit)
+	switch {
+	case ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("the last lines were not acknowledged in %v: some nodes may lack them", c.linger)
+	case err == nil && c.direct && c.node.Stats().GivenUp > c.in.givenUp:
+		return errors.New("the last lines were not acknowledged: the node may lack them")
+	}
+	return unlessOver(ctx, err)
+}
+
+// unlessOver returns the error of a wait, unless ctx has ended it.
+func unlessOver(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
 	}
 	return err
-}
-
-// acknowledged reports, after the end of the input, whether all its lines have arrived where
-// the node sent them, or, if there were none, whether the node has joined.
-//
-// A copy leaves the queue when it is acknowledged, but also when it is given up, and Hellos
-// are given up too. So if anything was given up, there must also be a member, and no probe
-// may be unanswered.
-func (c *cat) acknowledged() bool {
-	s := c.node.Stats()
-	if s.Sent == 0 {
-		return c.node.State() == gossip.StateConnected
-	}
-	allAnswered := s.QueuedControl == 0 && s.Members > 0 && !c.in.direct
-	return s.QueuedData == 0 && (s.GivenUp == c.in.givenUp || allAnswered)
-}
-
-// tooLate reports whether the last lines have waited longer than -linger. If none was sent
-// the node has not joined yet, and -wait is the limit.
-func (c *cat) tooLate(end time.Time) bool {
-	return c.linger > 0 && c.node.Stats().Sent > 0 && time.Since(end) >= c.linger
 }
 
 // keepJoined joins the seeds until ctx ends, and prints what is wrong with them whenever that

@@ -7,14 +7,14 @@
 //			network := memnet.New(memnet.Config{LatencyMin: 5 * time.Millisecond, LatencyMax: 15 * time.Millisecond, Loss: 0.01})
 //			var loops sync.WaitGroup
 //			t.Cleanup(loops.Wait) // Run ends with t.Context
-//			nodes, flags := make([]*gossip.GossipService, 3), make([]string, 3)
+//			nodes, flags := make([]*gossip.GossipService, 3), make(chan string, 2)
 //			for i := range nodes {
 //				conn, err := network.Listen(netip.MustParseAddrPort(fmt.Sprintf("10.0.0.%d:7070", i+1)))
 //				if err != nil {
 //					t.Fatal(err)
 //				}
 //				nodes[i], err = gossip.New(gossip.Address{}, func(_ gossip.NodeID, payload []byte) {
-//					flags[i] = string(payload)
+//					flags <- string(payload)
 //				}, gossip.Config{Conn: conn})
 //				if err != nil {
 //					t.Fatal(err)
@@ -24,13 +24,15 @@
 //			nodes[0].Join() // a seed
 //			nodes[1].Join(nodes[0].Address())
 //			nodes[2].Join(nodes[0].Address())
-//			time.Sleep(5 * time.Second) // in the bubble: the nodes meet
+//			for _, node := range nodes {
+//				node.WaitForMember(t.Context())
+//			}
 //
 //			nodes[0].SendData([]byte("dark-mode on"))
-//			time.Sleep(time.Second)
-//			synctest.Wait() // the nodes rest: what their receivers wrote may be read
-//			if flags[1] != "dark-mode on" || flags[2] != "dark-mode on" {
-//				t.Errorf("the flags of the replicas are %q", flags)
+//			for range 2 {
+//				if flag := <-flags; flag != "dark-mode on" {
+//					t.Errorf("the flag of a replica is %q", flag)
+//				}
 //			}
 //		})
 //	}

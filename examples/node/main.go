@@ -104,8 +104,8 @@ func live(ctx context.Context, o options, stdout, stderr io.Writer) error {
 	return cli.Cause(ctx)
 }
 
-// loop drives the node until ctx ends, waits for acknowledgements of the last messages, and
-// says goodbye. A program that has nothing else to do in its loop can call Run instead.
+// loop drives the node until ctx ends. Then Run waits for acknowledgements of the last messages,
+// and says goodbye. A program that has nothing else to do in its loop can call Run at once.
 func loop(ctx context.Context, node *gossip.GossipService, o options, stderr io.Writer) error {
 	// The loop waits in Receive and nowhere else; this ends the wait.
 	defer context.AfterFunc(ctx, node.Wake)()
@@ -128,7 +128,7 @@ func loop(ctx context.Context, node *gossip.GossipService, o options, stderr io.
 			return err
 		}
 	}
-	return cli.Goodbye(node, func(most time.Duration) error { return turn(node, most) })
+	return node.Run(ctx)
 }
 
 // turn is one turn of the loop, which waits no longer than most.

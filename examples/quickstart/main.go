@@ -49,7 +49,6 @@ func hello(ctx context.Context) (heard []string, err error) {
 
 	nodes := make([]*gossip.GossipService, 3)
 	lines := make(chan string, len(nodes))
-	connected := make(chan bool, len(nodes))
 	for i := range nodes {
 		// A receiver runs on the goroutine of its node's loop and must not block it,
 		// so the channel has room for every line.
@@ -57,16 +56,7 @@ func hello(ctx context.Context) (heard []string, err error) {
 			from := 1 + slices.IndexFunc(nodes, func(n *gossip.GossipService) bool { return n.ID() == origin })
 			lines <- fmt.Sprintf("node %d got %q from node %d", i+1, payload, from)
 		}
-		nodes[i], err = gossip.New(loopback, receiver, gossip.Config{
-			OnStateChange: func(_, now gossip.State) {
-				if now == gossip.StateConnected {
-					select {
-					case connected <- true:
-					default: // it was connected before
-					}
-				}
-			},
-		})
+		nodes[i], err = gossip.New(loopback, receiver, gossip.Config{})
 		if err != nil {
 			return nil, err
 		}
@@ -95,16 +85,10 @@ func hello(ctx context.Context) (heard []string, err error) {
 		}
 	}
 
-	// Wait until the nodes have found each other: a node is CONNECTED when a seed has
-	// answered it, the first one at once. Messages that a node sends before it knows the
-	// others are only retained, up to Config.DataLogSize bytes, for those that come later.
-	// That would do for one message, but not for a stream: before starting one, wait until
-	// Members() has the nodes that it is for.
-	for range nodes {
-		select {
-		case <-connected:
-		case <-ctx.Done():
-			return nil, fmt.Errorf("the nodes did not find each other: %w", ctx.Err())
+	// Wait until the nodes have found each other.
+	for _, n := range nodes {
+		if err := n.WaitForMember(ctx); err != nil {
+			return nil, fmt.Errorf("the nodes did not find each other: %w", err)
 		}
 	}
 

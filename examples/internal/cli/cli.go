@@ -1,6 +1,5 @@
 // Package cli holds what the example programs share: parsing a command line and reporting
-// mistakes in it, resolving seeds, reading keys, and saying goodbye. A single program can do
-// with less.
+// mistakes in it, resolving seeds and reading keys. A single program can do with less.
 package cli
 
 import (
