@@ -3,6 +3,7 @@
 package gossip
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"net"
@@ -46,8 +47,6 @@ type benchNode struct {
 	received []bool // by number of message
 	turns    atomic.Uint64
 
-	toSend  atomic.Int64 // how many messages its loop is to send
-	next    uint32       // number of the next of these
 	payload []byte
 }
 
@@ -110,12 +109,12 @@ func heapInUse() uint64 {
 	return m.HeapAlloc
 }
 
-// start starts the loop, which ends when the node is closed.
+// start starts the loop, which is that of Run, counts its turns, and ends when the node is
+// closed.
 func (s *benchNode) start() {
 	s.loop.Go(func() {
 		for {
-			s.sendMore()
-			err := s.turn()
+			err := s.GossipService.turn(forever)
 			s.turns.Add(1)
 			if err != nil {
 				if !errors.Is(err, ErrClosed) {
@@ -206,31 +205,24 @@ func (c *benchCluster) sendOne(from *benchNode) (took time.Duration, missing int
 	return last.Sub(start), missing
 }
 
-// sendMore sends what is to be sent, until the queue is full: then the loop turns.
-func (s *benchNode) sendMore() {
-	for s.toSend.Load() > 0 {
-		switch err := s.sendNumber(s.next); {
-		case errors.Is(err, ErrQueueFull):
-			return
-		case err != nil:
-			s.t.Errorf("node %v cannot send message %d: %v", s.Address(), s.next, err)
-			s.toSend.Store(0)
-			return
-		}
-		s.next++
-		s.toSend.Add(-1)
-	}
-}
-
-// stream makes one node send messages as fast as they are accepted. What is used is counted
-// until all are acknowledged, but the time only until all are delivered.
+// stream sends messages from one node as fast as they are accepted, on another goroutine than
+// its loop, as programs do. What is used is counted until all are acknowledged, but the time only
+// until all are delivered.
 func (c *benchCluster) stream(messages int) (used usage, missing int64) {
 	c.b.Helper()
-	s := c.nodes[0]
-	s.next = c.expect(messages)
+	s, first := c.nodes[0], c.expect(messages)
 	before, start := c.usage(), time.Now()
-	s.toSend.Store(int64(messages))
-	s.Wake()
+	for i := range messages {
+		err := s.sendNumber(first + uint32(i))
+		for errors.Is(err, ErrQueueFull) {
+			if err = s.WaitForRoom(context.Background()); err == nil {
+				err = s.sendNumber(first + uint32(i))
+			}
+		}
+		if err != nil {
+			c.b.Fatalf("node %v cannot send message %d: %v", s.Address(), i, err)
+		}
+	}
 	last, missing := c.await()
 	waitUntil(c.b, "everything is acknowledged", func() bool {
 		return !slices.ContainsFunc(c.nodes, func(n *benchNode) bool { return n.Stats().QueuedData > 0 })
