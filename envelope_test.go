@@ -460,3 +460,35 @@ func TestDatagramsAllocateNothing(t *testing.T) {
 		})
 	}
 }
+
+// A loop of a fixed pace answers in the turn in which it received, if it receives first and sends
+// last: a question and its answer take one period then, and two in the order in which a loop
+// waits.
+func TestReceiveFirstAndSendLastHalvesARoundTrip(t *testing.T) {
+	const period = 16 * time.Millisecond
+	for order, want := range map[string]int{"RTS": 2, "TSR": 4} { // half periods
+		v := newVirtualNet(t, 1)
+		v.SetLatency(0, 0)
+		a, b := v.add(Config{}), v.add(Config{})
+		v.form(a, b)
+		b.hook = func(NodeID, []byte) { b.SendData([]byte("answer"), Direct(a.Address())) }
+		a.held, b.held = true, true
+		a.publish("question", Direct(b.Address()))
+		halves := 0
+		for ; len(a.got) == 0 && halves < 20; halves++ {
+			n := v.nodes[halves%2]
+			for _, verb := range order {
+				switch verb {
+				case 'R':
+					n.Receive(0)
+				case 'T':
+					n.Tick()
+				case 'S':
+					n.Send()
+				}
+			}
+			v.Run(period / 2)
+		}
+		a.want(halves-1 == want, "in the order %s an answer takes %d half periods, not %d", order, halves-1, want)
+	}
+}

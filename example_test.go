@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"example.com/gossip"
@@ -317,4 +318,36 @@ func ExampleGossipService_SendData_backpressure() {
 	until(func() bool { return received == messages }, a, b)
 	fmt.Println(received, "received, and the queue was full on the way:", full > 0)
 	// Output: 5000 received, and the queue was full on the way: true
+}
+
+// Beside a loop on another goroutine nothing is polled: a stream waits for the first member,
+// for room, and in the end for its acknowledgements.
+func ExampleGossipService_WaitForRoom() {
+	var received atomic.Int64
+	a := node(ignore, gossip.Config{})
+	b := node(func(gossip.NodeID, []byte) { received.Add(1) }, gossip.Config{})
+	defer a.Close()
+	defer b.Close()
+	a.Join()
+	b.Join(a.Address())
+	go a.Run(context.Background())
+	go b.Run(context.Background())
+
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	err := a.WaitForMember(ctx)
+	for i := 0; i < 5000 && err == nil; i++ {
+		payload := fmt.Appendf(nil, "message %d", i)
+		err = a.SendData(payload)
+		for errors.Is(err, gossip.ErrQueueFull) {
+			if err = a.WaitForRoom(ctx); err == nil {
+				err = a.SendData(payload)
+			}
+		}
+	}
+	if err == nil {
+		err = a.WaitForAcks(ctx)
+	}
+	fmt.Println(received.Load(), "received", err)
+	// Output: 5000 received <nil>
 }

@@ -22,10 +22,11 @@
 // its recipient as fit. Tick returns how long Receive may wait: 0 while anything is
 // still to be sent. The three may be called in any order and at any pace: time is
 // read from the clock, so a late Tick does its duties late, and infrequent calls of
-// Send make fuller datagrams. Apart from a Receive inside Receive, they fail only when
-// the node is closed; whatever comes from the network, and transient errors of the
-// operating system, are counted in Stats. Run is this loop, for programs that do not
-// need their own.
+// Send make fuller datagrams. A loop that waits elsewhere, for its next frame perhaps, calls
+// Receive(0) first and Send last in each turn, so that it answers in the turn in which it
+// received. Apart from a Receive inside Receive, the three fail only when the node is closed;
+// whatever comes from the network, and transient errors of the operating system, are counted
+// in Stats. Run is this loop, for programs that do not need their own.
 //
 // SendData, from any goroutine, queues a message and ends the wait in Receive; Wake
 // ends it for any other reason. SendData returns ErrQueueFull when the loop, or the

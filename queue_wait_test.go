@@ -316,3 +316,15 @@ func TestWaitsCostNothingWhileNobodyWaits(t *testing.T) {
 		t.Errorf("what ends waits allocates %v times while there is none", allocs)
 	}
 }
+
+func TestServiceRunWaitsASecondAtMost(t *testing.T) {
+	n := newLoop(t, "127.0.0.1:0", Config{})
+	nobody := newLoop(t, "127.0.0.1:0", Config{})
+	n.join(nobody)
+	n.publish("to nobody")
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := n.Run(over); err != nil || n.State() != StateDisconnected {
+		t.Errorf("Run returned %v and left the node %v", err, n.State())
+	}
+}
