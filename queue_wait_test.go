@@ -89,6 +89,56 @@ func TestWaitForRoomEndsWhenHalfOfTheQueueIsFree(t *testing.T) {
 	}
 }
 
+// Whoever was refused waits for half of the queue, not for the next free place; who was not, while
+// nothing fits.
+func TestWaitForRoomPassesOverSingleFreePlaces(t *testing.T) {
+	bubble(t, 2, Config{}, func(t *testing.T, v *virtualNet, n *virtualNode) {
+		n.held = true
+		for range 1024 {
+			n.publish("x")
+		}
+		n.want(begin(1, n.WaitForRoom, t.Context()).none(), "the queue is full, but WaitForRoom has ended")
+	})
+	bubble(t, 2, Config{}, func(t *testing.T, v *virtualNet, n *virtualNode) {
+		n.held = true
+		n.fill()
+		n.Send() // what the first window takes
+		n.want(n.node.Takes(v.Now(), 1, Broadcast.as) && !n.node.HasRoom(v.Now()), "the queue is not between full and half full")
+		w := begin(1, n.WaitForRoom, t.Context())
+		n.want(w.none(), "there is room for few messages, but WaitForRoom has ended")
+		n.publish("y")
+		n.release()
+		v.await(time.Minute, "the wait ends", func() bool { return w.all(nil) })
+	})
+}
+
+// Each verb of the loop ends the waits for what it has brought.
+func TestWaitsEndWithTheVerbThatBringsWhatTheyWaitFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := newVirtualNet(t, 1)
+		seed, n := v.add(Config{}), v.add(Config{DataLogSize: 1000})
+		seed.join()
+		n.join(seed.Address())
+		n.turn()
+		n.held = true
+		w := begin(1, n.WaitForMember, t.Context())
+		v.Run(time.Second)
+		n.want(w.none(), "nothing was received, but WaitForMember has ended")
+		n.Receive(0)
+		n.want(w.all(nil), "Receive has brought a member, but WaitForMember goes on")
+
+		alone := v.add(Config{DataLogSize: 1000})
+		alone.join(virtualAddr(77))
+		alone.fill()
+		alone.held = true
+		w = begin(1, alone.WaitForRoom, t.Context())
+		v.Run(3 * time.Minute)
+		n.want(w.none(), "the loop stands still, but WaitForRoom has ended")
+		alone.Tick()
+		n.want(w.all(nil), "Tick has found room, but WaitForRoom goes on")
+	})
+}
+
 // One recipient may have only a part of the queue: while that is full there is no room for a
 // Broadcast.
 func TestWaitForRoomHeedsEachRecipient(t *testing.T) {

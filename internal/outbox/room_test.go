@@ -101,17 +101,23 @@ func TestOwnCopiesMayNumberLimitWhileTheyAreUnsent(t *testing.T) {
 // A sender that was refused waits until half of the room is free, and half of that for each
 // recipient, or else it would find room for one copy at a time.
 func TestHalfOfTheRoomIsFreeForEachRecipient(t *testing.T) {
-	for _, c := range []struct{ limit, recipients, copies, want int }{
-		{64, 100, 1, 32},
-		{64, 100, 40, 24},
-		{64, 100, 99, 0},
-		{64, 1, 1, 8}, // half of a quarter
-		{5, 1, 1, 1},
-		{1, 1, 1, 0},
+	nobody := netip.AddrPort{}
+	for _, c := range []struct {
+		limit, recipients, copies int
+		only                      netip.AddrPort
+		want                      int
+	}{
+		{64, 100, 1, nobody, 32},
+		{64, 100, 40, nobody, 24},
+		{64, 100, 99, nobody, 0},
+		{64, 1, 1, nobody, 8}, // half of a quarter
+		{64, 1, 1, peerAddr(0), 32},
+		{5, 1, 1, nobody, 1},
+		{1, 1, 1, nobody, 0},
 	} {
 		q := newBench(t, Config{Limit: c.limit})
 		n := 0
-		for q.HalfFree(c.copies, netip.AddrPort{}) && n < c.limit {
+		for q.HalfFree(c.copies, c.only) && n < c.limit {
 			q.copyTo(n%c.recipients, UntilAnswered)
 			n++
 		}
