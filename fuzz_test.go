@@ -1,6 +1,7 @@
 package gossip
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -129,6 +130,11 @@ func (p *verbProgram) do(step byte) {
 		p.sent++
 	case 'r':
 		p.net.Run(time.Millisecond << (p.next() % 12))
+	case 'w':
+		over, cancel := context.WithCancel(p.net.t.Context())
+		cancel()
+		wait := []func(context.Context) error{p.WaitForRoom, p.WaitForAcks, p.WaitForMember}[p.next()%3]
+		p.legal("a wait", closed, wait(over), ErrState, context.Canceled)
 	case 'c':
 		p.callback = p.next()
 	}
@@ -152,12 +158,12 @@ func FuzzVerbs(f *testing.F) {
 	meet := "j\x01" + strings.Repeat("tor\x02i", 6)
 	for _, program := range []string{
 		"\x00ujlez",
-		"\x00" + meet + "u\x00u\x01u\x02u\x03" + strings.Repeat("tor\x04i", 6) + "lu\x00olj\x00jzti",
+		"\x00" + meet + "u\x00u\x01u\x02u\x03w\x00w\x01w\x02" + strings.Repeat("tor\x04i", 6) + "lu\x00olj\x00jzti",
 		"\x01" + meet + "pppr\x04iitori",
 		"\x02" + meet + "e\x01pe\x00r\x03ie\x02zl",
 		"\x04" + meet + strings.Repeat("u\x01", 9) + "tor\x0btoiu\x01",
 		"\x00" + meet + "cxpr\x04iti" + "clpr\x04iu\x00to" + meet + "czpr\x04itoi",
-		"\x01" + meet + "cipr\x03i" + "ctpr\x03i" + "cupr\x03i\x01" + "cjpr\x03i\x00" + "cepr\x03i",
+		"\x01" + meet + "cipr\x03i" + "ctpr\x03i" + "cupr\x03i\x01" + "cwpr\x03i\x01" + "cjpr\x03i\x00" + "cepr\x03i",
 	} {
 		f.Add([]byte(program))
 	}

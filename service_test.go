@@ -252,15 +252,25 @@ func TestServiceMethodsMayBeCalledAtOnce(t *testing.T) {
 			}
 			n.State()
 			n.Address()
+			n.Member(peer.ID())
 			return nil
 		},
+		func() error {
+			if n.GossipService.String() == "" {
+				return errors.New("a node prints as nothing")
+			}
+			return nil
+		},
+		func() error { return n.WaitForRoom(over) },
+		func() error { return n.WaitForAcks(over) },
+		func() error { return n.WaitForMember(over) },
 		func() error { return n.Leave() },
 		func() error { return n.Run(over) },
 	} {
 		all.Go(func() {
 			for range 300 {
 				switch err := call(); {
-				case err == nil, errors.Is(err, ErrState), errors.Is(err, ErrQueueFull), errors.Is(err, ErrConfig):
+				case err == nil, errors.Is(err, ErrState), errors.Is(err, ErrQueueFull), errors.Is(err, ErrConfig), err == context.Canceled:
 				default:
 					t.Errorf("a call beside others returned %v", err)
 				}
