@@ -210,6 +210,40 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
+// SetKeys replaces Config.Keys while the node runs, for what is sent and handled
+// from then on. A cluster changes its keys in three steps, each done at all nodes
+// before the next begins, and loses no message:
+//
+//	replace key a by b   introduce key k
+//	{a}                  {nil}             before
+//	{a, b}               {nil, k}          all can open it
+//	{b, a}               {k, nil}          all seal with it
+//	{b}                  {k}               all drop the old one
+//
+// Replace a key before it has been put first 92,000 times, by New or SetKeys at any
+// node: each time the random part of the nonces of the next 2^32 datagrams is drawn,
+// and up to that number the chance that two are the same is below 1 in 2^32.
+//
+// Errors: ErrConfig for invalid keys or none, or if the node was made without
+// Config.Keys and so has no room for seals ({nil} reserves it); ErrClosed.
+func (g *GossipService) SetKeys(keys ...[]byte) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err := g.checkVerb(verbSetKeys); err != nil {
+		return err
+	}
+	switch {
+	case !g.node.HasRoomForSeals():
+		return fmt.Errorf("%w: SetKeys of a node that was made without Keys", ErrConfig)
+	case len(keys) == 0: // a list that came out empty must not open the cluster to everyone
+		return fmt.Errorf("%w: SetKeys of no key: nil is the key that stands for clear text", ErrConfig)
+	}
+	if err := g.node.SetKeys(keys, g.random()); err != nil {
+		return fmt.Errorf("%w: Keys: %w", ErrConfig, err)
+	}
+	return nil
+}
+
 // node returns the settings of the node behind a socket with that address.
 func (c *Config) node(local netip.AddrPort) node.Config {
 	return node.Config{

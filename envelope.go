@@ -178,3 +178,25 @@ func (g *GossipService) wakeForOutput() {
 		g.socket.Wake()
 	}
 }
+
+// Wake makes a waiting Receive, or else the next one that would wait, return at once.
+func (g *GossipService) Wake() {
+	if g.socket != nil {
+		g.socket.Wake()
+	}
+}
+
+// SyscallConn returns the socket's raw connection, for a caller that waits with its own
+// poller: when it is readable, call Receive(0). Only its Control method is meant to be
+// used. Wake and SendData do not wake such a poller: unless the caller does, messages
+// from another goroutine go out at the next turn of the loop. SyscallConn fails for a
+// Conn without a raw connection.
+func (g *GossipService) SyscallConn() (syscall.RawConn, error) {
+	g.mu.Lock()
+	err := g.checkVerb(verbSyscallConn)
+	g.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	return g.socket.SyscallConn()
+}
