@@ -492,3 +492,22 @@ func TestReceiveFirstAndSendLastHalvesARoundTrip(t *testing.T) {
 		a.want(halves-1 == want, "in the order %s an answer takes %d half periods, not %d", order, halves-1, want)
 	}
 }
+
+// A member whose MaxMessageSize is smaller gets what fits there: datagrams are made for it.
+func TestSendFillsNoDatagramBeyondWhatAMemberTakes(t *testing.T) {
+	for _, keys := range [][][]byte{nil, {testKey('k')}} {
+		v := newVirtualNet(t, 1)
+		config := Config{MaxMessageSize: 1400, Keys: keys}
+		large, other, small := v.add(config), v.add(config), v.add(Config{Keys: keys})
+		v.form(large, other, small)
+		before := small.Stats().DropOversize
+		for i := range 200 {
+			large.publish(fmt.Sprintf("%0200d", i))
+			small.publish(fmt.Sprintf("%0200d from the small one", i))
+		}
+		v.Run(5 * time.Second)
+		small.want(len(small.got) == 200 && len(large.got) == 200 && len(other.got) == 400, "%d, %d and %d messages are delivered", len(small.got), len(large.got), len(other.got))
+		small.want(small.Stats().DropOversize == before, "%d datagrams are too long for it", small.Stats().DropOversize-before)
+		small.want(large.Stats().DatagramsOut < 2*200, "messages do not share datagrams: %d were sent", large.Stats().DatagramsOut)
+	}
+}

@@ -49,6 +49,7 @@ func (n *Node) handleHello(now time.Duration, in *datagram, seq uint32, m wire.H
 		}
 	} else {
 		n.admit(now, in, m.From.ID)
+		in.member.Size = m.Size
 	}
 }
 
@@ -125,7 +126,7 @@ func (n *Node) handleWelcome(now time.Duration, in *datagram, w wire.Welcome) {
 		witness = true
 	}
 	m, added, back := members.Admit(w.From.ID, at, now)
-	in.member = m
+	in.member, m.Size = m, w.Size
 	n.self.owes = true
 	m.Said(w.From.Addr)
 	members.SendsFrom(m, in.from)

@@ -215,6 +215,9 @@ func BufferSize(maxMessageSize int) int { return sealedFront + maxMessageSize }
 func (n *Node) Next(now time.Duration, buf []byte) (datagram []byte, to netip.AddrPort) {
 	for q := n.out.queue.Next(); q != nil; q = n.out.queue.Next() {
 		to := q.To()
+		if m := n.peers.members.ByAddr(to); m != nil && m.Size > 0 && int(m.Size) < n.config.MaxMessageSize {
+			q.Limit(int(m.Size) - sealing(n.seals.keys.Seals()))
+		}
 		messages := n.out.queue.Pack(buf[sealedFront:sealedFront], q, now, n.timeout(now, to))
 		if len(messages) == 0 {
 			continue

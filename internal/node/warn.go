@@ -83,8 +83,8 @@ func (n *Node) warnOfClear(now time.Duration, from netip.AddrPort) {
 	n.warn(now, otherKeys, from, "datagram in clear, but this node has Keys", "that the node there has the Keys of the cluster", nil)
 }
 
-// compareSize warns of a node whose MaxMessageSize is another one: the larger one's datagrams
-// do not reach the smaller one.
+// compareSize warns of a node whose MaxMessageSize is another one: what is longer than that of
+// the smaller one does not reach it.
 func (n *Node) compareSize(now time.Duration, at netip.AddrPort, theirs uint16) {
 	if int(theirs) == n.config.MaxMessageSize {
 		return

@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"container/heap"
+	"math"
 	"net/netip"
 	"time"
 
@@ -51,6 +52,7 @@ type PeerQueue struct {
 	controls int          // control envelopes in any of the chains
 	hellos   int          // Hellos among these
 
+	room     int // bytes of messages that the recipient takes in a datagram, as far as is known
 	flight   int // bytes of Data that wait for an answer
 	window   int // at this many no more Data is sent, but repairs
 	shrunkAt time.Duration
@@ -76,6 +78,9 @@ type PeerQueue struct {
 	// even when it is reused for another recipient; its turn may then be idle.
 	listed bool
 }
+
+// Limit bounds the bytes of messages in a datagram, for a recipient that takes fewer than Room.
+func (q *PeerQueue) Limit(room int) { q.room = room }
 
 // To returns the recipient's address.
 func (q *PeerQueue) To() netip.AddrPort { return q.to }
@@ -176,7 +181,7 @@ func (o *Outbox) peer(to netip.AddrPort) *PeerQueue {
 		} else {
 			q = new(PeerQueue)
 		}
-		*q = PeerQueue{to: to, window: firstWindow, index: -1, acks: q.acks.empty(), refused: q.refused.empty(), numbers: q.numbers, listed: q.listed}
+		*q = PeerQueue{to: to, room: math.MaxInt, window: firstWindow, index: -1, acks: q.acks.empty(), refused: q.refused.empty(), numbers: q.numbers, listed: q.listed}
 		q.numbers.reset(o.rng.Uint32())
 		o.peers[to] = q
 	}

@@ -42,9 +42,9 @@ func (o *Outbox) Pack(b []byte, q *PeerQueue, now, timeout time.Duration) []byte
 	if first := q.control.head; o.apart && first != nil && first.Kind.IsContact() {
 		b = o.packControl(b, q, true, now, timeout)
 	} else {
-		most := MostAcked(o.config.Room)
-		b = o.packAcks(b, &q.acks, false, &most)
-		b = o.packAcks(b, &q.refused, true, &most)
+		most := MostAcked(min(o.config.Room, q.room))
+		b = o.packAcks(b, q, &q.acks, false, &most)
+		b = o.packAcks(b, q, &q.refused, true, &most)
 		q.dataFirst = !q.dataFirst
 		if q.dataFirst {
 			b = o.packData(b, q, now, timeout)
@@ -63,8 +63,8 @@ func (o *Outbox) Pack(b []byte, q *PeerQueue, now, timeout time.Duration) []byte
 	return b
 }
 
-func (o *Outbox) packAcks(b []byte, owed *owed, refused bool, left *int) []byte {
-	runs, numbers := owed.front((o.config.Room-len(b)-wire.AckOverhead)/wire.AckSize, *left)
+func (o *Outbox) packAcks(b []byte, q *PeerQueue, owed *owed, refused bool, left *int) []byte {
+	runs, numbers := owed.front((min(o.config.Room, q.room)-len(b)-wire.AckOverhead)/wire.AckSize, *left)
 	if runs == 0 {
 		return b
 	}
@@ -77,10 +77,19 @@ func (o *Outbox) packAcks(b []byte, owed *owed, refused bool, left *int) []byte 
 	return b
 }
 
+// room returns how long a datagram to q may become that holds b. A message alone may be longer
+// than its recipient is known to take, so that none waits for ever.
+func (o *Outbox) room(b []byte, q *PeerQueue) int {
+	if len(b) == 0 {
+		return o.config.Room
+	}
+	return min(o.config.Room, q.room)
+}
+
 // packControl appends control up to the first message that has to go apart from what is there,
 // which is contact or not.
 func (o *Outbox) packControl(b []byte, q *PeerQueue, contact bool, now, timeout time.Duration) []byte {
-	for e := q.control.head; e != nil && len(b)+e.Size() <= o.config.Room; e = q.control.head {
+	for e := q.control.head; e != nil && len(b)+e.Size() <= o.room(b, q); e = q.control.head {
 		if o.apart && e.Kind.IsContact() != contact {
 			break
 		}
@@ -91,7 +100,7 @@ func (o *Outbox) packControl(b []byte, q *PeerQueue, contact bool, now, timeout 
 
 func (o *Outbox) packData(b []byte, q *PeerQueue, now, timeout time.Duration) []byte {
 	span := o.config.Span
-	for e := q.nextData(span); e != nil && len(b)+e.Size() <= o.config.Room; e = q.nextData(span) {
+	for e := q.nextData(span); e != nil && len(b)+e.Size() <= o.room(b, q); e = q.nextData(span) {
 		b = o.put(b, e, now, timeout)
 	}
 	return b

@@ -20,6 +20,7 @@ type Member struct {
 	SuspectUntil  time.Duration // until then it is presumed absent
 	Validated     bool          // it has shown that it can be reached at Addr
 	Deaf          bool          // it was lost because it acknowledged no Data, and has not done so since
+	Size          uint16        // of the largest datagram that it takes, 0 if that is not known
 	Probed        uint8         // how many Hellos it left unanswered since it last answered anything
 	Gone          Gone          // what another member says of it
 	DoubtedAt     time.Duration // when it was last verified because of what others say, if it was
