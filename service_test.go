@@ -356,7 +356,7 @@ func TestServiceDrawsRandomBytesAtEachSetKeys(t *testing.T) {
 	for i := range 3 {
 		n.want(n.SetKeys(testKey('a')) == nil && drawn == i+1, "at %d calls of SetKeys random bytes were drawn %d times", i+1, drawn)
 	}
-	if systemRandom() == systemRandom() {
+	if first, second := systemRandom(), systemRandom(); first == second {
 		t.Error("the system gave the same bytes twice")
 	}
 }
