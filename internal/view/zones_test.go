@@ -3,6 +3,7 @@ package view
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -156,6 +157,37 @@ func TestSplitLetsAnotherMemberOfALargeZoneStandBy(t *testing.T) {
 				t.Errorf("all %d members take turns, not %d of them", size, len(entries))
 			}
 			break
+		}
+	}
+}
+
+func TestSplitSharesDelegatesAmongManyZones(t *testing.T) {
+	views := zoned(rand.New(rand.NewPCG(1, 12)), 0, slices.Repeat([]int{1}, 100)...)
+	for from, v := range views {
+		got := slices.DeleteFunc(v.Split(nil, ring.AllBut(from), 16, now), func(d Delegate) bool { return d.Standby })
+		if len(got) < 8 || len(got) > 16 {
+			t.Errorf("99 other zones of one node share %d delegates, and should about 16", len(got))
+		}
+		break
+	}
+}
+
+// A member without a zone may lie where a zone begins, before its first member.
+func TestSplitPutsABorderBehindAMemberWithoutAZone(t *testing.T) {
+	here, there := ring.ID("here", 0), ring.ID("there", 0)
+	v := New(here, 100)
+	start := uint64(ring.ZoneArc(ring.Zone(there)).Lo) << 32
+	for i, id := range []uint64{start | 5<<32 | 1, start | 10<<32 | 2, start | 20<<32 | 2} {
+		m, _ := v.Insert(id, host(i), false)
+		m.Validated = true
+	}
+	dels := v.Split(nil, ring.AllBut(here), 16, now)
+	if len(dels) != 2 {
+		t.Fatalf("a member without a zone and a zone of two should have a delegate each, not %d", len(dels))
+	}
+	for _, d := range dels {
+		if !d.Arc.Has(d.Pos()) {
+			t.Errorf("a delegate at %x should lie in its arc, %x", d.Pos(), d.Arc)
 		}
 	}
 }
