@@ -91,7 +91,11 @@ func (c wanCase) settle(t testing.TB, seed uint64) *cluster {
 			cluster.add(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(r), byte(i >> 8), byte(i)}), 7070), c.config)
 		}
 	}
-	cluster.form()
+	cluster.nodes[0].join()
+	for _, n := range cluster.nodes[1:] {
+		n.join(cluster.nodes[0])
+	}
+	cluster.await(3*time.Minute, "all know all", cluster.complete)
 	cluster.net.Run(time.Minute)
 	return cluster
 }
