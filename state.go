@@ -137,7 +137,8 @@ func (g *GossipService) State() State {
 	return publicStates[g.node.State()]
 }
 
-// ID returns the node's identity. Join after Leave changes it.
+// ID returns the node's identity. Join after Leave changes it, and so does the node itself when
+// another one has sent messages in its name with numbers that it cannot reach.
 func (g *GossipService) ID() NodeID {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -227,10 +228,11 @@ type Stats struct {
 	DropWelcome   uint64 // Welcome that answers no Hello, or too many in a datagram
 	DropLeave     uint64 // Leave of a member that it did not come from
 	DropMember    uint64 // members in a list not taken: the node itself, unusable, said goodbye, did not answer when asked, or no place in a full view; and Hellos beyond 3 in a datagram
-	DropStranger  uint64 // MemberList, or Status to compare with, from an unvalidated source
+	DropStranger  uint64 // MemberList, or Status to compare with, from an unvalidated source; Direct Data of a member, from elsewhere
 	DropRecipient uint64 // Direct messages for another node
 	DropOrigin    uint64 // Data of a new origin when the table, or for unvalidated sources half of it, is full
 	DropAhead     uint64 // Data far ahead of its origin's known messages, from an unvalidated source
+	DropForged    uint64 // Data in this node's own name, with a number far beyond its last
 
 	// Output not made.
 	DropAmplify   uint64 // answers that would exceed three times what an unvalidated source sent

@@ -45,7 +45,9 @@ func (n *Node) handleData(now time.Duration, in *datagram, seq uint32, d wire.Da
 			n.acknowledgeData(now, in, seq, &d)
 		}
 		n.stats.Duplicate++
-		n.skipForged(now, in, d.Counter)
+		if d.Flags&wire.FlagDirect == 0 {
+			n.skipForged(now, in, d.Counter)
+		}
 		return
 	}
 	if to, direct := d.Recipient(); direct && to != n.self.id {

@@ -70,9 +70,9 @@ func TestNumbersSkipThoseThatOthersUsed(t *testing.T) {
 	s.want(len(s.got) == 0, "a node is delivered messages with its own id: %q", s.got)
 	n := number()
 	s.want(n == 41, "after a forged 40 the node goes on with %d", n)
-	s.receive(peerAddr(10), s.data(wire.Data{Origin: s.ID(), Counter: 1 << 30}))
+	s.receive(unknownAddr, s.data(wire.Data{Origin: s.ID(), Counter: 1 << 30}))
 	n = number()
-	s.want(n == 42, "after a forged number that is far too high the node goes on with %d", n)
+	s.want(n == 42, "after a forged number of a stranger that is far too high the node goes on with %d", n)
 }
 
 // There are many numbers, but a forger is quick.
@@ -139,12 +139,8 @@ func TestForgedNumbersThatClimbSilenceNoOrigin(t *testing.T) {
 		s := newSolo(t, Config{})
 		s.withMembers(10, 20)
 		id := s.peerID(10)
-		width := versions.Width
-		if flags == wire.FlagDirect {
-			width = versions.NarrowWidth
-		}
-		room := versions.NarrowWidth / unvalidatedLead // an unvalidated source does not widen the window
-		forgeries := room + 40
+		const width = versions.NarrowWidth
+		const forgeries = 40
 		for i := range uint32(forgeries) {
 			s.receive(unknownAddr, s.data(wire.Data{Origin: id, Counter: (i + 1) * unvalidatedLead, Flags: flags, Payload: []byte("forged")}))
 		}
@@ -154,7 +150,7 @@ func TestForgedNumbersThatClimbSilenceNoOrigin(t *testing.T) {
 		}
 		s.want(len(s.got) == width, "after %d of %d forged messages with flags %x, which climb, %d of %d numbers of the origin were delivered: %+v",
 			forged, forgeries, flags, len(s.got), width, s.Stats())
-		s.want(int(s.Stats().DropAhead) == forgeries-room && s.Stats().GaveUpUnseen == 0, "they were counted as %+v", s.Stats())
+		s.want(int(s.Stats().DropAhead+s.Stats().DropStranger) == forgeries-forged && forged <= 1 && s.Stats().GaveUpUnseen == 0, "they were counted as %+v", s.Stats())
 	}
 }
 
@@ -173,4 +169,28 @@ func TestNewOriginFarAheadNeedsAValidatedSource(t *testing.T) {
 	s.receive(from, s.data(d))
 	s.want(fmt.Sprint(s.got) == "[x]", "of the validated source %v was delivered", s.got)
 	s.want(s.Stats().GaveUpUnseen == 0, "earlier messages are history, not loss: %d", s.Stats().GaveUpUnseen)
+}
+
+// A stranger goes on from the next number of a member, without a gap.
+func TestForgedNumbersInARowSilenceNoOrigin(t *testing.T) {
+	for _, flags := range []uint8{0, wire.FlagDirect} {
+		s := newSolo(t, Config{})
+		s.withMembers(10, 20)
+		id := s.peerID(10)
+		for i := range uint32(100) {
+			s.receive(peerAddr(10), s.data(wire.Data{Origin: id, Counter: i + 1, Flags: flags}))
+		}
+		for i := range uint32(1000) {
+			s.receive(unknownAddr, s.data(wire.Data{Origin: id, Counter: 101 + i, Flags: flags, Payload: []byte("forged")}))
+		}
+		forged := len(s.got) - 100
+		for i := range uint32(1000) {
+			s.receive(peerAddr(10), s.data(wire.Data{Origin: id, Counter: 101 + i, Flags: flags}))
+		}
+		most := unvalidatedLead
+		if flags == wire.FlagDirect {
+			most = 0
+		}
+		s.want(forged <= most && len(s.got) == 1100, "with flags %x %d forged messages are delivered, at most %d should be, and %d in all", flags, forged, most, len(s.got))
+	}
 }

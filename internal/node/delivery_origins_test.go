@@ -28,9 +28,11 @@ func (s *solo) fillOrigins(from netip.AddrPort) (lowest uint64, bound int) {
 func TestEvictedOriginIsNotNewAgain(t *testing.T) {
 	for _, ordered := range []bool{false, true} {
 		s := newSolo(t, Config{Ordered: ordered})
-		s.withMembers(10, 20)
+		s.withMembers(10)
+		const id = 5
+		s.addMember(id, peerAddr(20))
 		receive := func(counter uint32, flags uint8) {
-			s.receive(peerAddr(20), s.data(wire.Data{Origin: 5, Counter: counter, Flags: flags, Payload: []byte("once")}))
+			s.receive(peerAddr(20), s.data(wire.Data{Origin: id, Counter: counter, Flags: flags, Payload: []byte("once")}))
 		}
 		for i := range uint32(3) {
 			receive(1+i, 0)
@@ -38,10 +40,10 @@ func TestEvictedOriginIsNotNewAgain(t *testing.T) {
 		}
 		lowest, _ := s.fillOrigins(peerAddr(10))
 		origins := s.history.origins
-		s.want(origins.Get(5) != nil, "an origin that sent something lately was evicted")
+		s.want(origins.Get(id) != nil, "an origin that sent something lately was evicted")
 		s.at += repair.OriginIdle + time.Minute
 		s.receive(peerAddr(10), s.data(wire.Data{Origin: lowest - 1, Counter: 1}))
-		s.want(origins.Get(5) == nil && origins.Get(lowest-1) != nil, "an origin that is idle for an hour should make room for a new one")
+		s.want(origins.Get(id) == nil && origins.Get(lowest-1) != nil, "an origin that is idle for an hour should make room for a new one")
 		s.got = nil
 		for i := range uint32(3) { // some node may retain them
 			receive(1+i, wire.FlagPull)

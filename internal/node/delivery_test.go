@@ -70,7 +70,7 @@ func TestDataBeyondTheWindowIsCounted(t *testing.T) {
 	s.receive(peerAddr(10), s.data(wire.Data{Origin: 77, Counter: floor + 1}), s.data(wire.Data{Origin: 77, Counter: floor}))
 	s.want(len(s.got) == 5, "%d should be new and the one before should not", floor+1)
 	// Direct messages of the origin may go to other nodes, so a gap in their numbers is no loss.
-	s.receive(peerAddr(10), s.data(wire.Data{Origin: 77, Counter: 3 * versions.Width, Flags: wire.FlagDirect}))
+	s.receive(peerAddr(10), s.data(wire.Data{Origin: s.peerID(10), Counter: 3 * versions.Width, Flags: wire.FlagDirect}))
 	s.want(s.Stats().GaveUpUnseen == floor-3 && len(s.got) == 6, "a Direct message far ahead should be taken from a member")
 }
 

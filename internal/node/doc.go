@@ -63,6 +63,10 @@
 // origin, which refuses in Publish, and loses nothing. The backlog keeps each message of the
 // node itself until any other node has acknowledged it.
 //
+// A number far ahead of an origin may be forged. It is returned to the origin before the gap is
+// given up (returnTo). An origin that has not used it takes no more messages until those that it
+// has are acknowledged, and goes on with a new id, whose numbers begin at 1 (renew).
+//
 // # How distance counts
 //
 // A member is much nearer than another if its round trip is shorter by more than half and by more

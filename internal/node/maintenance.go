@@ -15,6 +15,9 @@ func (n *Node) maintain(now time.Duration) {
 	if n.self.backlog.waiting > 0 && n.peers.members.Len() > 0 {
 		n.publishBacklog(now)
 	}
+	if n.self.forged && now >= t.renewAt && n.Settled() {
+		n.renew(now)
+	}
 	if t.Look.Due(now, c.TickInterval, n.rng) {
 		n.look(now)
 	}

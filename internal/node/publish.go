@@ -16,6 +16,8 @@ func (n *Node) Takes(now time.Duration, size int, s Spread) bool {
 	b, members := &n.self.backlog, n.peers.members
 	n.peers.delegates = n.peers.delegates[:0]
 	switch {
+	case n.self.forged && members.Len() > 0:
+		return false
 	case s.Kind == Direct:
 		return n.out.queue.Takes(s.To, outbox.Own, 1, members.Len() == 1 && members.ByAddr(s.To) != nil)
 	case members.Len() == 0:
@@ -68,6 +70,8 @@ func (n *Node) HasRoom(now time.Duration) bool {
 		only = members.At(0).Addr
 	}
 	switch {
+	case n.self.forged && members.Len() > 0:
+		return false
 	case !n.out.queue.HalfFree(max(originFanout, n.config.RumorFactor), only):
 		return false
 	case n.self.directDone.Check(n.self.directCounter+1, nil) == versions.Ahead:

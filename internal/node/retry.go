@@ -151,7 +151,7 @@ func (n *Node) unansweredData(now time.Duration, m *view.Member, e *outbox.Envel
 		n.abandon(e)
 		return
 	}
-	if !n.nameRecipient(e) && now-e.Entry.Born < askFor { // another node may be there by now
+	if !n.nameRecipient(e) && e.Attempt == 0 && now-e.Entry.Born < askFor { // another node may be there by now
 		n.out.queue.Hold(now, e)
 		return
 	}

@@ -32,6 +32,8 @@ type timers struct {
 	changedAt time.Duration // when the view last changed
 	addressAt time.Duration // when the node may ask for its own address again
 	linesAt   time.Duration // when lines are refilled
+	forgedAt  time.Duration // when to record a forged message again
+	renewAt   time.Duration // when the node may renew itself again
 	grewAt    time.Duration // when hearsay last brought a member
 	backAt    time.Duration // when a lost member was last heard again
 	offeredAt time.Duration // when offer was last done

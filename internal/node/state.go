@@ -67,6 +67,7 @@ type self struct {
 	directCounter uint32 // of its last Direct one
 	directDone    versions.Window
 
+	forged  bool          // its id is to be renewed once its messages are settled
 	owes    bool          // it had a member, and not all said goodbye
 	aloneAt time.Duration // when it joined, or lost its last member
 }
@@ -154,7 +155,7 @@ func (n *Node) refillLines(now time.Duration) {
 // State returns the node's state.
 func (n *Node) State() State { return n.self.state }
 
-// ID returns the node's identity, which Join after Leave changes.
+// ID returns the node's identity, which Join after Leave changes, and forged numbers do.
 func (n *Node) ID() uint64 { return n.self.id }
 
 // Address returns where others reach the node, as far as that is known.

@@ -13,7 +13,7 @@ type Stats struct {
 	DropOversize, DropMalformed, DropUnknownType, DropTag, DropSealed, DropClear, DropLeft uint64
 
 	DropCluster, DropIllegal, DropAck, DropWelcome, DropLeave, DropMember uint64
-	DropStranger, DropRecipient, DropOrigin, DropAhead                    uint64
+	DropStranger, DropRecipient, DropOrigin, DropAhead, DropForged        uint64
 
 	DropAmplify, DropRelay, DropBusy, DropControl, DropPush uint64
 	GivenUp, Unheard, GaveUpUnseen                          uint64

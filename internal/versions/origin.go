@@ -17,6 +17,7 @@ type Origin struct {
 	Direct    Window // Direct messages, which have a counter of their own; it stays narrow
 	From      uint32 // where counting begins, 0 if it has not; what is below is history, not loss
 	Delivered uint32 // last counter that was delivered in order, where order is kept
+	Vouched   uint32 // highest counter that a validated source has sent
 	passed    uint32 // how many unseen the floor passed since Delivered, where order is kept
 
 	AheadAt time.Duration // when a message beyond the window first came, 0 if none did

@@ -56,10 +56,10 @@ func (m *Member) Answers(addr netip.AddrPort) {
 	m.altAddrs.also = addr
 }
 
-// answersAt reports whether addr is where m last answered a probe, other than its address
+// AnswersAt reports whether addr is where m last answered a probe, other than its address
 // and its source. It means only that there is no need to probe there again while m is alive:
 // another node there may have answered in its name.
-func (m *Member) answersAt(addr netip.AddrPort) bool {
+func (m *Member) AnswersAt(addr netip.AddrPort) bool {
 	return m.altAddrs != nil && m.altAddrs.also == addr
 }
 

@@ -123,7 +123,7 @@ func (r *Members) Learn(id uint64, addr netip.AddrPort, now time.Duration) (*Mem
 		return nil, Refused
 	case m != nil && m == there:
 		return m, Known
-	case m != nil && there == nil && m.answersAt(addr): // it has two addresses, and others know this one
+	case m != nil && there == nil && m.AnswersAt(addr): // it has two addresses, and others know this one
 		return m, Known
 	case there != nil:
 		if !there.Doubt(now) {

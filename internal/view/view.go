@@ -43,6 +43,9 @@ func (v *View) Reset(self uint64) {
 	v.byAddr = v.byAddr[:0]
 }
 
+// Rename gives the node a new place in the view, which it leaves as it is.
+func (v *View) Rename(self uint64) { v.self = self }
+
 // Len returns the number of members.
 func (v *View) Len() int { return len(v.ring) }
 
