@@ -217,7 +217,7 @@ type Stats struct {
 	DropMalformed   uint64 // truncated or invalid
 	DropUnknownType uint64 // of a message type that this version does not know
 	DropTag         uint64 // of another cluster, by the tag in the header
-	DropSealed      uint64 // sealed, and not opened by any of Keys
+	DropSealed      uint64 // sealed, and not opened by any of Keys, or for another node or a former life
 	DropClear       uint64 // in clear, which Keys do not accept
 	DropLeft        uint64 // arrived after Leave
 
