@@ -87,7 +87,7 @@ func New(now time.Duration, c Config, seed [32]byte) *Node {
 func (n *Node) newIdentity(now time.Duration) {
 	n.self.directDone.Reset(0, n.history.origins.Pool())
 	n.self.backlog.clear(n.history.log)
-	n.self = self{id: ring.ID(n.config.Zone, n.rng.Uint64()), state: n.self.state, observed: n.self.observed, directDone: n.self.directDone}
+	n.self = self{id: n.drawID(), state: n.self.state, observed: n.self.observed, directDone: n.self.directDone}
 	if n.self.state == Left {
 		n.self.state = Disconnected
 	}
@@ -104,6 +104,9 @@ func (n *Node) newIdentity(now time.Duration) {
 	n.history.repair.Rejoin()
 	n.timers.reset(now, n.rng)
 }
+
+// drawID returns a new id.
+func (n *Node) drawID() uint64 { return ring.ID(n.config.Zone, n.rng.Uint64()) }
 
 // SetKeys replaces Config.Keys. The seed of the nonces must be new each time, for the process
 // may have been copied since the last. What is queued but does not fit in a sealed datagram is

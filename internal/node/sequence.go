@@ -228,7 +228,7 @@ const renewPause = 5 * time.Second
 func (n *Node) renew(now time.Duration) {
 	self, members := &n.self, n.peers.members
 	old := self.id
-	self.id, self.counter, self.directCounter, self.forged = n.rng.Uint64()|1, 0, 0, false
+	self.id, self.counter, self.directCounter, self.forged = n.drawID(), 0, 0, false
 	self.directDone.Reset(0, n.history.origins.Pool())
 	n.record(slog.LevelInfo, "gossip: new id, as messages were forged with the old one", "old", idText(old), "new", idText(self.id))
 	members.Rename(self.id)
