@@ -29,6 +29,7 @@ func (c *Config) attempts() node.Attempts {
 		node.Repair:     node.NoAnswer,
 		node.Status:     c.RetryAttempts,
 		node.Offer:      node.NoAnswer,
+		node.Anycast:    node.UntilAnswered, // each time to another member
 		node.Leave:      node.NoAnswer,
 	}
 }

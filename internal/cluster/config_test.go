@@ -37,6 +37,7 @@ func attempts(n int) node.Attempts {
 		node.Repair:     node.NoAnswer,
 		node.Status:     n,
 		node.Offer:      node.NoAnswer,
+		node.Anycast:    node.UntilAnswered,
 		node.Leave:      node.NoAnswer,
 	}
 }

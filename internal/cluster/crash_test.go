@@ -92,6 +92,27 @@ func TestCrashOfTwoFifthsOf128LeavesViewsThatShrinkUnderTraffic(t *testing.T) {
 	}
 }
 
+// Each survivor finds the few other survivors among the dead in its view.
+func TestCrashOfMostNodesDelaysAMessageForSecondsOnly(t *testing.T) {
+	heavy(t)
+	t.Parallel()
+	for _, c := range []struct {
+		crash     float64
+		view      int
+		t99, t100 time.Duration
+		copies    float64
+	}{{0.8, 1024, time.Second, 2 * time.Second, 12}, {0.8, 96, 3 * time.Second, 5 * time.Second, 8}, {0.9, 96, 6 * time.Second, 8 * time.Second, 12}} {
+		r := spreadCase{
+			nodes: 500, messages: 1, crash: c.crash, clusters: 2, partial: c.view < 500, config: node.Config{MaxMembers: c.view},
+		}.run(t, 1)
+		t.Logf("%.0f %% of 500 crash, views of %d: 99 %% after %v, all after %v, %.1f copies", 100*c.crash, c.view, r.t99, r.t100, r.copies)
+		if r.t99 > c.t99 || r.t100 > c.t100 || r.copies > c.copies || r.missing > 0 {
+			t.Errorf("seed 1: %.0f %% of 500 crash, views of %d: 99 %% have a message after %v, all after %v, with %.1f copies each; %d never",
+				100*c.crash, c.view, r.t99, r.t100, r.copies, r.missing)
+		}
+	}
+}
+
 func TestCrashOfAllMembersIsFollowedByAReunion(t *testing.T) {
 	c := newCluster(t, 8, lan(15), node.Config{})
 	c.form()

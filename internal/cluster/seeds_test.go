@@ -89,7 +89,7 @@ func TestSeedThatRestartsAloneIsFoundByALargeCluster(t *testing.T) {
 		c.nodes[0].crash()
 		c.net.Run(5 * time.Second)
 		c.nodes[0].restart()
-		c.await(5*time.Second, "the seed knows members", func() bool { return c.nodes[0].Members() > 4 })
+		c.await(10*time.Second, "the seed knows members", func() bool { return c.nodes[0].Members() > 4 })
 		text := c.nodes[40].publish()
 		c.await(3*time.Second, "all have a message", func() bool { return c.delivered(text, c.nodes[40]) })
 	}

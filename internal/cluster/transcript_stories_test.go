@@ -36,8 +36,8 @@ a Hello and the message.`, 6, 4, node.Config{})
 	x.deliveredOnce("hello", a)
 
 	x.scene(`
-c is cut off for 3.5 s while a sends a message. When the third Hello of a has no answer, at 1334,
-a tells b, which asks c itself and tells a in turn. Both consider c lost, at 3334 and 3394. From
+c is cut off for 3.5 s while a sends a message. When the fourth Hello of a has no answer, at 1334,
+a tells b, which asks c itself and tells a in turn. Both consider c lost, at 3334 and 3038. From
 then on they send it a Hello about every second, and its Welcome makes it a member again.
 
 Then each compares with others what was seen: it sums up, and one that has seen anything else
@@ -51,7 +51,7 @@ same for 15 s.`, 2, 3, node.Config{})
 	x.publishes(a, "hello")
 	x.net.Run(3500 * time.Millisecond)
 	x.filters("loses nothing any more", nil)
-	x.net.Run(400 * time.Millisecond)
+	x.net.Run(1500 * time.Millisecond)
 	x.end()
 	x.deliveredOnce("hello", a)
 	return x

@@ -2,6 +2,7 @@ package node
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"example.com/gossip/internal/datalog"
@@ -19,7 +20,12 @@ func (n *Node) summarize(now time.Duration, in *datagram, to netip.AddrPort, aft
 	if n.history.repair.Skipping(now) { // pages are needed even if they hold nothing new
 		hash = 0
 	}
-	n.sendStatus(in, to, Status, wire.Status{Mode: wire.Summary, Mark: hash, After: after})
+	s := wire.Status{Mode: wire.Summary, Mark: hash, After: after}
+	if in != nil { // the next page comes from where this one does
+		n.sendStatus(in, to, Status, s)
+	} else {
+		n.sendAnycast(to, anycastTries, s)
+	}
 }
 
 // compare asks a member for a page: the first one, which holds what was seen last, while such pages
@@ -42,18 +48,48 @@ func (n *Node) offer(now time.Duration) {
 	}
 }
 
-// heal offers messages that came by repair to the successor, the predecessor and about two
-// more of the nearest members.
+// heal offers messages that came by repair, or whose arc had a silent delegate, to the
+// successor, the predecessor and about two more of the nearest members.
 func (n *Node) heal(now time.Duration) {
 	n.timers.healAt = now
 	p := &n.peers
 	digest := n.history.repair.Offer(&n.history.repaired, n.out.digestRoom())
 	p.picked = p.members.Nearest(p.picked[:0], n.self.id, 2*view.Near)
+	p.picked = slices.DeleteFunc(p.picked, func(m *view.Member) bool { return m.Suspect(now) })
 	for i, m := range p.picked {
 		if i < 2 || n.rng.IntN(len(p.picked)-2) < 2 {
-			n.sendDigest(nil, m.Addr, wire.Offer, digest)
+			n.sendAnycast(m.Addr, anycastTries, wire.Status{Mode: wire.Heal, Digest: digest})
 		}
 	}
+}
+
+// anycastTries is how many members a Status is sent to in turn, until one answers.
+const anycastTries = 40
+
+// sendAnycast sends a Status that is to reach a member, whichever.
+func (n *Node) sendAnycast(to netip.AddrPort, left int, s wire.Status) {
+	n.out.body = s.AppendTo(n.out.body[:0])
+	if e := n.emit(nil, to, Anycast); e != nil {
+		e.Note.Left = left
+	}
+}
+
+// sendElsewhere sends what a silent member did not answer to another one.
+func (n *Node) sendElsewhere(now time.Duration, silent *view.Member, e *outbox.Envelope) {
+	s, _, _ := wire.ParseStatus(e.Body)
+	left := e.Note.Left - 1
+	if silent != nil {
+		if n.peers.loss < commonLoss {
+			silent.SuspectUntil = now + suspicion
+		}
+		if e.Note.Left == anycastTries { // when nobody answers, few are in doubt
+			n.verify(silent)
+		}
+	}
+	if m := n.peers.random(now, n.rng); m != nil && left > 0 {
+		n.sendAnycast(m.Addr, left, s)
+	}
+	n.out.queue.Drop(e)
 }
 
 // giveUpStale gives up messages that have been missing for so long that probably no node
@@ -102,7 +138,10 @@ func (n *Node) handleStatus(now time.Duration, in *datagram, seq uint32, s wire.
 		} else if s.Mark != n.history.origins.Hash() && !r.Skipping(now) { // two that skip would answer one another for ever
 			n.sendSeen(now, in, s.After, s.After)
 		}
-	case wire.Offer:
+	case wire.Offer, wire.Heal:
+		if s.Mode == wire.Heal {
+			n.acknowledge(now, in, seq)
+		}
 		wanted := r.Want(now, s.Digest, n.out.digestRoom())
 		n.request(now, in, wanted)
 		n.sendRequest(in, wanted)

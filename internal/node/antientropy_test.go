@@ -1,6 +1,7 @@
 package node
 
 import (
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -54,9 +55,37 @@ func TestHealOffersRepairsToNeighboursNowAndThen(t *testing.T) {
 	offers := 0
 	for i := range uint32(60) { // one in a millisecond
 		s.receive(peerAddr(around(8)[0]), s.data(wire.Data{Origin: 77, Counter: i + 1, Flags: wire.FlagPull}))
-		offers += len(statuses(s.run(time.Millisecond), wire.Offer))
+		offers += len(statuses(s.run(time.Millisecond), wire.Heal))
 	}
 	s.want(offers > 0 && offers <= 2*4+1, "60 repairs in 60 ms were offered in %d messages", offers)
+}
+
+// Among many dead members a Status finds a live one within a few timeouts. When no member
+// answers, the node itself may be cut off: only one of them is in doubt.
+func TestStatusThatASilentMemberDoesNotAnswerGoesToAnother(t *testing.T) {
+	s := newSolo(t, Config{})
+	s.withMembers(around(8)...)
+	silent := peerAddr(around(8)[0])
+	delete(s.responsive, silent)
+	s.summarize(s.at, nil, silent, 0)
+	tries := statuses(s.run(100*time.Millisecond), wire.Summary)
+	s.want(len(tries) == 2 && tries[0].To == silent && tries[1].To != silent, "it was sent to %v", tries)
+
+	s.run(10 * time.Second) // the silent member is lost
+	clear(s.responsive)
+	s.summarize(s.at, nil, peerAddr(around(8)[1]), 0)
+	all := s.run(150 * time.Millisecond)
+	asked := map[netip.AddrPort]bool{}
+	for _, m := range statuses(all, wire.Summary) {
+		asked[m.To] = true
+	}
+	s.want(len(asked) == 7, "it was sent to %d of 7 members", len(asked))
+	doubted := map[netip.AddrPort]bool{}
+	for _, m := range wiretest.Only(all, wire.TypeHello, anyAddr) {
+		doubted[m.To] = m.To != silent
+	}
+	delete(doubted, silent)
+	s.want(len(doubted) <= 2, "%d members are in doubt, not one and perhaps one of an exchange", len(doubted))
 }
 
 // Comparing is the dearest answer, and an honest node asks for one in a datagram.

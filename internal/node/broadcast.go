@@ -132,7 +132,8 @@ func (n *Node) hand(p part) {
 
 // redelegate gives the arc of a silent delegate to another member inside it, or, if none is
 // known but the arc is long enough to hold unknown ones, once to the nearest member outside.
-// The silent delegate is still sent its copy, without an arc.
+// The silent delegate is still sent its copy, without an arc. The others near this node may
+// have lacked a delegate too: they are offered the message.
 func (n *Node) redelegate(now time.Duration, delegate netip.AddrPort, c *outbox.Copy) {
 	members := n.peers.members
 	arc, silent := c.Arc, members.ByAddr(delegate)
@@ -143,6 +144,7 @@ func (n *Node) redelegate(now time.Duration, delegate netip.AddrPort, c *outbox.
 	if c.Flags&wire.FlagStandby != 0 || abroad && members.Suspects(arc, now) > mostSuspects {
 		return
 	}
+	n.healSoon(now, c.Entry)
 	c.Arc, c.Flags = ring.Arc{}, c.Flags&^wire.FlagArc
 	flags := c.Flags & wire.FlagNoOut
 	to := members.Inside(arc, silent, n.rng, now)

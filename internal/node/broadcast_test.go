@@ -60,15 +60,14 @@ func TestArcOfASilentDelegateGoesToAnotherInsideIt(t *testing.T) {
 	}
 	all := s.run(900 * time.Millisecond)
 	tries := wiretest.Only(all, wire.TypeData, silent.To)
-	s.want(len(tries) == 2, "%d more attempts went to the silent delegate", len(tries))
-	s.want(arcOf(tries[0]) == arcOf(silent), "the second attempt should have the same arc")
-	s.want(tries[1].Data.Flags&wire.FlagArc == 0, "the third attempt should have no arc, its flags are %b", tries[1].Data.Flags)
-	s.want(tries[0].Seq == silent.Seq+1 && tries[1].Seq == silent.Seq+2, "the attempts have the numbers %d, %d and %d", silent.Seq, tries[0].Seq, tries[1].Seq)
-	again := redelegated(all)
+	s.want(len(tries) == 1, "%d more attempts went to the silent delegate", len(tries))
+	s.want(tries[0].Data.Flags&wire.FlagArc == 0, "the second attempt should have no arc, its flags are %b", tries[0].Data.Flags)
+	s.want(tries[0].Seq == silent.Seq+1, "the attempts have the numbers %d and %d", silent.Seq, tries[0].Seq)
+	again := redelegated(append(first, all...))
 	s.want(len(again) == 1, "the arc was redelegated %d times", len(again))
 	to := s.peers.members.ByAddr(again[0].To)
 	s.want(arcOf(again[0]) == arcOf(silent) && arcOf(silent).Has(to.Pos()), "the arc %v was redelegated as %v to %x", arcOf(silent), arcOf(again[0]), to.Pos())
-	s.want(again[0].At == tries[1].At, "it should be redelegated at the second timeout, %v, not at %v", tries[1].At, again[0].At)
+	s.want(again[0].At == tries[0].At, "it should be redelegated at the first timeout, %v, not at %v", tries[0].At, again[0].At)
 	s.want(again[0].Data.Flags&wire.FlagNoOut == 0, "the new delegate is inside, but the flags are %b", again[0].Data.Flags)
 }
 
@@ -80,7 +79,7 @@ func TestSuspectGetsNoArcUntilItAnswers(t *testing.T) {
 	s.publish([]byte("first"))
 	s.run(100 * time.Millisecond)
 	m := s.peers.members.ByAddr(peerAddr(silent))
-	s.want(m.Suspect(s.at) && m.SuspectUntil <= s.at+silentFor, "after two timeouts it should be suspect, and after three for 2 s, not until %v", m.SuspectUntil)
+	s.want(m.Suspect(s.at) && m.SuspectUntil <= s.at+silentFor, "after one timeout it should be suspect, and after two for 2 s, not until %v", m.SuspectUntil)
 	s.publish([]byte("second"))
 	for _, c := range copiesTo(s.send(), silent) {
 		s.want(string(c.Data.Payload) != "second" || c.Data.Flags&wire.FlagArc == 0, "a suspect got an arc")
@@ -128,8 +127,8 @@ func TestArcThatMustNotGoOutsideAgainStays(t *testing.T) {
 	}))
 	all := s.run(900 * time.Millisecond)
 	tries := copiesTo(all, 12)
-	s.want(len(tries) == 3 && tries[0].Data.Flags&wire.FlagNoOut != 0, "the flag should be passed on: %v", tries)
-	s.want(len(copies(all)) == 3, "the arc went to another member: %v", copies(all))
+	s.want(len(tries) == 2 && tries[0].Data.Flags&wire.FlagNoOut != 0, "the flag should be passed on: %v", tries)
+	s.want(len(copies(all)) == 2, "the arc went to another member: %v", copies(all))
 }
 
 func TestDuplicateArcIsForwardedOnce(t *testing.T) {

@@ -54,6 +54,7 @@ const (
 	Repair                 // Data that was asked for
 	Status                 // a full comparison
 	Offer                  // Status that offers or requests
+	Anycast                // Status that any member may answer
 	Leave                  // goodbye
 
 	// Kinds is the number of kinds.
@@ -64,7 +65,7 @@ const (
 var types = [Kinds]wire.Type{
 	Hello: wire.TypeHello, Verify: wire.TypeHello, Probe: wire.TypeHello, Welcome: wire.TypeWelcome, MemberList: wire.TypeMemberList, Lost: wire.TypeMemberList,
 	Ack: wire.TypeAck, Data: wire.TypeData, Stray: wire.TypeData, Repair: wire.TypeData,
-	Status: wire.TypeStatus, Offer: wire.TypeStatus, Leave: wire.TypeLeave,
+	Status: wire.TypeStatus, Offer: wire.TypeStatus, Anycast: wire.TypeStatus, Leave: wire.TypeLeave,
 }
 
 // SmallestDatagram returns the least MaxMessageSize of a cluster of that name, with seals or

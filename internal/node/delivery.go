@@ -212,10 +212,15 @@ func (n *Node) scheduleOffer(now time.Duration, e *datalog.Entry, repaired bool)
 	if repaired {
 		t.compareOften(now, comparesAfterRepair, n.rng)
 		t.Compare.By(now + max(offerAge, n.peers.members.RTT().Smoothed())) // more may be missing
-		n.history.repaired.Add(e.Origin, e.Counter)
-		t.Heal.By(max(now, t.healAt+offerPause))
+		n.healSoon(now, e)
 	} else {
 		n.history.news.Add(e.Origin, e.Counter)
 		t.Offer.By(max(now+pace.Jitter(max(offerAge, 5*n.peers.members.RTT().Smoothed()/4), n.rng), t.offeredAt+offerPause))
 	}
+}
+
+// healSoon makes a message one that heal offers.
+func (n *Node) healSoon(now time.Duration, e *datalog.Entry) {
+	n.history.repaired.Add(e.Origin, e.Counter)
+	n.timers.Heal.By(max(now, n.timers.healAt+offerPause))
 }

@@ -57,11 +57,11 @@
 // it is to cover, which it divides in the same way. Handle does the same with a copy from
 // another node (handleData, take). The copies wait in the outbox until Next packs them.
 //
-// A copy is sent until its recipient acknowledges it or is lost. After the second attempt its
-// arc goes to another member in it (redelegate). A node that has no room for the copies that a
-// message needs refuses it, and its sender tries again later: so a slow member slows down the
-// origin, which refuses in Publish, and loses nothing. The backlog keeps each message of the
-// node itself until any other node has acknowledged it.
+// A copy is sent until its recipient acknowledges it or is lost. If one attempt gets no answer,
+// two where loss is common, its arc goes to another member in it (redelegate, patience). A node
+// that has no room for the copies that a message needs refuses it, and its sender tries again
+// later: so a slow member slows down the origin, which refuses in Publish, and loses nothing.
+// The backlog keeps each message of the node itself until any other node has acknowledged it.
 //
 // A number far ahead of an origin may be forged. It is returned to the origin before the gap is
 // given up (returnTo). An origin that has not used it takes no more messages until those that it
@@ -89,8 +89,10 @@
 //
 // A new message is offered to a near member about 30 ms later, by its number (offer); a
 // member that lacks it requests it, and again each timeout, up to four times more (request). A
-// message that came by repair is offered to the neighbours at once, because a lost copy
-// leaves a whole arc without it (heal). In the background a node sends a hash of what it has
+// message that came by repair, or whose arc had a silent delegate, is offered to the neighbours
+// at once, because a lost copy leaves a whole arc without it (heal). What one of them does not
+// answer goes to another member (sendElsewhere): so the living find one another when most have
+// crashed. In the background a node sends a hash of what it has
 // seen to one member after another; one that has seen anything else answers with a page of what
 // it has seen, of the origins touched last first, and what is missing of these on either side is
 // sent (handleStatus). While pages show that anything is missing, the next one follows at once.
@@ -102,17 +104,18 @@
 //
 // # How a member is lost
 //
-// A member that leaves Data unanswered three times is verified: it is sent a Hello each 400 ms
-// (verify), and what it is sent meanwhile waits. If it answers none of eight, or of sixteen while
-// it is heard, it is lost: it leaves the view, and its arcs go to others. Then it is sent single Hellos, the next after a
-// 24th of its silence, for an hour; by a node that lost more members than it has, and so may be
-// cut off, at least every ten seconds. Only an answer brings it back. A member that answers
-// Hellos but takes no Data for four seconds is lost too, and holds up no message when it is back,
-// until it takes one.
+// A member that leaves Data unanswered twice is verified: it is sent Hellos, 400 ms apart
+// (verify), and what it is sent meanwhile waits. If it answers none of nine, or of eighteen while
+// it is heard, it is lost: it leaves the view, and its arcs go to others. Then it is sent single
+// Hellos, the next after a 24th of its silence, for an hour; by a node that lost more members than
+// it has, and so may be cut off, at least every ten seconds. Only an answer brings it back. A
+// member that answers Hellos but takes no Data for four seconds is lost too, and holds up no
+// message when it is back, until it takes one.
 //
 // That a member was lost, or said goodbye, is passed on RumorFactor times, and more often in a view
 // of more than 128. A node believes it when the member answers none of three Hellos, which it is
-// sent at most once in ten seconds whatever others say. The id of a node that said goodbye is not taken from a list again for an hour.
+// sent at most once in ten seconds whatever others say. The id of a node that said goodbye is not
+// taken from a list again for an hour.
 //
 // # What a message can cause
 //

@@ -115,7 +115,7 @@ func (s *solo) reply(m wiretest.Message) []byte {
 		return s.welcome(m.Seq, 7, id, m.To)
 	case m.Kind == wire.TypeHello, m.Kind == wire.TypeMemberList,
 		m.Kind == wire.TypeData && m.Data.Flags&wire.FlagPull == 0,
-		m.Kind == wire.TypeStatus && (m.Status.Mode == wire.Full || m.Status.Mode == wire.Summary):
+		m.Kind == wire.TypeStatus && m.Status.Mode != wire.Offer && m.Status.Mode != wire.Request:
 		return s.ack(m.Seq)
 	}
 	return nil

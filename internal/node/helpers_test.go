@@ -77,7 +77,7 @@ func preset[T comparable](field *T, value T) {
 
 // attemptsOf returns the Attempts that gossip.Config.RetryAttempts n stands for.
 func attemptsOf(n int) Attempts {
-	return Attempts{Hello: n, Verify: UntilAnswered, Probe: 1, MemberList: n, Data: UntilAnswered, Stray: n, Status: n}
+	return Attempts{Hello: n, Verify: UntilAnswered, Probe: 1, MemberList: n, Data: UntilAnswered, Stray: n, Status: n, Anycast: UntilAnswered}
 }
 
 func direct(to netip.AddrPort) Spread { return Spread{Kind: Direct, To: to} }

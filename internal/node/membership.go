@@ -188,6 +188,9 @@ func (n *Node) welcomeBack(now time.Duration, m *view.Member) {
 	n.timers.backAt = now
 	n.peers.members.LookAgain(now)
 	n.timers.Probe.By(now)
+	if !n.timers.comparesOften(now) {
+		n.compare(now, m.Addr) // the first one back shows at once what was missed
+	}
 	n.timers.compareOften(now, comparesAfterReturn, n.rng)
 	n.disseminate(now, m)
 }

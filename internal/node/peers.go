@@ -13,6 +13,7 @@ import (
 type peers struct {
 	members *view.Members
 	loss    float64 // how much of the Data that is answered needed more than one attempt
+	silence float64 // how many first attempts of Data got no answer in time
 	turn    uint8   // of nearby
 
 	questions share             // see mostProbes
@@ -74,11 +75,11 @@ func (p *peers) audience(m *view.Member, turn int, now time.Duration) *view.Memb
 	return near
 }
 
-// noteLoss takes whether Data that is answered needed more than one attempt.
-func (p *peers) noteLoss(lost bool) {
-	p.loss -= lossWeight * p.loss
-	if lost {
-		p.loss += lossWeight
+// average takes another case into a moving average of how often something holds.
+func average(share *float64, weight float64, holds bool) {
+	*share -= weight * *share
+	if holds {
+		*share += weight
 	}
 }
 

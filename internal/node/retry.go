@@ -9,18 +9,19 @@ import (
 )
 
 const (
-	// A silent member is verified: it is sent a Hello each verifyPause, and is lost when it
-	// answers none of them, or of twice as many while it is heard: the way to it and back may
-	// have become long. A member known only by hearsay has fewer.
+	// A silent member is verified: it is sent a Hello, again after a timeout and then each
+	// verifyPause, and is lost when it answers none of them, or of twice as many while it is
+	// heard: the way to it and back may have become long. A member known only by hearsay has
+	// fewer.
 	verifyPause    = 400 * time.Millisecond
-	mostUnanswered = 8
+	mostUnanswered = 9
 
 	// One that another member says is gone is lost sooner, and so is one known only by hearsay.
 	// Their pauses are longer.
 	mostDoubted   = 3
 	mostOfHearsay = 6
 
-	suspectedAt = 3 // Hellos without an answer, others are told
+	suspectedAt = 4 // Hellos without an answer, others are told
 
 	// deafAfter is how long a member that answers may take no Data, and deafRefusing how long
 	// if it says that it has no room.
@@ -31,14 +32,11 @@ const (
 	// renewed each second.
 	silentFor = 2 * time.Second
 
-	// A member is suspect after the second attempt. From the third on it is verified, and
-	// gets no more Data while it is silent; where loss is common, from the eighth on.
-	suspectFrom = 2
-	verifyFrom  = 3
-	holdLossy   = 8
-
 	commonLoss = 0.03 // of answered Data, that needed more than one attempt
 	lossWeight = 0.1  // of the latest, in the average
+
+	massSilence   = 0.5 // of first attempts, that got no answer in time
+	silenceWeight = 0.25
 )
 
 // handleAck takes the acknowledged envelopes out of the queue; those refused are sent again.
@@ -78,7 +76,10 @@ func (n *Node) handleAnswer(now time.Duration, in *datagram, seq uint32, refused
 			m.RefusedAt = now
 		} else if e.IsData() {
 			m.TookAt, m.Deaf = now, false
-			n.peers.noteLoss(e.Attempt > 1)
+			average(&n.peers.loss, lossWeight, e.Attempt > 1)
+			if e.Attempt == 1 {
+				average(&n.peers.silence, silenceWeight, false)
+			}
 		}
 	}
 	if refused && e.IsData() {
@@ -89,10 +90,10 @@ func (n *Node) handleAnswer(now time.Duration, in *datagram, seq uint32, refused
 		}
 		return took
 	}
-	note, to := e.Note, e.To()
+	note, to, kind := e.Note, e.To(), e.Kind
 	n.settle(e, true)
 	n.out.queue.Accepted(e, now, roundTrip)
-	if note.Left > 0 && !refused {
+	if note.Left > 0 && !refused && kind == wire.TypeMemberList {
 		n.sendPage(in, to, note.Page, note.Left)
 	}
 	return took
@@ -112,6 +113,8 @@ func (n *Node) answered(in *datagram, seq uint32) (e *outbox.Envelope, sentAt ti
 func (n *Node) unanswered(now time.Duration, e *outbox.Envelope) {
 	m := n.peers.members.ByAddr(e.To())
 	switch {
+	case e.Kind == wire.TypeStatus && e.Note.Left > 0:
+		n.sendElsewhere(now, m, e)
 	case e.IsLast():
 		n.stats.GivenUp++
 		to, firstAt := e.To(), e.FirstAt
@@ -134,12 +137,28 @@ func (n *Node) unanswered(now time.Duration, e *outbox.Envelope) {
 	}
 }
 
-// unansweredData sends Data again. From the second attempt on its arc goes to another member;
-// from the third on the member is verified, and what it is sent waits while it is silent. At an
-// address where the member is no longer known only a Direct message is sent again, as a Stray.
+// patience returns after how many attempts the arc of Data goes to another member, and after
+// how many its silent recipient is verified and Data waits. Where loss is rare a silent member
+// is probably dead, and most certainly so if most are silent: each copy to it is in vain.
+func (p *peers) patience() (redelegate, verify, hold uint16) {
+	switch {
+	case p.loss >= commonLoss:
+		return 2, 3, 8
+	case p.silence >= massSilence:
+		return 1, 1, 1
+	}
+	return 1, 2, 2
+}
+
+// unansweredData sends Data again, with the patience that is due. At an address where the
+// member is no longer known only a Direct message is sent again, as a Stray.
 func (n *Node) unansweredData(now time.Duration, m *view.Member, e *outbox.Envelope) {
+	redelegate, verify, hold := n.peers.patience()
+	if e.Attempt == 1 {
+		average(&n.peers.silence, silenceWeight, true)
+	}
 	moved := e.Attempts == UntilAnswered && m == nil // its member is known elsewhere now, or was evicted
-	if !e.Arc.Empty() && (moved || e.Attempt >= suspectFrom || n.peers.members.Abroad(e.Arc)) {
+	if !e.Arc.Empty() && (moved || e.Attempt >= redelegate || n.peers.members.Abroad(e.Arc)) {
 		n.redelegate(now, e.To(), &e.Copy)
 	}
 	switch direct := e.Flags&wire.FlagDirect != 0; {
@@ -155,16 +174,16 @@ func (n *Node) unansweredData(now time.Duration, m *view.Member, e *outbox.Envel
 		n.out.queue.Hold(now, e)
 		return
 	}
-	if m == nil || e.Attempt < verifyFrom {
+	if m == nil || e.Attempt < verify {
 		n.out.queue.Resend(now, e)
 		return
 	}
 	n.verify(m)
 	switch {
-	case n.isDeaf(now, m):
+	case e.Attempt > 2 && n.isDeaf(now, m): // before, this node itself may have stood still
 		m.Deaf = true
 		n.lose(now, m)
-	case m.LastSeen < e.FirstAt && (n.peers.loss < commonLoss || e.Attempt >= holdLossy):
+	case m.LastSeen < e.FirstAt && e.Attempt >= hold:
 		m.SuspectUntil = now + silentFor // no arc waits with what is held
 		n.out.queue.Hold(now, e)
 	default:
@@ -190,9 +209,7 @@ func (n *Node) verify(m *view.Member) {
 	if n.out.queue.HasHello(m.Addr) {
 		return
 	}
-	if e := n.sendHello(nil, m.Addr, 0, Verify); e != nil {
-		e.Wait = verifyPause
-	}
+	n.sendHello(nil, m.Addr, 0, Verify)
 }
 
 // verifyHearsay verifies a random member that is known only by hearsay.
@@ -237,6 +254,8 @@ func (n *Node) unverified(now time.Duration, m *view.Member, e *outbox.Envelope)
 			e.Wait = 2 * verifyPause
 		case hearsay:
 			e.Wait = verifyPause << m.Probed
+		default:
+			e.Wait = verifyPause
 		}
 		n.out.queue.Resend(now, e)
 	case !m.Validated:

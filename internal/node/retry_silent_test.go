@@ -34,7 +34,7 @@ func TestDataIsHeldLaterWhereLossIsCommon(t *testing.T) {
 	for _, c := range []struct {
 		loss     float64
 		attempts int
-	}{{0, verifyFrom}, {2 * commonLoss, holdLossy}} {
+	}{{0, 2}, {2 * commonLoss, 8}} {
 		s := newSolo(t, Config{})
 		s.withMembers(10, 20)
 		s.peers.loss = c.loss

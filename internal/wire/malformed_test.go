@@ -78,7 +78,7 @@ func TestMalformedMessagesAreRefused(t *testing.T) {
 		}, {
 			"the mode is not known", TypeStatus,
 			`02 | 0000000000000000 | ffffffffffffffff | 0000`,
-			`04 | 0000000000000000 | ffffffffffffffff | 0000`,
+			`05 | 0000000000000000 | ffffffffffffffff | 0000`,
 		}, {
 			"the origin is 0", TypeStatus,
 			`00 | 0000000000000000 | ffffffffffffffff | 0001 | 0000000000000001 00000000 00`,

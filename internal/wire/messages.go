@@ -184,6 +184,7 @@ const (
 	Offer               // runs that the sender has: request what you lack
 	Request             // runs that the sender lacks
 	Summary             // Mark is a hash of all that was seen; there are no records
+	Heal                // an Offer to be acknowledged
 
 	modes
 )
