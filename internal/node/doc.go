@@ -17,12 +17,14 @@
 //
 //	node.go          the verbs of the owner, except Handle
 //	receive.go       Handle: open a datagram, read its messages, dispatch each to a handler
-//	maintenance.go   what is due by the clock       retry.go        answers, timeouts, loss of a member
+//	maintenance.go   what is due by the clock       retry.go        answers and timeouts
 //	join.go          Hello and Welcome              antientropy.go  what was seen, compared and repaired
-//	membership.go    who is a member                sequence.go     the place of a message in its stream
-//	publish.go       messages of the node itself    delivery.go     Data in: order, delivery
-//	broadcast.go     how a message spreads          probe.go        Hellos to other addresses
-//	send.go          the one way out                standby.go      arcs that another may cover
+//	membership.go    who is a member                request.go      what is requested, and again
+//	departure.go     who is one no more             sequence.go     the place of a message in its stream
+//	exchange.go      what members tell of others    delivery.go     Data in: order, delivery
+//	publish.go       messages of the node itself    broadcast.go    how a message spreads
+//	probe.go         Hellos to silent members,      standby.go      arcs that another may cover
+//	                 and to other addresses         send.go         the one way out
 //	state.go, peers.go, backlog.go, coverage.go, schedule.go, seal.go, warn.go, config.go, stats.go
 //
 // Below are packages of their own: outbox (queues, windows, acknowledgements), view (the members

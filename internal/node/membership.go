@@ -4,29 +4,19 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"slices"
 	"time"
 
-	"example.com/gossip/internal/pace"
 	"example.com/gossip/internal/view"
 	"example.com/gossip/internal/wire"
 )
 
 const (
-	// exchanged is how many members there are in one exchange.
-	exchanged = 16
-
 	// A full view takes at least leastNew members from one list, those at its front, which are
 	// the nearest to this node; and more, up to mostNew, while the search for those to evict
 	// passes mostPassed members in all.
 	leastNew   = 2
 	mostNew    = 32
 	mostPassed = 2048
-
-	// Between two announcements; while there is always something to announce it grows, so that more
-	// is told at once.
-	announcePause     = 100 * time.Millisecond
-	mostAnnouncePause = 400 * time.Millisecond
 
 	skipsFor = 30 * time.Second // after CONNECTED, skipping history ends, whatever pages came
 )
@@ -224,144 +214,6 @@ func (n *Node) Acquaint(now time.Duration, id uint64, addr netip.AddrPort) {
 	}
 	n.peers.members.Admit(id, addr, now)
 	n.self.owes = true
-}
-
-// handleLeave removes a member from the view at its own request. A Leave that a member passes
-// on is hearsay.
-func (n *Node) handleLeave(now time.Duration, in *datagram, id uint64) {
-	switch m := in.member; {
-	case m == nil:
-		n.stats.DropLeave++
-	case m.ID == id:
-		in.member = nil
-		n.left(now, m)
-	case in.validated():
-		n.doubt(now, in, n.peers.members.Get(id), view.Left)
-	default:
-		n.stats.DropLeave++
-	}
-}
-
-// handleLost takes the hearsay that members do not answer.
-func (n *Node) handleLost(now time.Duration, in *datagram, list wire.MemberList) {
-	if !in.validated() {
-		n.stats.DropStranger++
-		return
-	}
-	for x, ok := list.Next(); ok; x, ok = list.Next() {
-		if m := n.peers.members.Get(x.ID); m != nil && m.Addr == x.Addr {
-			n.doubt(now, in, m, view.Lost)
-		}
-	}
-}
-
-// doubt verifies a member that another one says is gone, unless it is being asked: only its own
-// silence proves it. It is asked rarely for that, however often it is said.
-func (n *Node) doubt(now time.Duration, in *datagram, m *view.Member, gone view.Gone) {
-	if m != nil && m != in.member && !n.out.queue.HasHello(m.Addr) && m.Doubt(now) && n.peers.mayAsk(in) {
-		m.Gone = gone
-		n.verify(m)
-	}
-}
-
-// left removes a member that said goodbye, and passes that on.
-func (n *Node) left(now time.Duration, m *view.Member) {
-	n.recordMember("gossip: member left", m.ID, m.Addr)
-	n.changed(now)
-	n.peers.members.Leave(m, now)
-	n.clearQueue(now, m.Addr)
-	n.announceSoon(now)
-	if n.peers.members.Len() == 0 {
-		n.self.owes = false
-	}
-	n.disconnectIfAlone(now)
-}
-
-// depart removes a member that is no longer at its address.
-func (n *Node) depart(now time.Duration, m *view.Member) {
-	n.changed(now)
-	n.peers.members.Depart(m, now)
-	n.clearQueue(now, m.Addr)
-}
-
-// forget removes a member known only by hearsay, at whose address no node answers.
-func (n *Node) forget(now time.Duration, m *view.Member) {
-	n.changed(now)
-	n.peers.members.Forget(m, now)
-	n.clearQueue(now, m.Addr)
-}
-
-// exchange tells m of members, at most that many: the node itself, some near m on the ring,
-// and random ones.
-func (n *Node) exchange(m *view.Member, most int) {
-	p := &n.peers
-	p.picked = p.members.Nearest(p.picked[:0], m.ID, exchanged/2)
-	near := len(p.picked)
-	p.picked = p.members.Sample(p.picked, n.rng, most-near, func(x *view.Member) bool {
-		return x != m && x.Validated && !slices.Contains(p.picked[:near], x)
-	})
-	list := wire.WriteList(n.out.body, false)
-	list.Add(n.me(), n.out.room)
-	n.sendMembers(nil, m.Addr, list, p.picked)
-}
-
-// announce passes on the arrival of new members, and the end of others.
-func (n *Node) announce(now time.Duration) {
-	p := &n.peers
-	if m := p.random(now, n.rng); m != nil {
-		p.picked = p.members.News(p.picked[:0], exchanged)
-		n.sendMembers(nil, m.Addr, wire.WriteList(n.out.body, true), p.picked)
-		n.announcePartings(now, m)
-	}
-	if p.members.CountNews() == 0 {
-		n.timers.Announce.Stop()
-	}
-}
-
-// announcePartings passes on that members are gone: to m that they were lost, and to m or a
-// neighbour on the ring that they said goodbye. They said it to nearly all nodes themselves, so
-// the neighbours of one that missed it know it.
-func (n *Node) announcePartings(now time.Duration, m *view.Member) {
-	p := &n.peers
-	p.partings = p.members.Partings(p.partings[:0], exchanged, now)
-	list := wire.WriteLost(n.out.body)
-	for _, x := range p.partings {
-		if !x.Left && x.ID != m.ID {
-			list.Add(wire.Member{ID: x.ID, Addr: x.Addr}, n.out.room)
-		}
-	}
-	if n.out.body = list.Body(); list.Len() > 0 {
-		n.emit(nil, m.Addr, Lost)
-	}
-	n.timers.announced++
-	to := p.audience(m, n.timers.announced, now)
-	for _, x := range p.partings {
-		if x.Left {
-			n.out.body = wire.AppendLeave(n.out.body[:0], x.ID)
-			n.emit(nil, to.Addr, Leave)
-		}
-	}
-}
-
-// disseminate schedules the arrival of m to be announced soon.
-func (n *Node) disseminate(now time.Duration, m *view.Member) {
-	n.peers.members.Disseminate(m)
-	n.announceSoon(now)
-}
-
-func (n *Node) announceSoon(now time.Duration) {
-	if n.timers.Announce.Next() == pace.Never {
-		n.timers.newsSince = now
-		n.timers.Announce.By(now + announcePause/2)
-	}
-}
-
-// announcePause returns the time between two announcements.
-func (n *Node) announcePause(now time.Duration) time.Duration {
-	if n.peers.members.CountNews() > exchanged {
-		return announcePause
-	}
-	return min(max((now-n.timers.newsSince)/8, announcePause), mostAnnouncePause)
 }
 
 // Member is what a node knows of another one.

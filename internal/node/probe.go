@@ -161,3 +161,20 @@ func (n *Node) takeHello(now time.Duration, seq uint32) (h hello, ok bool) {
 	}
 	return hello{}, false
 }
+
+// verify asks a member whether it is alive, unless it is being asked.
+func (n *Node) verify(m *view.Member) {
+	if n.out.queue.HasHello(m.Addr) {
+		return
+	}
+	n.sendHello(nil, m.Addr, 0, Verify)
+}
+
+// verifyHearsay verifies a random member that is known only by hearsay.
+func (n *Node) verifyHearsay() {
+	p := &n.peers
+	p.picked = p.members.Sample(p.picked[:0], n.rng, 1, func(m *view.Member) bool { return !m.Validated })
+	for _, m := range p.picked {
+		n.verify(m)
+	}
+}

@@ -9,25 +9,6 @@ import (
 )
 
 const (
-	// A silent member is verified: it is sent a Hello, again after a timeout and then each
-	// verifyPause, and is lost when it answers none of them, or of twice as many while it is
-	// heard: the way to it and back may have become long. A member known only by hearsay has
-	// fewer.
-	verifyPause    = 400 * time.Millisecond
-	mostUnanswered = 9
-
-	// One that another member says is gone is lost sooner, and so is one known only by hearsay.
-	// Their pauses are longer.
-	mostDoubted   = 3
-	mostOfHearsay = 6
-
-	suspectedAt = 4 // Hellos without an answer, others are told
-
-	// deafAfter is how long a member that answers may take no Data, and deafRefusing how long
-	// if it says that it has no room.
-	deafAfter    = 4 * time.Second
-	deafRefusing = 10 * time.Second
-
 	// silentFor is how long a member stays suspect after anything was held for it; that is
 	// renewed each second.
 	silentFor = 2 * time.Second
@@ -189,92 +170,4 @@ func (n *Node) unansweredData(now time.Duration, m *view.Member, e *outbox.Envel
 	default:
 		n.out.queue.Resend(now, e)
 	}
-}
-
-// isDeaf reports whether m answers and has taken no Data for too long.
-func (n *Node) isDeaf(now time.Duration, m *view.Member) bool {
-	oldest := n.out.queue.Oldest(m.Addr)
-	if oldest == nil {
-		return false
-	}
-	most := deafAfter
-	if now-m.RefusedAt < deafAfter && m.RefusedAt > 0 {
-		most = deafRefusing
-	}
-	return now-max(oldest.FirstAt, m.TookAt) > max(most, 3*n.timeout(now, m.Addr))
-}
-
-// verify asks a member whether it is alive, unless it is being asked.
-func (n *Node) verify(m *view.Member) {
-	if n.out.queue.HasHello(m.Addr) {
-		return
-	}
-	n.sendHello(nil, m.Addr, 0, Verify)
-}
-
-// verifyHearsay verifies a random member that is known only by hearsay.
-func (n *Node) verifyHearsay() {
-	p := &n.peers
-	p.picked = p.members.Sample(p.picked[:0], n.rng, 1, func(m *view.Member) bool { return !m.Validated })
-	for _, m := range p.picked {
-		n.verify(m)
-	}
-}
-
-// unverified deals with a Hello of verify that got no answer in time. Each counts only once
-// the loop has turned since: a pause of this node loses nobody.
-func (n *Node) unverified(now time.Duration, m *view.Member, e *outbox.Envelope) {
-	if m == nil {
-		n.out.queue.Drop(e)
-		return
-	}
-	m.Probed++
-	heard, hearsay, most := m.LastSeen > e.FirstAt, true, mostUnanswered
-	switch {
-	case m.Gone != view.Here:
-		most = mostDoubted
-	case !m.Validated:
-		most = mostOfHearsay
-	default:
-		if hearsay = false; heard {
-			most = 2 * mostUnanswered
-		}
-	}
-	switch {
-	case hearsay && heard: // it is there
-		m.Gone, m.Probed = view.Here, 0
-		n.out.queue.Drop(e)
-	case int(m.Probed) < most:
-		if m.Probed == suspectedAt || m.Gone != view.Here { // others begin to verify it meanwhile
-			n.peers.members.Part(m, now)
-			n.announceSoon(now)
-		}
-		switch {
-		case m.Gone != view.Here:
-			e.Wait = 2 * verifyPause
-		case hearsay:
-			e.Wait = verifyPause << m.Probed
-		default:
-			e.Wait = verifyPause
-		}
-		n.out.queue.Resend(now, e)
-	case !m.Validated:
-		n.forget(now, m)
-		n.disconnectIfAlone(now)
-	case m.Gone == view.Left:
-		n.left(now, m)
-	default:
-		n.lose(now, m)
-	}
-}
-
-// lose removes a member that does not answer from the view.
-func (n *Node) lose(now time.Duration, m *view.Member) {
-	n.stats.MembersLost++
-	n.changed(now)
-	n.recordMember("gossip: member lost", m.ID, m.Addr)
-	n.peers.members.Lose(m, now)
-	n.clearQueue(now, m.Addr)
-	n.announceSoon(now)
-	n.disconnectIfAlone(now)
 }

@@ -1,0 +1,93 @@
+package node
+
+import (
+	"slices"
+	"time"
+
+	"example.com/gossip/internal/pace"
+	"example.com/gossip/internal/view"
+	"example.com/gossip/internal/wire"
+)
+
+// exchanged is how many members there are in one exchange.
+const exchanged = 16
+
+// The least and the longest time between two announcements. While there is always something to
+// announce it grows, so that more is told at once.
+const (
+	announcePause     = 100 * time.Millisecond
+	mostAnnouncePause = 400 * time.Millisecond
+)
+
+// exchange tells m of members, at most that many: the node itself, some near m on the ring,
+// and random ones.
+func (n *Node) exchange(m *view.Member, most int) {
+	p := &n.peers
+	p.picked = p.members.Nearest(p.picked[:0], m.ID, exchanged/2)
+	near := len(p.picked)
+	p.picked = p.members.Sample(p.picked, n.rng, most-near, func(x *view.Member) bool {
+		return x != m && x.Validated && !slices.Contains(p.picked[:near], x)
+	})
+	list := wire.WriteList(n.out.body, false)
+	list.Add(n.me(), n.out.room)
+	n.sendMembers(nil, m.Addr, list, p.picked)
+}
+
+// announce passes on the arrival of new members, and the end of others.
+func (n *Node) announce(now time.Duration) {
+	p := &n.peers
+	if m := p.random(now, n.rng); m != nil {
+		p.picked = p.members.News(p.picked[:0], exchanged)
+		n.sendMembers(nil, m.Addr, wire.WriteList(n.out.body, true), p.picked)
+		n.announcePartings(now, m)
+	}
+	if p.members.CountNews() == 0 {
+		n.timers.Announce.Stop()
+	}
+}
+
+// announcePartings passes on that members are gone: to m that they were lost, and to m or a
+// neighbour on the ring that they said goodbye. They said it to nearly all nodes themselves, so
+// the neighbours of one that missed it know it.
+func (n *Node) announcePartings(now time.Duration, m *view.Member) {
+	p := &n.peers
+	p.partings = p.members.Partings(p.partings[:0], exchanged, now)
+	list := wire.WriteLost(n.out.body)
+	for _, x := range p.partings {
+		if !x.Left && x.ID != m.ID {
+			list.Add(wire.Member{ID: x.ID, Addr: x.Addr}, n.out.room)
+		}
+	}
+	if n.out.body = list.Body(); list.Len() > 0 {
+		n.emit(nil, m.Addr, Lost)
+	}
+	n.timers.announced++
+	to := p.audience(m, n.timers.announced, now)
+	for _, x := range p.partings {
+		if x.Left {
+			n.out.body = wire.AppendLeave(n.out.body[:0], x.ID)
+			n.emit(nil, to.Addr, Leave)
+		}
+	}
+}
+
+// disseminate schedules the arrival of m to be announced soon.
+func (n *Node) disseminate(now time.Duration, m *view.Member) {
+	n.peers.members.Disseminate(m)
+	n.announceSoon(now)
+}
+
+func (n *Node) announceSoon(now time.Duration) {
+	if n.timers.Announce.Next() == pace.Never {
+		n.timers.newsSince = now
+		n.timers.Announce.By(now + announcePause/2)
+	}
+}
+
+// announcePause returns the time between two announcements.
+func (n *Node) announcePause(now time.Duration) time.Duration {
+	if n.peers.members.CountNews() > exchanged {
+		return announcePause
+	}
+	return min(max((now-n.timers.newsSince)/8, announcePause), mostAnnouncePause)
+}
