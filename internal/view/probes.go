@@ -1,0 +1,105 @@
+package view
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+const (
+	// keepLost is how long a lost member is looked for. It outlasts a partition of an hour.
+	keepLost = time.Hour + 30*time.Second
+
+	// A candidate that does not answer is sent a Hello again after a part of its silence, so that
+	// a cut of any length is noticed within that part of it.
+	silencePart = 24
+	leastPause  = time.Second
+	seedPause   = time.Minute      // at most, to a seed
+	alonePause  = 4 * time.Second  // to a seed, of a node without members
+	cutPause    = 10 * time.Second // to one of the latest lost, of a node that lost more members than it has, or that others tell of
+
+	// A seed that answers rests for as long as its answers have been of known members. A
+	// virtual address leads to another node only after its flow was idle for minutes.
+	leastRest = 5 * time.Second
+	mostRest  = 8 * time.Minute
+
+	// A node known by hearsay that did not answer is asked again after such pauses, which double.
+	leastHearsay = 10 * time.Second
+	mostHearsay  = time.Hour
+
+	toldPause = 10 * time.Second // between two Hellos to a node because others tell of it
+
+	mostProbes = 8 // in a round
+
+	urgent = 1000 // pauses: those of whom others tell go before the rest
+
+	latest = 4 // lost members that are looked for eagerly by a node that may be cut off
+)
+
+// Probes appends the addresses that are owed a Hello, at most that many, those that have waited
+// longest for their pause first. There are at most two in a round, but eight of those that others
+// tell of, or if the node may be cut off: if it lost more members than it has. It forgets members
+// that were lost long ago.
+func (r *Members) Probes(dst []netip.AddrPort, most int, now time.Duration, rng *rand.Rand) []netip.AddrPort {
+	c := &r.candidates
+	for i := len(c.all) - 1; i >= 0; i-- {
+		if x := c.all[i]; x.id != 0 && now-x.at > keepLost || isHearsay(x) && now-x.at > mostHearsay {
+			c.gone(x)
+		}
+	}
+	n, cut := 2, len(c.lost) > r.Len()
+	if cut || r.Len() == 0 {
+		n = mostProbes
+	}
+	for i := range min(mostProbes, most) {
+		var next *candidate
+		var pause time.Duration
+		over := 0.0
+		for i, x := range c.all {
+			if isHearsay(x) && !x.told || slices.Contains(dst, x.addr) {
+				continue
+			}
+			p := r.pause(x, cut && i >= len(c.all)-latest)
+			o := float64(now-x.askedAt) / float64(p)
+			if x.told && o >= 1 {
+				o += urgent
+			}
+			if o >= max(1, over) {
+				next, pause, over = x, p, o
+			}
+		}
+		if next == nil || i >= n && !next.told {
+			break
+		}
+		next.askedAt = now - time.Duration(rng.Int64N(int64(pause)/8+1))
+		if next.told = false; isHearsay(next) {
+			next.at, next.askedAt = now, now
+		}
+		dst = append(dst, next.addr)
+	}
+	return dst
+}
+
+// pause returns how long after the last Hello a candidate is owed the next one.
+func (r *Members) pause(x *candidate, cut bool) time.Duration {
+	same := x.askedAt - x.since
+	switch {
+	case r.ByAddr(x.addr) != nil:
+		return mostRest
+	case isHearsay(x):
+		return clamp(same, leastHearsay, mostHearsay)
+	case x.echoes || x.by != 0 && r.Len() > 0:
+		return clamp(same, leastRest, mostRest)
+	case x.seed && r.Len() == 0:
+		return clamp(same/8, leastPause, alonePause)
+	case cut, x.told:
+		return clamp(same/silencePart, leastPause, cutPause)
+	case x.seed:
+		return clamp(same/silencePart, leastPause, seedPause)
+	default:
+		return max(same/silencePart, leastPause)
+	}
+}
+
+func clamp(d, least, most time.Duration) time.Duration { return min(max(d, least), most) }
