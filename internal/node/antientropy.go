@@ -7,7 +7,6 @@ import (
 
 	"example.com/gossip/internal/datalog"
 	"example.com/gossip/internal/outbox"
-	"example.com/gossip/internal/repair"
 	"example.com/gossip/internal/ring"
 	"example.com/gossip/internal/view"
 	"example.com/gossip/internal/wire"
@@ -182,12 +181,6 @@ func (n *Node) takePage(now time.Duration, in *datagram, s wire.Status) {
 	if more && s.Mark != 0 {
 		n.summarize(now, in, in.from, s.Mark)
 	}
-}
-
-// epoch is half the time for which a message may be on its way: it may take three legs, and an
-// eighth more.
-func (n *Node) epoch() time.Duration {
-	return max(repair.Epoch, 7*n.peers.members.RTT().Smoothed()/8)
 }
 
 // pusher sends repairs to the node being answered, until the budget of its datagram is

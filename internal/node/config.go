@@ -109,3 +109,9 @@ func Reachable(ap netip.AddrPort) bool {
 	ip := ap.Addr()
 	return ap.IsValid() && ap.Port() != 0 && !ip.IsUnspecified() && !ip.IsMulticast() && ip != limitedBroadcast
 }
+
+// HasRoomForSeals reports whether the node was made with Config.Keys.
+func (n *Node) HasRoomForSeals() bool { return n.out.room < n.config.MaxMessageSize }
+
+// MaxPayload returns the length in bytes of the longest payload that Publish takes.
+func (n *Node) MaxPayload() int { return payloadIn(n.out.room) }

@@ -27,10 +27,11 @@ type history struct {
 
 	news, repaired repair.News // to be offered
 	wanted         wanted      // what was requested
-	compared       uint64      // the origin with which the pages compared one after the other end, 0: none yet
-	onward, behind bool        // the last comparison was to go on there; the last first page showed that anything is missing
+	compared       uint64      // the last origin of the last page compared, 0 if none was
+	onward         bool        // the last comparison asked for the page after that, not for the first
+	behind         bool        // the last first page showed that anything is missing
 	standby        fifo.Queue[standing]
-	skipped        uint32 // own numbers skipped because others used them, since the exchange
+	skipped        uint32 // own numbers skipped because others used them, since the last look
 }
 
 // handleData delivers a new message and passes it on as its spread requires. If there is no

@@ -25,7 +25,7 @@
 //	publish.go       messages of the node itself    broadcast.go    how a message spreads
 //	probe.go         Hellos to silent members,      standby.go      arcs that another may cover
 //	                 and to other addresses         send.go         the one way out
-//	state.go, peers.go, backlog.go, coverage.go, schedule.go, seal.go, warn.go, config.go, stats.go
+//	state.go, peers.go, share.go, backlog.go, coverage.go, schedule.go, seal.go, warn.go, config.go, stats.go
 //
 // Below are packages of their own: outbox (queues, windows, acknowledgements), view (the members
 // on the ring), versions (which numbers were seen), datalog (the messages retained), repair
@@ -50,7 +50,7 @@
 // A seed is sent Hellos for ever. One that does not answer is asked less and less, at last once a
 // minute; one that answers, after pauses that double up to eight minutes, because its address may
 // lead to other nodes. If the node that answers gives another address it becomes a member there.
-// Answers count for six seconds after the last attempt.
+// A late answer counts for six seconds after its Hello was given up.
 //
 // # How a payload travels
 //
@@ -110,8 +110,8 @@
 // (verify), and what it is sent meanwhile waits. If it answers none of nine, or of eighteen while
 // it is heard, it is lost: it leaves the view, and its arcs go to others. Then it is sent single
 // Hellos, the next after a 24th of its silence, for an hour; by a node that lost more members than
-// it has, and so may be cut off, at least every ten seconds. Only an answer brings it back. A
-// member that answers Hellos but takes no Data for four seconds is lost too, and holds up no
+// it has, and so may be cut off, at least every ten seconds (probeCandidates). Only an answer brings it back. A
+// member that answers Hellos but takes no Data for four seconds, or refuses it for ten, is lost too, and holds up no
 // message when it is back, until it takes one.
 //
 // That a member was lost, or said goodbye, is passed on RumorFactor times, and more often in a view

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"fmt"
 	"log/slog"
 	"net/netip"
 	"time"
@@ -240,6 +239,3 @@ func (n *Node) Find(id uint64) (m Member, ok bool) {
 }
 
 func public(m *view.Member) Member { return Member{m.ID, m.Addr, m.RTT.Smoothed()} }
-
-// idText is an id as log records show it.
-func idText(id uint64) string { return fmt.Sprintf("%016x", id) }

@@ -99,6 +99,8 @@ func (n *Node) newIdentity(now time.Duration) {
 	n.history.news.Clear()
 	n.history.repaired.Clear()
 	n.history.wanted = wanted{}
+	n.history.compared, n.history.onward, n.history.behind = 0, false, false
+	n.peers.late = fifo.Queue[hello]{}
 	n.forgetStandby()
 	n.history.skipped = 0
 	n.history.repair.Rejoin()
@@ -129,12 +131,6 @@ func (n *Node) SetKeys(keys [][]byte, seed [32]byte) error {
 	})
 	return nil
 }
-
-// HasRoomForSeals reports whether the node was made with Config.Keys.
-func (n *Node) HasRoomForSeals() bool { return n.out.room < n.config.MaxMessageSize }
-
-// MaxPayload returns the length in bytes of the longest payload that Publish takes.
-func (n *Node) MaxPayload() int { return payloadIn(n.out.room) }
 
 // Join makes the node a member of the cluster that the seeds belong to, all of which are
 // Reachable; without other seeds than itself it is a seed.

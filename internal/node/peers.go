@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"example.com/gossip/internal/fifo"
+	"example.com/gossip/internal/repair"
 	"example.com/gossip/internal/view"
 )
 
@@ -100,4 +101,10 @@ func (n *Node) timeout(now time.Duration, to netip.AddrPort) time.Duration {
 	}
 	all := n.peers.members.Timeout(m, n.config.RetryInterval)
 	return max(m.RTT.Timeout(slack, all), all)
+}
+
+// epoch is half the time for which a message may be on its way: it may take three legs, and an
+// eighth more.
+func (n *Node) epoch() time.Duration {
+	return max(repair.Epoch, 7*n.peers.members.RTT().Smoothed()/8)
 }

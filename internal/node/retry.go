@@ -120,7 +120,7 @@ func (n *Node) unanswered(now time.Duration, e *outbox.Envelope) {
 
 // patience returns after how many attempts the arc of Data goes to another member, and after
 // how many its silent recipient is verified and Data waits. Where loss is rare a silent member
-// is probably dead, and most certainly so if most are silent: each copy to it is in vain.
+// is probably dead, and almost certainly so if most are silent: each copy to it is in vain.
 func (p *peers) patience() (redelegate, verify, hold uint16) {
 	switch {
 	case p.loss >= commonLoss:

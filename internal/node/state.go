@@ -1,6 +1,7 @@
 package node
 
 import (
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"strconv"
@@ -189,3 +190,6 @@ func (n *Node) observe(at netip.AddrPort) {
 // isSeed reports whether the node stays connected when it is alone: it joined without other
 // seeds, or all of them turned out to be itself.
 func (n *Node) isSeed() bool { return n.self.bootstrap || n.peers.members.Seeds() == 0 }
+
+// idText is an id as log records show it.
+func idText(id uint64) string { return fmt.Sprintf("%016x", id) }

@@ -21,7 +21,7 @@ const (
 // warnPause is the time between two warnings of a kind.
 const warnPause = time.Minute
 
-// warnings is what a node has to say about mistakes.
+// warnings is when a node may warn of a mistake again, and what it warns of.
 //
 // Bound: in a minute one record of each kind, which anybody may cause, and one of each kind
 // about members and seeds, so that a flood of strangers does not hide them; one record each
@@ -29,7 +29,7 @@ const warnPause = time.Minute
 type warnings struct {
 	dueAt [warningKinds][2]time.Duration // of strangers; of members and seeds
 
-	seeds     []netip.AddrPort // the first that Join was given
+	seeds     []netip.AddrPort // the first of the last Join
 	sendError error            // of the operating system, the first in sending to one of them
 }
 
