@@ -204,6 +204,13 @@ func (n *Node) abandon(e *outbox.Envelope) {
 	n.out.queue.Drop(e)
 }
 
+// roomOf returns how many bytes of messages a datagram to a member holds at most. What it says
+// that it takes is believed as far as a node can be configured so.
+func (n *Node) roomOf(m *view.Member) int {
+	sealed := n.seals.keys.Seals()
+	return max(int(m.Size), SmallestDatagram(n.config.Cluster, sealed)) - sealing(sealed)
+}
+
 // Pending reports whether Next has a datagram to return, or might have.
 func (n *Node) Pending() bool { return n.out.queue.Pending() }
 
@@ -215,8 +222,8 @@ func BufferSize(maxMessageSize int) int { return sealedFront + maxMessageSize }
 func (n *Node) Next(now time.Duration, buf []byte) (datagram []byte, to netip.AddrPort) {
 	for q := n.out.queue.Next(); q != nil; q = n.out.queue.Next() {
 		to := q.To()
-		if m := n.peers.members.ByAddr(to); m != nil && m.Size > 0 && int(m.Size) < n.config.MaxMessageSize {
-			q.Limit(int(m.Size) - sealing(n.seals.keys.Seals()))
+		if m := n.peers.members.ByAddr(to); m != nil && m.Size > 0 {
+			q.Limit(n.roomOf(m))
 		}
 		messages := n.out.queue.Pack(buf[sealedFront:sealedFront], q, now, n.timeout(now, to))
 		if len(messages) == 0 {

@@ -180,3 +180,21 @@ func TestVictimIsSentAtMostThreeTimesTheBytes(t *testing.T) {
 		})
 	}
 }
+
+// A size that no node can have would leave no room for anything.
+func TestSendBelievesNoSizeThatCannotBe(t *testing.T) {
+	for _, size := range []uint16{1, 14, 67, 65535} {
+		s := newSolo(t, Config{})
+		s.join()
+		id, from := s.peerID(10), peerAddr(10)
+		hello := func(token uint64) []byte {
+			return s.message(wire.TypeHello, wire.Hello{Version: wire.Version, Size: size, Token: token, From: wire.Member{ID: id, Addr: from}}.AppendTo(nil))
+		}
+		s.receive(from, hello(0))
+		s.receive(from, hello(s.sent(wire.TypeWelcome, from)[0].Welcome.Token))
+		s.responsive[from] = id
+		s.run(time.Second) // Next comes to an end
+		s.publish([]byte("x"))
+		s.want(len(s.sent(wire.TypeData, from)) == 1, "a member that takes %d bytes, as it says, is sent no message", size)
+	}
+}
