@@ -20,7 +20,7 @@ const (
 	mostDoubted   = 3
 	mostOfHearsay = 6
 
-	suspectedAt = 4 // Hellos without an answer: others are told
+	suspectedAt = 4 // Hellos without an answer: then it is announced as lost
 
 	// deafAfter is how long a member that answers may take no Data, and deafRefusing how long
 	// if it says that it has no room.
@@ -61,8 +61,9 @@ func (n *Node) handleLost(now time.Duration, in *datagram, list wire.MemberList)
 // silence proves it. It is asked rarely for that, however often it is said.
 func (n *Node) doubt(now time.Duration, in *datagram, m *view.Member, gone view.Gone) {
 	if m != nil && m != in.member && !n.out.queue.HasHello(m.Addr) && m.Doubt(now) && n.peers.mayAsk(in) {
-		m.Gone = gone
-		n.verify(m)
+		if n.verify(m); n.out.queue.HasHello(m.Addr) {
+			m.Gone = gone
+		}
 	}
 }
 
@@ -73,7 +74,7 @@ func (n *Node) left(now time.Duration, m *view.Member) {
 	n.peers.members.Leave(m, now)
 	n.clearQueue(now, m.Addr)
 	n.announceSoon(now)
-	if n.peers.members.Len() == 0 {
+	if n.peers.members.Len() == 0 && n.peers.members.Lost() == 0 {
 		n.self.owes = false
 	}
 	n.disconnectIfAlone(now)

@@ -37,7 +37,7 @@ func (n *Node) exchange(m *view.Member, most int) {
 func (n *Node) announce(now time.Duration) {
 	p := &n.peers
 	if m := p.random(now, n.rng); m != nil {
-		p.picked = p.members.News(p.picked[:0], exchanged)
+		p.picked = p.members.News(p.picked[:0], n.listed())
 		n.sendMembers(nil, m.Addr, wire.WriteList(n.out.body, true), p.picked)
 		n.announcePartings(now, m)
 	}
@@ -46,12 +46,16 @@ func (n *Node) announce(now time.Duration) {
 	}
 }
 
+// listed returns how many members an announcement names: no more than fit, because each counts as
+// passed on.
+func (n *Node) listed() int { return min(exchanged, wire.MembersIn(n.out.room)) }
+
 // announcePartings passes on that members are gone: to m that they were lost, and to m or a
 // neighbour on the ring that they said goodbye. They said it to nearly all nodes themselves, so
 // the neighbours of one that missed it know it.
 func (n *Node) announcePartings(now time.Duration, m *view.Member) {
 	p := &n.peers
-	p.partings = p.members.Partings(p.partings[:0], exchanged, now)
+	p.partings = p.members.Partings(p.partings[:0], n.listed(), now)
 	list := wire.WriteLost(n.out.body)
 	for _, x := range p.partings {
 		if !x.Left && x.ID != m.ID {
