@@ -189,3 +189,24 @@ func TestStoppedProcessDoesNotGiveUpWhatWaits(t *testing.T) {
 		s.want(len(s.got) == 3, "with Ordered %v the message that waited is refused: delivered %v, %d given up", config.Ordered, s.got, s.Stats().GaveUpUnseen)
 	}
 }
+
+func TestRequestAgainNamesOnlyWhatIsMissing(t *testing.T) {
+	s := newSolo(t, Config{})
+	s.withMembers(around(8)...)
+	from := peerAddr(around(8)[0])
+	var d wire.Digest
+	d.Add(77, 0, []wire.Run{{First: 1, Last: 50}}, 400)
+	s.receive(from, s.status(wire.Status{Mode: wire.Offer, Digest: d}))
+	for i := range uint32(49) {
+		s.receive(from, s.data(wire.Data{Origin: 77, Counter: i + 1, Flags: wire.FlagPull}))
+	}
+	s.sent(wire.TypeStatus, from)
+	again := 0
+	for _, m := range statuses(s.run(time.Second), wire.Request) {
+		if origin, _, runs, ok := m.Status.Digest.Next(nil); ok && origin == 77 {
+			again++
+			s.want(len(runs) == 1 && runs[0] == (wire.Run{First: 50, Last: 50}), "of 1 to 50 it lacks 50, and requests %v again", runs)
+		}
+	}
+	s.want(again > 0, "the missing message is not requested again")
+}

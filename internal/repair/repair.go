@@ -184,11 +184,11 @@ func (d *Reconciler) Lacks(origin uint64, r wire.Run) bool {
 	return o == nil || !o.Seen.HasAll(r)
 }
 
-// One returns a digest of one run.
-func (d *Reconciler) One(origin uint64, r wire.Run, room int) wire.Digest {
+// Missing returns, in room bytes, what this node lacks of a run.
+func (d *Reconciler) Missing(origin uint64, r wire.Run, room int) wire.Digest {
 	d.digest.Reset()
-	d.runs = append(d.runs[:0], r)
-	d.digest.Add(origin, r.First-1, d.runs, room)
+	d.theirs = append(d.theirs[:0], r)
+	d.want(origin, 0, d.theirs, room)
 	return d.digest
 }
 
