@@ -23,6 +23,7 @@ type backlog struct {
 // ownMessage is one message of the backlog. Once a node has acknowledged it, its entry is nil.
 type ownMessage struct {
 	entry  *datalog.Entry
+	kind   SpreadKind
 	copies int // on their way
 }
 
@@ -34,14 +35,14 @@ const mostOwn = span
 func (b *backlog) full(counter uint32) bool { return b.own.Len() > 0 && counter-b.first >= mostOwn }
 
 // add appends the next message, which waits, and takes a reference to it.
-func (b *backlog) add(e *datalog.Entry, log *datalog.Log) {
+func (b *backlog) add(e *datalog.Entry, kind SpreadKind, log *datalog.Log) {
 	if b.own.Len() == 0 {
 		b.first = e.Counter
 	}
 	for b.first+uint32(b.own.Len()) < e.Counter { // numbers that were skipped
 		b.own.Push(ownMessage{})
 	}
-	b.own.Push(ownMessage{entry: log.Retain(e)})
+	b.own.Push(ownMessage{entry: log.Retain(e), kind: kind})
 	b.count(e, 1)
 }
 

@@ -23,7 +23,7 @@ func newBacklogBench() *backlogBench { return &backlogBench{log: datalog.New(0)}
 func (b *backlogBench) has(counters ...uint32) {
 	for _, c := range counters {
 		e := b.log.Detached(1, c, []byte("payload"), 0)
-		b.add(e, b.log)
+		b.add(e, Broadcast, b.log)
 		b.log.Release(e)
 	}
 }

@@ -148,7 +148,7 @@ func (n *Node) publishBacklog(now time.Duration) {
 		if m.entry == nil || m.copies > 0 {
 			continue
 		}
-		p := n.own(m.entry, Broadcast)
+		p := n.own(m.entry, m.kind)
 		if n.delegate(now, p, netip.AddrPort{}) != ready || n.out.queue.Spare() < min(len(n.peers.delegates), n.config.MaxOutputMessages) {
 			return
 		}

@@ -182,7 +182,7 @@ func (n *Node) number(now time.Duration, payload []byte, s SpreadKind) (*datalog
 	h.origins.Touch(o, now)
 	e := h.log.Put(self.id, self.counter, payload, now)
 	if n.keepsOwn() {
-		self.backlog.add(e, h.log)
+		self.backlog.add(e, s, h.log)
 	}
 	n.scheduleOffer(now, e, false)
 	return e, nil
