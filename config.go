@@ -53,10 +53,12 @@ type Config struct {
 	// Default: none, everything in clear.
 	Keys [][]byte
 
-	// Conn is a socket to use instead of one bound to self, which may then be the
-	// zero value. The node closes it, unless New fails. A *net.UDPConn is fast. Any
-	// other, and every socket on Windows, is polled with deadlines, so Receive(0) may
-	// take a millisecond.
+	// Conn is a socket to use instead of one bound to self, which is then ignored. The
+	// node closes it, unless New fails. A *net.UDPConn is fast. Any other, and every
+	// socket on Windows, is polled with deadlines, so Receive(0) may take a millisecond.
+	// It must take datagrams from and to *net.UDPAddr; SetReadDeadline on another
+	// goroutine must end a ReadFrom that waits, with os.ErrDeadlineExceeded; and Close
+	// must end both. examples/memnet has one.
 	Conn net.PacketConn
 
 	// Spread is used by SendData when it is given none. Default: Broadcast.

@@ -42,12 +42,14 @@ type GossipService struct {
 // The receiver is called once with each message that reaches the node, and the ID of
 // its origin. The payload is valid until it returns. It is called from Receive or Tick
 // (or from Join, Leave or Close, if these run at the same time on another goroutine),
-// one call at a time, in the order of arrival and without a lock held; it may call all
-// methods except Receive, Run and those that wait. While it runs the node's loop stands still, and after
-// some seconds other nodes consider the node lost until it goes on.
+// one call at a time, in the order of arrival and without a lock held. It may call all
+// methods except Receive, Run and those that wait: declare the variable before, and assign
+// what New returns to it. It does not tell how a message was spread; where that matters the
+// payload says so. While it runs the node's loop stands still, and after some seconds other
+// nodes consider the node lost until it goes on.
 //
 // Errors: ErrAddress if self has no IP address; ErrConfig for a setting out of its
-// range, a Conn that is connected or no UDP socket, or a nil receiver; or an error of the
+// range, a Conn that is connected or has no IP address and port, or a nil receiver; or an error of the
 // operating system.
 func New(self Address, receiver func(origin NodeID, payload []byte), config Config) (*GossipService, error) {
 	config, err := config.withDefaults()

@@ -214,7 +214,7 @@ type Stats struct {
 
 	// Datagrams, or the rest of them, dropped on arrival.
 	DropOversize    uint64 // longer than MaxMessageSize, or Data longer than could be passed on
-	DropMalformed   uint64 // truncated or invalid
+	DropMalformed   uint64 // truncated or invalid, or from where no node can be
 	DropUnknownType uint64 // of a message type that this version does not know
 	DropTag         uint64 // of another cluster, by the tag in the header
 	DropSealed      uint64 // sealed, and not opened by any of Keys, or for another node or a former life

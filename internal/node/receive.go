@@ -48,7 +48,7 @@ func (n *Node) Handle(now time.Duration, from netip.AddrPort, b []byte) {
 func (n *Node) open(now time.Duration, in *datagram, b []byte) (h wire.Header, rest []byte, ok bool) {
 	h, ok = wire.ParseHeader(b)
 	switch {
-	case !ok:
+	case !ok, !Reachable(in.from):
 		n.stats.DropMalformed++
 	case h.Tag != n.out.tag:
 		n.stats.DropTag++

@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -38,4 +39,15 @@ func TestDatagramOfAMemberConnectsTheNode(t *testing.T) {
 	s.want(s.State() == Disconnected, "hearsay alone makes the node %v", s.State())
 	s.addMember(s.peerID(9), peerAddr(9))
 	s.want(s.State() == Connected, "with the members %v, which answer, the node is %v", s.list(), s.State())
+}
+
+func TestDatagramFromNowhereIsCounted(t *testing.T) {
+	s := newSolo(t, Config{})
+	s.join()
+	for _, from := range []netip.AddrPort{{}, netip.MustParseAddrPort("10.0.0.1:0"), netip.MustParseAddrPort("0.0.0.0:7070"), netip.MustParseAddrPort("224.0.0.1:7070")} {
+		before := s.Stats().DropMalformed
+		s.receive(from, s.hello(7, from, 0))
+		s.want(s.Stats().DropMalformed == before+1, "a datagram from %v is not counted", from)
+		s.want(len(s.send()) == 0, "a datagram from %v is answered", from)
+	}
 }

@@ -1,8 +1,10 @@
 package transport
 
 import (
+	"errors"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 )
 
@@ -124,14 +126,22 @@ func (e elsewhere) LocalAddr() net.Addr { return e.addr }
 
 func TestAddressOfAnotherTypeIsParsed(t *testing.T) {
 	for text, want := range map[address]netip.AddrPort{
-		"10.1.2.3:77":            netip.MustParseAddrPort("10.1.2.3:77"),
-		"[::ffff:10.1.2.3]:77":   netip.MustParseAddrPort("10.1.2.3:77"),
-		"[fe80::1%eth0]:77":      netip.MustParseAddrPort("[fe80::1%eth0]:77"),
-		"/var/run/gossip.socket": {},
+		"10.1.2.3:77":          netip.MustParseAddrPort("10.1.2.3:77"),
+		"[::ffff:10.1.2.3]:77": netip.MustParseAddrPort("10.1.2.3:77"),
+		"[fe80::1%eth0]:77":    netip.MustParseAddrPort("[fe80::1%eth0]:77"),
 	} {
 		c := wrap(t, elsewhere{foreign{udp4(t)}, text})
 		if got := c.LocalAddr(); got != want {
 			t.Errorf("the address %q became %v, not %v", text, got, want)
+		}
+	}
+}
+
+// Others could not answer a node that is nowhere.
+func TestAddressThatIsNoneIsRefused(t *testing.T) {
+	for _, text := range []address{"", "node-1", "/var/run/gossip.socket"} {
+		if _, err := Wrap(elsewhere{foreign{udp4(t)}, text}, 0); !errors.Is(err, ErrUnusable) || !strings.Contains(err.Error(), string(text)) {
+			t.Errorf("a PacketConn at %q was wrapped with the error %v", text, err)
 		}
 	}
 }

@@ -159,12 +159,14 @@ func checkUsable(pc net.PacketConn) error {
 			return fmt.Errorf("%w: the %T is connected to %v; use net.ListenUDP, not net.DialUDP", ErrUnusable, pc, peer)
 		}
 	}
+	if at := pc.LocalAddr(); !addrPortOf(at).IsValid() {
+		return fmt.Errorf("%w: the LocalAddr of the %T is %v, which is no IP address and port", ErrUnusable, pc, at)
+	}
 	return nil
 }
 
 // LocalAddr returns the address the socket was bound to when the Conn was
-// made, an IPv4 address never mapped into IPv6. It is the zero AddrPort if a
-// wrapped PacketConn has an address that is not an IP address and port.
+// made, an IPv4 address never mapped into IPv6.
 func (c *Conn) LocalAddr() netip.AddrPort {
 	return c.local
 }
