@@ -57,7 +57,8 @@ type life struct {
 func (c *cluster) start(others ...*life) *life {
 	c.t.Helper()
 	addr, listen, conn := c.listen()
-	r, err := newReplica(listen, len(others) == 0, gossip.Config{Conn: conn})
+	// Nodes retain few of the flags, so that a replica that starts has to ask for them.
+	r, err := newReplica(listen, len(others) == 0, gossip.Config{Conn: conn, DataLogSize: 16 << 10})
 	if err != nil {
 		c.t.Fatal(err)
 	}
