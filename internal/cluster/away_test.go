@@ -31,6 +31,7 @@ func (c *cluster) silence(origins int) {
 
 // However many origins were silent, a node that was away has at once what was sent meanwhile.
 func TestNodeThatWasAwayIsWholeSoonWithManySilentOrigins(t *testing.T) {
+	heavy(t)
 	for _, silent := range []int{4000, 8100} {
 		t.Run(fmt.Sprint(silent), func(t *testing.T) {
 			t.Parallel()

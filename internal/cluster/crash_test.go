@@ -136,6 +136,7 @@ func TestCrashOfAllMembersIsFollowedByAReunion(t *testing.T) {
 
 // The address of a node that crashed for good may be somebody else's by then.
 func TestCrashForGoodIsAskedLessAndLessAndForgotten(t *testing.T) {
+	heavy(t)
 	for seed := range uint64(2) {
 		c := gather(t, spreadCase{nodes: 20}, seed)
 		dead := c.nodes[7]

@@ -48,6 +48,7 @@ func TestLeaveForgetsMessagesThatWereToBeOffered(t *testing.T) {
 
 // Some nodes miss the goodbye. Others tell them, and nobody brings the id back from hearsay.
 func TestLeaveIsKnownEverywhereAndForGood(t *testing.T) {
+	heavy(t)
 	for seed := range uint64(3) {
 		c := gather(t, spreadCase{nodes: 100, loss: 0.02}, seed)
 		n := c.nodes[7]

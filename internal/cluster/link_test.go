@@ -185,6 +185,7 @@ func TestLinkThatBecomesSlowerCostsCopiesOnlyForAMoment(t *testing.T) {
 // When the way of all messages becomes so long that everything times out, no member is lost for it,
 // and neither attempts nor repair repeat what is on its way for longer than it takes to measure.
 func TestLinkThatBecomesSecondsLongCostsFewCopies(t *testing.T) {
+	heavy(t)
 	for _, latency := range []time.Duration{time.Second, 2 * time.Second} {
 		c := newCluster(t, 16, lan(3), node.Config{})
 		c.form()

@@ -127,6 +127,7 @@ func TestPartitionHealsAmongManyDeadNodes(t *testing.T) {
 }
 
 func TestPartitionOfAnHourHealsWithin15Seconds(t *testing.T) {
+	heavy(t)
 	for _, c := range []struct{ nodes, cut int }{{2, 1}, {4, 2}, {12, 1}, {12, 4}, {12, 6}} {
 		for seed := range uint64(2) {
 			x := gather(t, spreadCase{nodes: c.nodes}, seed)

@@ -66,6 +66,7 @@ func (s translated) Send(b []byte, to netip.AddrPort) error {
 // All nodes start at once, with one seed that leads each to a random one: maybe to itself, maybe
 // to one with which it forms an island.
 func TestSeedThatIsAVirtualAddressUnitesAllIslands(t *testing.T) {
+	heavy(t)
 	for _, way := range []struct {
 		idle  time.Duration
 		nat   bool

@@ -54,6 +54,7 @@ func (n *simNode) watchRetries() (longest func() time.Duration) {
 // Round trips take 30 ms. If the node took lost answers for late ones, it would wait ever longer,
 // and the stream would dry up.
 func TestStreamThroughALossyNetworkDoesNotRunDry(t *testing.T) {
+	heavy(t)
 	for _, nodes := range []int{2, 10} {
 		for _, loss := range []float64{0.05, 0.2} {
 			t.Run(fmt.Sprint(nodes, " nodes, loss ", loss), func(t *testing.T) {
