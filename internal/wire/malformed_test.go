@@ -48,6 +48,10 @@ func TestMalformedMessagesAreRefused(t *testing.T) {
 			`8001 | 0000000000000001 00 0000`,
 			`8002 | 0000000000000001 00 0000`,
 		}, {
+			"members are new and lost at once", TypeMemberList,
+			`4001 | 0000000000000001 00 0000`,
+			`c001 | 0000000000000001 00 0000`,
+		}, {
 			"it counts one run too many", TypeAck,
 			`0001 | 00000000 00`,
 			`0002 | 00000000 00`,

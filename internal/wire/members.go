@@ -156,7 +156,7 @@ func ParseWelcome(b []byte) (m Welcome, n int, ok bool) {
 
 // MemberList names members. News, the top bit of count, says that they are new to the
 // cluster and to be passed on; Lost, the next bit, that they do not answer; without either
-// they are one node's view, for the receiver alone.
+// they are one node's view, for the receiver alone. Both at once are malformed.
 //
 //	+-------+---------+
 //	| count | members |
@@ -187,7 +187,7 @@ func (m *MemberList) Next() (x Member, ok bool) {
 
 // ParseMemberList reads the body from the front of b.
 func ParseMemberList(b []byte) (m MemberList, n int, ok bool) {
-	if len(b) < 2 {
+	if len(b) < 2 || be.Uint16(b)&flags == flags {
 		return MemberList{}, 0, false
 	}
 	count := be.Uint16(b)
