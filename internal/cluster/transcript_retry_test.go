@@ -52,9 +52,9 @@ acknowledged it.`, 2, 2, node.Config{})
 	x.deliveredOnce("hello", a)
 
 	x.scene(`
-The same, but b is alive and cut off for 3.5 s. Then a datagram of b arrives, at 3516. That
-alone could be a replayed one, so a sends Hellos. The Welcome makes b a member again, and it
-gets the message.`, 2, 2, node.Config{})
+The same, but b is alive and cut off for 3.5 s. Then a Hello of b arrives, at 3677. That alone
+could be a replayed one, so a sends one too. The answers make each a member of the other again,
+and b gets the message.`, 2, 2, node.Config{})
 	a = x.nodes[0]
 	x.settled()
 	x.begin()
@@ -62,7 +62,7 @@ gets the message.`, 2, 2, node.Config{})
 	x.publishes(a, "hello")
 	x.net.Run(3500 * time.Millisecond)
 	x.filters("loses nothing any more", nil)
-	x.net.Run(70 * time.Millisecond)
+	x.net.Run(400 * time.Millisecond)
 	x.end()
 	x.deliveredOnce("hello", a)
 

@@ -70,6 +70,9 @@ func (n *Node) sendAnycast(to netip.AddrPort, left int, s wire.Status) {
 	n.out.body = s.AppendTo(n.out.body[:0])
 	if e := n.emit(nil, to, Anycast); e != nil {
 		e.Note.Left = left
+		if s.Mode == wire.Summary { // there is no hurry, and a far member answers late
+			e.Wait = n.config.RetryInterval
+		}
 	}
 }
 

@@ -67,16 +67,16 @@ func TestStatusThatASilentMemberDoesNotAnswerGoesToAnother(t *testing.T) {
 	s.withMembers(around(8)...)
 	silent := peerAddr(around(8)[0])
 	delete(s.responsive, silent)
-	s.summarize(s.at, nil, silent, 0)
-	tries := statuses(s.run(100*time.Millisecond), wire.Summary)
+	s.sendAnycast(silent, anycastTries, wire.Status{Mode: wire.Heal})
+	tries := statuses(s.run(100*time.Millisecond), wire.Heal)
 	s.want(len(tries) == 2 && tries[0].To == silent && tries[1].To != silent, "it was sent to %v", tries)
 
 	s.run(10 * time.Second) // the silent member is lost
 	clear(s.responsive)
-	s.summarize(s.at, nil, peerAddr(around(8)[1]), 0)
+	s.sendAnycast(peerAddr(around(8)[1]), anycastTries, wire.Status{Mode: wire.Heal})
 	all := s.run(150 * time.Millisecond)
 	asked := map[netip.AddrPort]bool{}
-	for _, m := range statuses(all, wire.Summary) {
+	for _, m := range statuses(all, wire.Heal) {
 		asked[m.To] = true
 	}
 	s.want(len(asked) == 7, "it was sent to %d of 7 members", len(asked))

@@ -160,7 +160,9 @@ func (n *Node) admit(now time.Duration, in *datagram, id uint64) {
 	}
 	if added {
 		n.changed(now)
-		n.recordMember("gossip: member joined", id, in.from)
+		if !back {
+			n.recordMember("gossip: member joined", id, in.from)
+		}
 		n.connect(now)
 		n.introduce(now, in, m)
 		if !n.self.observed.IsValid() {
