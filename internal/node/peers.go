@@ -19,7 +19,7 @@ type peers struct {
 
 	questions share             // see mostProbes
 	eager     int               // see mostEager
-	late      fifo.Queue[hello] // at most mostLate
+	late      fifo.Queue[hello] // see mostLate
 
 	// Scratch space.
 	picked    []*view.Member

@@ -88,7 +88,7 @@ func (n *Node) probeCandidates(now time.Duration) {
 }
 
 const (
-	mostLate = 64              // Hellos whose late answers count
+	mostLate = 64              // Hellos whose late answers count, and no more than MaxMembers
 	lateFor  = 6 * time.Second // a far node may answer that late
 )
 
@@ -105,7 +105,7 @@ type hello struct {
 // giveUpHello drops a Hello that was not answered in time, and remembers it for a late answer.
 func (n *Node) giveUpHello(now time.Duration, e *outbox.Envelope) {
 	late := &n.peers.late
-	if late.Len() == mostLate {
+	if late.Len() >= min(mostLate, n.config.MaxMembers) {
 		late.Pop()
 	}
 	h := helloOf(e)
