@@ -135,6 +135,8 @@ func (c *cluster) run(l *life, run func(ctx context.Context) error) *life {
 }
 
 // until waits until cond holds, a minute at most.
+// Clusters live in a bubble of testing/synctest: a sleep there is virtual time, which goes on only
+// when every goroutine waits.
 func (c *cluster) until(what string, cond func() bool) {
 	c.t.Helper()
 	for end := time.Now().Add(time.Minute); !cond(); time.Sleep(20 * ms) {

@@ -100,6 +100,7 @@ func (n *simNode) wakeAt(t time.Duration) {
 // turn runs the loop until it would wait.
 func (n *simNode) turn() {
 	if n.end.Frozen() {
+		n.end.Wake() // what is due meanwhile is done at Thaw
 		return
 	}
 	for {
