@@ -135,8 +135,8 @@ type Config struct {
 
 	// Ordered delivers the messages of each origin, except Direct ones, in the order
 	// in which they were sent; there is no order between origins. What arrives early
-	// waits in the log; if it is evicted meanwhile it is counted in
-	// Stats.GaveUpUnseen. By default a message is delivered when it arrives.
+	// waits, in 4 KiB × MaxOutputMessages at most; beyond that its sender waits. By default
+	// a message is delivered when it arrives.
 	Ordered bool
 
 	// OrderedWait is, with Ordered, how long a missing message holds up later ones

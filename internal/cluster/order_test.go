@@ -57,3 +57,30 @@ func TestOrderIsKeptByANodeThatRetainsNothing(t *testing.T) {
 		t.Fatalf("seed 23: a node that retains nothing got %d of 10 messages and gave up %d", len(*got), s.GaveUpUnseen)
 	}
 }
+
+// Messages that wait for their turn are not evicted by those of other origins: a burst of all nodes
+// at once that is larger than the log loses nothing.
+func TestBurstOfAllNodesIsDeliveredInOrder(t *testing.T) {
+	heavy(t)
+	for _, x := range []struct{ nodes, each, log int }{{40, 50, 256 << 10}, {40, 50, 32 << 10}, {100, 30, 256 << 10}} {
+		t.Run(fmt.Sprintf("%d nodes, %d messages each, log %d", x.nodes, x.each, x.log), func(t *testing.T) {
+			t.Parallel()
+			c := settled(t, x.nodes, lan(5), node.Config{Ordered: true, DataLogSize: x.log})
+			var all []*stream
+			for _, n := range c.nodes {
+				all = append(all, newStream(n, 0))
+			}
+			start := c.net.Now()
+			for i := range x.each {
+				for _, s := range all {
+					c.await(time.Minute, fmt.Sprintf("message %d of node %v is accepted", i, s.n.addr), s.try)
+				}
+			}
+			for _, s := range all {
+				s.everywhere(time.Minute)
+			}
+			t.Logf("complete after %v", c.net.Now()-start)
+			c.noDuplicates()
+		})
+	}
+}

@@ -23,7 +23,7 @@ type Entry struct {
 	Payload []byte
 	Born    time.Duration // when it was sent, as far as that is known, or else arrived
 
-	older, newer *Entry // by Born, while retained; older links free entries
+	older, newer *Entry // by Born, while retained and not pinned; older links free entries
 	node         *node  // the one that holds it, while retained
 }
 
@@ -39,13 +39,14 @@ func (e *Entry) size() int { return Overhead + len(e.Payload) }
 //	roots[B]   1, 2
 //	ends       B1 ⇄ A3 ⇄ A7 ⇄ B2 ⇄ A4  by Born, the oldest first, in a ring
 //
-// Bound: the sizes of the retained messages, Overhead included, add up to at most limit;
-// the oldest makes room. A payload's buffer is rounded up to 64 bytes or as much as twice
+// Bound: the sizes of the retained messages, Overhead included, add up to at most limit, apart
+// from those that are pinned; the oldest makes room. A payload's buffer is rounded up to 64 bytes or as much as twice
 // its size, and messages evicted while referenced live on until released. What is free for
 // reuse is bounded by its pool. The cost of a call does not grow with what is retained, except
 // that Put pays for each message that it evicts.
 type Log struct {
-	limit, bytes, n int
+	limit, bytes, n int // without those that are pinned
+	pinned          int // bytes
 	evicted         uint64
 	refused         uint64           // not retained by Put
 	roots           map[uint64]*node // the tree of each origin that has messages
@@ -64,11 +65,14 @@ func New(limit int) *Log {
 	return l
 }
 
-// Len returns the number of messages retained.
+// Len returns the number of messages retained, without those that are pinned.
 func (l *Log) Len() int { return l.n }
 
-// Bytes returns how many bytes are charged for the retained messages.
+// Bytes returns how many bytes are charged for the retained messages, without those that are pinned.
 func (l *Log) Bytes() int { return l.bytes }
+
+// Pinned returns how many bytes are charged for those that are pinned.
+func (l *Log) Pinned() int { return l.pinned }
 
 // Visits returns how many messages were looked for, or passed, so far: a measure of work.
 func (l *Log) Visits() uint64 { return l.visits }
@@ -91,18 +95,51 @@ func (l *Log) Put(origin uint64, counter uint32, payload []byte, born time.Durat
 	if e := l.Get(origin, counter); e != nil {
 		return l.Retain(e)
 	}
-	size := Overhead + len(payload)
-	if size > l.limit || l.bytes+size > l.limit && born < l.ends.newer.Born {
-		l.refused++
-		return l.Detached(origin, counter, payload, born)
+	e := l.Detached(origin, counter, payload, born)
+	if l.admit(e) {
+		l.index(e)
 	}
-	for l.bytes+size > l.limit {
+	return e
+}
+
+// admit makes room for a message among those that are not pinned, if that is due to it.
+func (l *Log) admit(e *Entry) bool {
+	if e.size() > l.limit || l.bytes+e.size() > l.limit && e.Born < l.ends.newer.Born {
+		l.refused++
+		return false
+	}
+	for l.bytes+e.size() > l.limit {
 		l.forget(l.ends.newer)
 		l.evicted++
 	}
+	l.bytes += e.size()
+	l.n++
+	e.older = l.before(e.Born)
+	e.newer = e.older.newer
+	e.older.newer, e.newer.older = e, e
+	return true
+}
+
+// Pin retains a message as Put does, but whatever its size and age, until Unpin.
+func (l *Log) Pin(origin uint64, counter uint32, payload []byte, born time.Duration) *Entry {
+	if e := l.Get(origin, counter); e != nil {
+		return l.Retain(e)
+	}
 	e := l.Detached(origin, counter, payload, born)
-	l.link(e)
+	l.pinned += e.size()
+	l.index(e)
 	return e
+}
+
+// Unpin makes a pinned message one like others, which may be evicted at once.
+func (l *Log) Unpin(e *Entry) {
+	if !e.retained() || e.newer != nil {
+		return
+	}
+	l.pinned -= e.size()
+	if !l.admit(e) {
+		l.remove(e)
+	}
 }
 
 // Detached returns a message that is not retained and so cannot be found, with a copy of
@@ -158,9 +195,14 @@ func (l *Log) Release(e *Entry) {
 	}
 }
 
-// Drop makes the messages of the origin impossible to find. Each makes room when its turn comes,
-// so Drop costs the same however many there are.
+// Drop makes the messages of the origin impossible to find, and unpins them. Each makes room when
+// its turn comes, so Drop costs the same however many there are, unless any is pinned.
 func (l *Log) Drop(origin uint64) {
+	for e := l.From(origin, 0); e != nil && l.pinned > 0; {
+		next := l.Next(e)
+		l.Unpin(e)
+		e = next
+	}
 	delete(l.roots, origin)
 	l.near = nil
 }
@@ -178,12 +220,9 @@ func (l *Log) seek(origin uint64, counter uint32) *node {
 	return l.near
 }
 
-// link makes e retained.
-func (l *Log) link(e *Entry) {
+// index makes e retained.
+func (l *Log) index(e *Entry) {
 	l.Retain(e)
-	l.bytes += e.size()
-	l.n++
-
 	n := l.seek(e.Origin, e.Counter)
 	if n == nil {
 		n = l.nodes.get()
@@ -191,10 +230,6 @@ func (l *Log) link(e *Entry) {
 		l.roots[e.Origin] = n
 	}
 	n.put(e, &l.nodes)
-
-	e.older = l.before(e.Born)
-	e.newer = e.older.newer
-	e.older.newer, e.newer.older = e, e
 }
 
 // mostPassed bounds how many messages, from either end, the search for the place of a new
@@ -216,11 +251,17 @@ func (l *Log) before(born time.Duration) *Entry {
 	return newer
 }
 
-// forget undoes link.
+// forget undoes admit and index.
 func (l *Log) forget(e *Entry) {
 	l.bytes -= e.size()
 	l.n--
+	e.older.newer, e.newer.older = e.newer, e.older
+	e.older, e.newer = nil, nil
+	l.remove(e)
+}
 
+// remove undoes index.
+func (l *Log) remove(e *Entry) {
 	if n := e.node; n.remove(e) {
 		if l.roots[e.Origin] == n {
 			delete(l.roots, e.Origin)
@@ -230,8 +271,5 @@ func (l *Log) forget(e *Entry) {
 		}
 		l.nodes.put(n)
 	}
-
-	e.older.newer, e.newer.older = e.newer, e.older
-	e.older, e.newer = nil, nil
 	l.Release(e)
 }

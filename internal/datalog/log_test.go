@@ -302,3 +302,38 @@ func TestLogAllocatesNothingOnceWarm(t *testing.T) {
 		}
 	}
 }
+
+func TestPinnedMessagesStayWhateverTheirSizeAndAge(t *testing.T) {
+	const room = 4 * Overhead
+	l := New(room)
+	put := func(origin uint64, c uint32) { l.Release(l.Put(origin, c, nil, time.Duration(c))) }
+	pin := func(origin uint64, c uint32, size int) *Entry {
+		e := l.Pin(origin, c, make([]byte, size), time.Duration(c))
+		l.Release(e)
+		return e
+	}
+	first, large := pin(1, 1, 0), pin(2, 1, 2*room)
+	for c := uint32(2); c < 20; c++ {
+		put(1, c)
+	}
+	if l.Get(1, 1) != first || l.Get(2, 1) != large || pin(1, 1, 9) != first || l.Len() != 4 || l.Bytes() != room || l.Pinned() != 2*Overhead+2*room {
+		t.Fatalf("2 messages are pinned beside 4 others, but the log says %d, %d bytes, %d pinned", l.Len(), l.Bytes(), l.Pinned())
+	}
+	l.Unpin(first)
+	if l.Get(1, 1) != nil || l.Len() != 4 {
+		t.Fatalf("the message that is no longer pinned is too old to be retained among %d", l.Len())
+	}
+	last := pin(1, 50, 0)
+	l.Unpin(last)
+	l.Unpin(last)
+	if l.Get(1, 50) != last || l.Get(1, 16) != nil || l.Len() != 4 {
+		t.Fatalf("the newest message drives out the oldest when it is no longer pinned, but %d are retained", l.Len())
+	}
+	pin(2, 60, 0)
+	if l.Drop(2); l.Pinned() != 0 || l.Len() != 4 || l.Get(2, 60) != nil || l.Get(1, 17) != nil {
+		t.Fatalf("dropped messages are not pinned any more, but take part as others do: %d bytes are pinned", l.Pinned())
+	}
+	if err := l.wellFormed(); err != nil {
+		t.Fatal(err)
+	}
+}

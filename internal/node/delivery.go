@@ -83,20 +83,15 @@ func (n *Node) handleData(now time.Duration, in *datagram, seq uint32, d wire.Da
 	n.take(now, o, window, &d)
 }
 
-// tooEarly reports whether, where order is kept, a message would have to wait for so many before
-// it that the log could not hold them all.
+// tooEarly reports whether, where order is kept, a message has to wait for its turn and there is no
+// room for another that waits. The message whose turn it is always has room, so those that
+// wait do not wait for one another. They may take as much memory as the copies of a class.
 func (n *Node) tooEarly(o *versions.Origin, d *wire.Data) bool {
-	from := max(o.Delivered, o.Seen.Floor(), max(o.From, 1)-1) // what precedes is not waited for
-	if !n.config.Ordered || d.Flags&wire.FlagDirect != 0 || o.From == 0 || d.Counter <= from {
+	if !n.config.Ordered || d.Flags&wire.FlagDirect != 0 || d.Counter == o.Seen.Floor()+1 {
 		return false
 	}
-	before := uint64(d.Counter - from - 1)
-	return before*uint64(datalog.Overhead+len(d.Payload)) > uint64(n.config.DataLogSize)/waitingShare
+	return n.history.log.Pinned()+datalog.Overhead+len(d.Payload) > n.out.queue.Bytes()
 }
-
-// waitingShare is the part of the log that messages of one origin may fill while they wait for
-// their turn.
-const waitingShare = 2
 
 // take delivers a new message, and hands it to the members that delegate chose.
 func (n *Node) take(now time.Duration, o *versions.Origin, window *versions.Window, d *wire.Data) {
@@ -155,22 +150,17 @@ func (n *Node) forwardDuplicate(now time.Duration, in *datagram, d *wire.Data) b
 // retain puts a new message in the log and delivers it, or, where order is kept, what is next
 // in order. The caller must Release the entry.
 func (n *Node) retain(now time.Duration, o *versions.Origin, d *wire.Data) *datalog.Entry {
-	born := now - d.Age() // so that old messages do not evict new ones
+	put := n.history.log.Put
 	if n.config.Ordered { // it must stay until its turn
-		born = now
+		put = n.history.log.Pin
 	}
-	log := n.history.log
-	e := log.Put(d.Origin, d.Counter, d.Payload, born)
+	e := put(d.Origin, d.Counter, d.Payload, now-d.Age()) // so that old messages do not evict new ones
 	n.scheduleOffer(now, e, d.Flags&wire.FlagPull != 0)
-	if !n.config.Ordered {
-		n.deliver(log.Retain(e))
-		return e
+	if n.config.Ordered {
+		n.deliverInOrder(o)
+	} else {
+		n.deliver(n.history.log.Retain(e))
 	}
-	if d.Counter == o.Delivered+1 && log.Get(d.Origin, d.Counter) == nil {
-		o.Delivered = d.Counter // it is next, and need not wait in a log that is too small for it
-		n.deliver(log.Retain(e))
-	}
-	n.deliverInOrder(o)
 	return e
 }
 
@@ -196,7 +186,11 @@ func (n *Node) deliverInOrder(o *versions.Origin) {
 	if !n.config.Ordered {
 		return
 	}
-	n.history.repair.InOrder(o, func(e *datalog.Entry) { n.deliver(n.history.log.Retain(e)) })
+	log := n.history.log
+	n.history.repair.InOrder(o, func(e *datalog.Entry) {
+		n.deliver(log.Retain(e))
+		log.Unpin(e)
+	})
 }
 
 // giveUp gives up the missing messages of an origin up to floor.

@@ -121,7 +121,7 @@ func (q *bench) auditPeer(to netip.AddrPort, l *PeerQueue, seen map[*Envelope]bo
 	q.want(l.outstanding.head == nil || l.begun-l.outstanding.head.begunAt <= q.config.Span, "%d began to %v since one that is not answered", l.begun, to)
 	q.want(l.flight == flight, "%d bytes are in flight to %v, counted %d", flight, to, l.flight)
 	q.want(l.used == used && l.unsent == unsent, "charged to %v are %d bytes, counted %d, and %d unsent, counted %d", to, used, l.used, unsent, l.unsent)
-	q.want(l.crowded == (used[Own] > q.bytes()/4 || 2*unsent >= max(q.config.Limit/4, 1)), "with %d bytes and %d unsent, the queue to %v is crowded: %v", used[Own], unsent, to, l.crowded)
+	q.want(l.crowded == (used[Own] > q.Bytes()/4 || 2*unsent >= max(q.config.Limit/4, 1)), "with %d bytes and %d unsent, the queue to %v is crowded: %v", used[Own], unsent, to, l.crowded)
 	q.want(l.controls == controls && l.hellos == hellos, "%d control are for %v, counted %d, and %d Hellos, counted %d", controls, to, l.controls, hellos, l.hellos)
 	q.want(l.window >= leastWindow && l.window <= mostWindow, "the window to %v is %d", to, l.window)
 	q.auditTurns(to, l)

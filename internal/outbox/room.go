@@ -8,8 +8,8 @@ import (
 // bytesEach times Config.Limit is about the most memory that the copies of one class take.
 const bytesEach = 4 << 10
 
-// bytes is how much memory the copies of one class may take, as far as an int holds it.
-func (o *Outbox) bytes() int { return bytesEach * min(o.config.Limit, math.MaxInt/bytesEach) }
+// Bytes is how much memory the copies of one class may take, as far as an int holds it.
+func (o *Outbox) Bytes() int { return bytesEach * min(o.config.Limit, math.MaxInt/bytesEach) }
 
 // hopClasses is how many parts the room for relayed copies has.
 const hopClasses = 8
@@ -25,7 +25,7 @@ func (o *Outbox) Spare() int { return o.config.Limit - o.unsent }
 // Takes reports whether there is room for a copy to a recipient, which is the only one if alone
 // is set. Of class Relayed, hops is how many the copy has made, this one included.
 func (o *Outbox) Takes(to netip.AddrPort, c Class, hops uint8, alone bool) bool {
-	bytes, count := o.bytes(), o.config.Limit
+	bytes, count := o.Bytes(), o.config.Limit
 	if c == Relayed {
 		bytes = bytes / hopClasses * int(min(max(hops, 1), hopClasses))
 	}
@@ -50,7 +50,7 @@ func (o *Outbox) HalfFree(copies int, only netip.AddrPort) bool {
 	if q := o.peers[only]; q != nil && q.crowded {
 		crowded--
 	}
-	return crowded == 0 && o.used[Own] <= o.bytes()/2 && o.Spare() >= max(limit-limit/2, min(copies, limit))
+	return crowded == 0 && o.used[Own] <= o.Bytes()/2 && o.Spare() >= max(limit-limit/2, min(copies, limit))
 }
 
 // HasOwn reports whether a copy of class Own is queued or unanswered.
@@ -58,7 +58,7 @@ func (o *Outbox) HasOwn() bool { return o.used[Own] > 0 }
 
 // TakesRepair reports whether there is room for a repair to a recipient.
 func (o *Outbox) TakesRepair(to netip.AddrPort) bool {
-	if o.repairs >= o.config.Limit || o.used[Repair] >= o.bytes() {
+	if o.repairs >= o.config.Limit || o.used[Repair] >= o.Bytes() {
 		return false
 	}
 	q := o.peers[to]
@@ -88,7 +88,7 @@ func (o *Outbox) countUnsent(e *Envelope, sign int) {
 
 // noteCrowd counts q as crowded, or no longer.
 func (o *Outbox) noteCrowd(q *PeerQueue) {
-	crowded := q.used[Own] > o.bytes()/4 || 2*q.unsent >= max(o.config.Limit/4, 1)
+	crowded := q.used[Own] > o.Bytes()/4 || 2*q.unsent >= max(o.config.Limit/4, 1)
 	switch {
 	case crowded && !q.crowded:
 		o.crowded++

@@ -12,15 +12,18 @@ func (d *Reconciler) GiveUp(o *versions.Origin, floor uint32) {
 }
 
 // InOrder yields the messages of an origin that are next in its order: those after the last
-// one delivered, up to the floor. Those that were seen but are no longer retained are lost.
+// one delivered, up to the floor. Those that were seen but are not retained are lost. The
+// message yielded may be unpinned.
 func (d *Reconciler) InOrder(o *versions.Origin, yield func(*datalog.Entry)) {
 	floor, delivered := o.Seen.Floor(), uint32(0)
 	if o.Delivered >= floor {
 		return
 	}
-	for e := d.log.From(o.ID, o.Delivered+1); e != nil && e.Counter <= floor; e = d.log.Next(e) {
+	for e := d.log.From(o.ID, o.Delivered+1); e != nil && e.Counter <= floor; {
+		next := d.log.Next(e)
 		delivered++
 		yield(e)
+		e = next
 	}
 	d.lost += uint64(o.InTurn(delivered))
 }
