@@ -131,10 +131,11 @@ func (n *Node) hand(p part) {
 }
 
 // redelegate gives the arc of a silent delegate to another member inside it, or, if none is
-// known but the arc is long enough to hold unknown ones, once to the nearest member outside.
+// known but the arc is long enough to hold unknown ones, once to the nearest member outside. If
+// there is none that is not suspect the arc stays where it is, as long as the delegate is a member.
 // The silent delegate is still sent its copy, without an arc. The others near this node may
-// have lacked a delegate too: they are offered the message.
-func (n *Node) redelegate(now time.Duration, delegate netip.AddrPort, c *outbox.Copy) {
+// have lacked a delegate too: if first is set they are offered the message.
+func (n *Node) redelegate(now time.Duration, delegate netip.AddrPort, c *outbox.Copy, first bool) {
 	members := n.peers.members
 	arc, silent := c.Arc, members.ByAddr(delegate)
 	if silent != nil {
@@ -144,16 +145,19 @@ func (n *Node) redelegate(now time.Duration, delegate netip.AddrPort, c *outbox.
 	if c.Flags&wire.FlagStandby != 0 || abroad && members.Suspects(arc, now) > mostSuspects {
 		return
 	}
-	n.healSoon(now, c.Entry)
-	c.Arc, c.Flags = ring.Arc{}, c.Flags&^wire.FlagArc
 	flags := c.Flags & wire.FlagNoOut
 	to := members.Inside(arc, silent, n.rng, now)
 	if to == nil && !abroad && flags&wire.FlagNoOut == 0 && uint64(arc.Len()) >= 2*members.LocalGap() {
 		to, flags = members.Outside(arc, silent, now), flags|wire.FlagNoOut
 	}
-	if to != nil {
-		n.emitData(to.Addr, Data, outbox.Copy{Entry: c.Entry, Class: c.Class, Flags: flags, Hops: c.Hops, Arc: arc})
+	if first {
+		n.healSoon(now, c.Entry)
 	}
+	if to == nil {
+		return
+	}
+	c.Arc, c.Flags = ring.Arc{}, c.Flags&^wire.FlagArc
+	n.emitData(to.Addr, Data, outbox.Copy{Entry: c.Entry, Class: c.Class, Flags: flags, Hops: c.Hops, Arc: arc})
 }
 
 // clearQueue removes everything queued for an address that no longer belongs to a member. The
@@ -169,7 +173,7 @@ func (n *Node) clearQueue(now time.Duration, to netip.AddrPort) {
 		}
 		orphan := e.Copy // free its place in the queue first: the copy to another member may need it
 		n.history.log.Retain(orphan.Entry)
-		n.redelegate(now, to, &orphan)
+		n.redelegate(now, to, &orphan, true)
 		n.abandon(e)
 		n.history.log.Release(orphan.Entry)
 	}

@@ -117,6 +117,30 @@ func TestArcWithoutAnotherDelegateGoesOutsideIfItIsLong(t *testing.T) {
 	}
 }
 
+// As long as all others inside an arc are suspect, its silent delegate keeps it: no arc is dropped.
+func TestArcStaysWhileAllOthersInsideItAreSuspect(t *testing.T) {
+	s := newSolo(t, Config{MaxOutputMessages: 5}) // five arcs
+	first, other := 60, 61
+	s.withMembers(10, first, other, 110, 160, 210)
+	delete(s.responsive, peerAddr(first))
+	suspect := s.peers.members.ByAddr(peerAddr(other))
+	s.publish([]byte("x"))
+	arc := arcOf(copiesTo(s.send(), first)[0])
+	s.want(arc.Has(suspect.Pos()), "the arc %v of the silent delegate should hold another member", arc)
+	var all []wiretest.Message
+	for range 25 {
+		suspect.SuspectUntil = s.at + time.Second
+		all = append(all, s.run(10*time.Millisecond)...)
+	}
+	tries := copiesTo(all, first)
+	s.want(len(tries) > 0 && arcOf(tries[len(tries)-1]) == arc && len(redelegated(all)) == 0, "while the other one is suspect the silent delegate keeps the arc, of %v", tries)
+	for s.peers.members.ByAddr(peerAddr(first)) != nil {
+		all = append(all, s.run(100*time.Millisecond)...)
+	}
+	again := copiesTo(all, other)
+	s.want(len(again) > 0 && arcOf(again[0]) == arc, "then the other one gets it, but gets %v", again)
+}
+
 func TestArcThatMustNotGoOutsideAgainStays(t *testing.T) {
 	s := newSolo(t, Config{})
 	s.withMembers(3, 6, 9, 12, 244, 247, 250, 253)

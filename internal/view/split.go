@@ -148,7 +148,7 @@ func (v *View) within(arc ring.Arc) (first, n int) {
 }
 
 // Inside returns a random validated member in arc that is not suspect and not except, or
-// nil.
+// nil. If except is nil it rather returns a suspect than none.
 func (v *View) Inside(arc ring.Arc, except *Member, rng *rand.Rand, now time.Duration) *Member {
 	if arc.Empty() {
 		return nil
@@ -158,12 +158,17 @@ func (v *View) Inside(arc ring.Arc, except *Member, rng *rand.Rand, now time.Dur
 		return nil
 	}
 	start := rng.IntN(n)
+	var suspect *Member
 	for i := range n {
-		if m := v.clockwise(first + (start+i)%n); m.Validated && m != except && !m.Suspect(now) {
+		switch m := v.clockwise(first + (start+i)%n); {
+		case !m.Validated || m == except:
+		case !m.Suspect(now):
 			return m
+		case except == nil:
+			suspect = m
 		}
 	}
-	return nil
+	return suspect
 }
 
 // Outside returns the nearest validated member outside arc, after it or before it, that is not suspect
