@@ -69,10 +69,12 @@ func (n *Node) HasRoom(now time.Duration) bool {
 	if members.Len() == 1 {
 		only = members.At(0).Addr
 	}
+	v := n.delegate(now, n.own(nil, Broadcast), netip.AddrPort{})
+	copies := max(len(n.peers.delegates), n.config.RumorFactor)
 	switch {
 	case n.self.forged && members.Len() > 0:
 		return false
-	case !n.out.queue.HalfFree(max(originFanout, n.config.RumorFactor), only):
+	case v == full || !n.out.queue.HalfFree(copies, only):
 		return false
 	case n.self.directDone.Check(n.self.directCounter+1, nil) == versions.Ahead:
 		return false

@@ -112,3 +112,21 @@ func TestArcOfAZoneThatIsSilentStaysThere(t *testing.T) {
 		s.want(len(beyond) == 1 && len(here) == 2, "its arc went to members of other zones, for there are %d and %d copies", len(beyond), len(here))
 	}
 }
+
+// A message needs a copy for each zone, and room for all of them: HasRoom never says that there is
+// room when Publish refuses, which publish checks.
+func TestRoomCountsTheCopiesForAllZones(t *testing.T) {
+	for most := 17; most < 80; most++ {
+		s := newSolo(t, Config{Zone: "here", MaxOutputMessages: most})
+		s.withZones(map[string]int{"here": 20, "b": 3, "c": 3, "d": 3, "e": 3})
+		taken := 0
+		for range most / 7 { // each takes up a little of the room
+			s.tryPublish([]byte("x"), Spread{Kind: Random})
+		}
+		for s.tryPublish([]byte("x")) == nil {
+			taken++
+			s.send()
+		}
+		s.want(taken > 0 || most < 45, "of messages with 24 copies none is taken with room for %d", most)
+	}
+}
