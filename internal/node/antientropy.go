@@ -170,7 +170,11 @@ func (n *Node) takePage(now time.Duration, in *datagram, s wire.Status) {
 	if more {
 		r.Skip(now, s.Digest, s.Mark == 0, source, n.deliverInOrder)
 	} else {
-		r.Heard(now, s.Digest, source)
+		from := uint64(0)
+		if in.member != nil {
+			from = in.member.ID
+		}
+		r.Heard(now, s.Digest, source, from, n.peers.members.Len() == 1)
 		wanted := r.Compare(now, s.Digest, n.out.digestRoom(), &n.push)
 		n.sendRequest(in, wanted)
 		more = wanted.Len() > 0

@@ -2,6 +2,7 @@ package repair
 
 import (
 	"iter"
+	"math"
 	"time"
 
 	"example.com/gossip/internal/versions"
@@ -52,17 +53,22 @@ func (d *Reconciler) History(age, now time.Duration) bool {
 	return now < d.newUntil && age > joined+joined/8+2*time.Second
 }
 
-// Heard takes what a page of a member names, while an origin may have a history, for that
-// history: counting begins behind it, or with the lowest message that is taken all the same.
-// introducer stands for the member, as for Origin.
-func (d *Reconciler) Heard(now time.Duration, page wire.Digest, introducer uint64) {
-	if !d.settling(now) {
-		return
-	}
+// Heard notes what a page of a member names. While an origin may have a history it is taken for that:
+// counting begins behind it, or with the lowest message that is taken all the same. What two members
+// name, or the origin itself, or any member if it is the only one, exists, and is missing until it
+// comes. introducer stands for the member, as for Origin, and from is its id.
+func (d *Reconciler) Heard(now time.Duration, page wire.Digest, introducer, from uint64, only bool) {
 	for origin, highest := range d.named(page) {
-		if o := d.Origin(now, origin, introducer); o != nil && highest < 1<<32-1 {
-			o.CountFrom(highest + 1)
+		o := d.Origin(now, origin, introducer)
+		if o == nil || origin == d.origins.Kept() || highest == math.MaxUint32 {
+			continue
 		}
+		first := uint32(1)
+		if d.settling(now) {
+			first = highest + 1
+		}
+		o.CountFrom(first)
+		o.Heard(highest, introducer, only || from == origin, d.origins.Pool())
 	}
 }
 

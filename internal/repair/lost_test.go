@@ -72,10 +72,16 @@ func (x *plainNode) act() {
 		}
 	case op < 97:
 		if o := x.origin(id); o != nil && !d.Skipping(x.now) {
-			d.Heard(x.now, digestOf(record{id, highest, []wire.Run{run(highest+3, highest+4)}}), 0)
-			if s := x.plain[id]; s.from == 0 && x.now-x.joined <= settled {
-				s.from = highest + 5
+			d.Heard(x.now, digestOf(record{id, highest, []wire.Run{run(highest+3, highest+4)}}), 0, id, false)
+			s := x.plain[id]
+			switch {
+			case s.from > 0:
+			case x.now-x.joined <= settled:
+				s.from = max(highest+5, s.floor+1)
+			default:
+				s.from = s.floor + 1
 			}
+			s.known = max(s.known, min(highest+4, s.floor+versions.Width))
 		}
 	case op < 99:
 		x.now += time.Duration(r.IntN(3)) * OriginIdle / 2
@@ -98,7 +104,7 @@ func (x *plainNode) check() {
 			unsettled += uint64(o.Waiting())
 		}
 		n := map[fate]uint32{}
-		for c := s.floor + 1; c <= s.highest; c++ {
+		for c := s.floor + 1; c <= s.known; c++ {
 			if f := s.fates[c]; f != unknown || s.from > 0 && c >= s.from {
 				n[f]++
 			}
@@ -118,8 +124,8 @@ func (x *plainNode) checkAll() {
 	x.t.Helper()
 	sum := x.node.desk.Lost() + x.node.desk.Unsettled() + x.delivered
 	for _, s := range x.plain {
-		sum -= uint64(s.highest)
-		for c := uint32(1); c <= s.highest; c++ {
+		sum -= uint64(s.known)
+		for c := uint32(1); c <= s.known; c++ {
 			if f := s.fates[c]; f == history || f == unknown && (s.from == 0 || c < s.from) {
 				sum++
 			}
@@ -149,7 +155,7 @@ func TestReconcilerCountsWhatAnOriginSaidWhileTheNodeWasConnected(t *testing.T) 
 		n := roomy()
 		n.desk.Joined(0, 0)
 		if c.page > 0 {
-			n.desk.Heard(c.page, named, 0)
+			n.desk.Heard(c.page, named, 0, 0, false)
 		}
 		o := n.desk.Origin(c.at, 5, 0)
 		n.desk.Begin(c.at, o)
@@ -197,5 +203,46 @@ func TestReconcilerDeliversAndLosesNothingOfTheNodesOwn(t *testing.T) {
 	n.desk.InOrder(o, func(e *datalog.Entry) { got = append(got, e.Counter) })
 	if !slices.Equal(got, []uint32{8}) || n.desk.Lost() != 1 {
 		t.Fatalf("behind 6 own messages 8 should be delivered and 7 lost, but delivered are %v and lost %d", got, n.desk.Lost())
+	}
+}
+
+// What nobody retains any more is lost all the same, once it is certain that it was said.
+func TestReconcilerCountsWhatOnlyPagesName(t *testing.T) {
+	const origin, at = 5, time.Hour
+	page := func(highest uint32) wire.Digest { return digestOf(record{origin, highest, nil}) }
+	for _, c := range []struct {
+		story   string
+		hear    func(d *Reconciler)
+		missing uint32
+	}{
+		{"one member may lie", func(d *Reconciler) {
+			d.Heard(at, page(4000), 71, 71, false)
+			d.Heard(at, page(4001), 71, 71, false)
+		}, 0},
+		{"what two name exists", func(d *Reconciler) {
+			d.Heard(at, page(4000), 71, 71, false)
+			d.Heard(at, page(3000), 72, 72, false)
+			d.Heard(at, page(3999), 73, 73, false)
+		}, 3999},
+		{"the origin knows", func(d *Reconciler) { d.Heard(at, page(4000), 71, origin, false) }, 4000},
+		{"nobody else will say so", func(d *Reconciler) { d.Heard(at, page(4000), 71, 71, true) }, 4000},
+		{"what is too far for a window is not missing yet", func(d *Reconciler) { d.Heard(at, page(1<<32-2), 71, origin, false) }, versions.Width},
+		{"no number follows the last", func(d *Reconciler) { d.Heard(at, page(1<<32-1), 71, origin, false) }, 0},
+	} {
+		n := roomy()
+		n.desk.Joined(0, 0)
+		c.hear(n.desk)
+		if o := n.origins.Get(origin); o.Missing() != c.missing || n.desk.Unsettled() != uint64(c.missing) {
+			t.Errorf("%s: %d are missing and %d unsettled, not %d", c.story, o.Missing(), n.desk.Unsettled(), c.missing)
+		}
+		for range n.origins.StaleGaps(at, time.Second) {
+			t.Errorf("%s: it is stale at once", c.story)
+		}
+		for o, end := range n.origins.StaleGaps(at+time.Second, time.Second) {
+			n.desk.GiveUp(o, end)
+		}
+		if n.desk.Lost() != uint64(c.missing) || n.desk.Unsettled() != 0 {
+			t.Errorf("%s: in the end %d are lost and %d unsettled", c.story, n.desk.Lost(), n.desk.Unsettled())
+		}
 	}
 }

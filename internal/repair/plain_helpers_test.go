@@ -23,6 +23,7 @@ const (
 // plainOrigin is what became of the messages of one origin, as one would write it down.
 type plainOrigin struct {
 	from, floor, highest uint32
+	known                uint32 // at least highest
 	fates                map[uint32]fate
 }
 
@@ -94,6 +95,7 @@ func (x *plainNode) origin(id uint64) *versions.Origin {
 
 // evict ends the account of an origin for now: what did not come, or was not delivered, is lost.
 func (s *plainOrigin) evict(x *plainNode) {
+	s.highest = s.known
 	for c := uint32(1); c <= s.highest; c++ {
 		switch f := s.fates[c]; {
 		case f == unknown && (s.from == 0 || c < s.from):
@@ -111,7 +113,7 @@ func (s *plainOrigin) evict(x *plainNode) {
 			}
 		}
 	}
-	s.floor, s.from = s.highest, s.highest+1
+	s.floor, s.from, s.known = s.highest, s.highest+1, s.highest
 }
 
 // raise moves the floor: what is unknown up to it has the fate that is given.
@@ -131,6 +133,7 @@ func (x *plainNode) raise(s *plainOrigin, o *versions.Origin, floor uint32, gave
 		}
 	}
 	s.highest = max(s.highest, floor)
+	s.known = max(s.known, floor)
 	for s.fates[s.floor+1] != unknown {
 		s.floor++
 	}
@@ -193,7 +196,7 @@ func (x *plainNode) take(id uint64, c uint32) {
 	if s.from == 0 || c < s.from {
 		s.from = c
 	}
-	s.highest, s.fates[c] = max(s.highest, c), waiting
+	s.highest, s.known, s.fates[c] = max(s.highest, c), max(s.known, c), waiting
 	for s.fates[s.floor+1] != unknown {
 		s.floor++
 	}

@@ -66,7 +66,7 @@ func (w *Window) reach(p *Pool) uint32 {
 func (w *Window) narrow(p *Pool) {
 	if wide := w.gap.wide(); wide > 0 {
 		if missing := w.highest - w.floor; missing <= uint32(wide*wordBits/4) {
-			w.resize(wordsFor(2*missing), p)
+			w.resize(wordsFor(max(2*missing, 1)), p)
 		}
 	}
 }

@@ -2,7 +2,7 @@ package versions
 
 import "time"
 
-// Origin is what a node knows of one origin. Of the counters from From to Seen.Highest each
+// Origin is what a node knows of one origin. Of the counters from From to the highest known each
 // is in one of these states:
 //
 //   - seen and delivered; or, where order is kept, waiting for its turn: Waiting
@@ -10,7 +10,7 @@ import "time"
 //   - lost: counted by GiveUp, InTurn, or the Table when the origin made room
 //   - skipped: history, as everything missing below From
 //
-// Bound: 152 bytes, and the gaps of its windows.
+// Bound: 176 bytes, and the gaps of its windows.
 type Origin struct {
 	ID        uint64
 	Seen      Window // messages for everyone: Broadcast and Random
@@ -25,6 +25,9 @@ type Origin struct {
 
 	// Named is for who compares: the number of the comparison that named the origin last.
 	Named uint32
+
+	told   uint32 // highest counter that a member has named
+	teller uint32 // stands for that member
 
 	touched    time.Duration
 	introducer *introducer
@@ -62,6 +65,21 @@ func (o *Origin) CountFrom(c uint32) {
 	}
 }
 
+// Heard notes that a member, for which teller stands, has seen the counters up to c. So one that
+// lies makes nothing missing, they are expected when another one says so too, or if it is sure.
+func (o *Origin) Heard(c uint32, teller uint64, sure bool, p *Pool) {
+	by := uint32(mix(teller))
+	switch {
+	case sure:
+		o.Seen.Expect(c, p)
+	case by != o.teller:
+		o.Seen.Expect(min(c, o.told), p)
+	}
+	if c > o.told {
+		o.told, o.teller = c, by
+	}
+}
+
 // GiveUp moves the floor to at least floor and returns how many messages are lost by that.
 // What is missing before From, or at all if counting has not begun, is history.
 func (o *Origin) GiveUp(floor uint32, p *Pool) (lost uint32) {
@@ -86,13 +104,13 @@ func (o *Origin) InTurn(delivered uint32) (lost uint32) {
 	return lost
 }
 
-// Missing returns how many counters from From to Seen.Highest are missing.
+// Missing returns how many counters from From to the highest known are missing.
 func (o *Origin) Missing() uint32 {
-	if o.From == 0 || o.From > o.Seen.highest || !o.Seen.Gap() {
+	if o.From == 0 || o.From > o.Seen.known || !o.Seen.Gap() {
 		return 0
 	}
 	from := max(o.Seen.floor+1, o.From)
-	return o.Seen.highest - from + 1 - o.Seen.count(uint64(from), uint64(o.Seen.highest))
+	return o.Seen.known - from + 1 - o.Seen.count(uint64(from), uint64(o.Seen.highest))
 }
 
 // Waiting returns how many messages above the floor are seen: those that wait for their

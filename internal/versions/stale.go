@@ -73,13 +73,13 @@ func (g *gap) mark(now time.Duration) {
 	if last := len(g.marks) - 1; last >= 0 {
 		marked = g.marks[last].highest
 	}
-	if !w.misses(marked, w.highest) {
+	if !w.misses(marked, w.known) {
 		return
 	}
 	if len(g.marks) == mostMarks {
 		g.thin()
 	}
-	g.marks = append(g.marks, mark{w.highest, now})
+	g.marks = append(g.marks, mark{w.known, now})
 }
 
 // misses reports whether a counter above low, up to high, is missing.

@@ -94,6 +94,9 @@ func (t *Table) Unsettled() (missing, waiting uint64) {
 // is known already or added later. It replaces the one named before.
 func (t *Table) Keep(id uint64) { t.kept = id }
 
+// Kept returns the id that Keep named.
+func (t *Table) Kept() uint64 { return t.kept }
+
 // Touch notes that something was learned of an origin of the table now. It becomes the newest.
 func (t *Table) Touch(o *Origin, now time.Duration) {
 	o.touched = max(o.touched, now)
@@ -156,7 +159,7 @@ func (t *Table) Add(id, introducer uint64, now, idle time.Duration) (o *Origin, 
 // retire evicts an origin.
 func (t *Table) retire(o *Origin) {
 	t.turn++
-	past := tombstone{o.ID, t.turn, o.Seen.Highest(), o.Direct.Highest()}
+	past := tombstone{o.ID, t.turn, o.Seen.known, o.Direct.Highest()} // what is missing is counted as lost
 	if o.From > past.seen { // what is below is history, and remains so
 		past.seen = o.From - 1
 	}

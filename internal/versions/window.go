@@ -28,23 +28,24 @@ const (
 // Window is the set of counters seen of one sequence. Its zero value has seen
 // nothing.
 //
-//	           floor          highest      floor+Width
-//	             ↓               ↓              ↓
+//	           floor          highest known floor+Width
+//	             ↓               ↓     ↓        ↓
 //	…█ █ █ █ █ █ █ · █ █ · · █ █ █ · · · · · · · ┊ Ahead
 //	  everything │ └─── seen bits above ───┘     ┊
-//	  seen or    │
+//	  seen or    │                       └ said to exist
 //	  given up   └ floor+1 is never seen: a run that touches the floor is
 //	               swallowed by it
 //
 // A window is NarrowWidth wide. That of an Origin widens up to Width, in steps of powers of
 // two, for as long as its gap needs it and the Pool has room.
 //
-// Bound: 24 bytes, and while there is a gap those of the gap. The floor moves only when a
+// Bound: 32 bytes, and while there is a gap those of the gap. The floor moves only when a
 // counter arrives or the caller advances it, never with time: what was once Seen stays Seen.
 type Window struct {
-	gap            *gap    // nil exactly while highest == floor
+	gap            *gap    // nil exactly while known == floor
 	owner          *Origin // whose Seen it is; nil for a window that stays narrow
 	floor, highest uint32
+	known          uint32 // at least highest
 }
 
 // Floor returns the counter up to which everything is seen or given up.
@@ -53,8 +54,8 @@ func (w *Window) Floor() uint32 { return w.floor }
 // Highest returns the highest counter seen or given up; it is at least Floor.
 func (w *Window) Highest() uint32 { return w.highest }
 
-// Gap reports whether something below Highest is missing.
-func (w *Window) Gap() bool { return w.highest > w.floor }
+// Gap reports whether anything is missing, as far as is known.
+func (w *Window) Gap() bool { return w.known > w.floor }
 
 // Has reports whether c is seen or given up. Counter 0 names no message and counts as seen.
 func (w *Window) Has(c uint32) bool {
@@ -101,7 +102,19 @@ func (w *Window) Add(c uint32, p *Pool) Verdict {
 	}
 	*w.gap.word(uint64(c)) |= 1 << (c % wordBits)
 	w.highest = max(w.highest, c)
+	w.known = max(w.known, c)
 	return New
+}
+
+// Expect notes that c exists, and all before it: what of that is not seen is missing. It notes no
+// more than Width above the floor.
+func (w *Window) Expect(c uint32, p *Pool) {
+	if c = uint32(min(uint64(c), uint64(w.floor)+Width)); c <= w.known {
+		return
+	}
+	if w.known = c; w.gap == nil {
+		w.gap = p.open(w.owner)
+	}
 }
 
 // FloorFor returns the lowest floor, from the present one on, above which the window has
@@ -134,7 +147,7 @@ func (w *Window) Reset(floor uint32, p *Pool) {
 	w.hashSeen(uint64(w.floor)+1, uint64(w.highest), -1, p)
 	w.hash(1, uint64(w.floor), -1, p)
 	w.hash(1, uint64(floor), 1, p)
-	w.floor, w.highest = floor, floor
+	w.floor, w.highest, w.known = floor, floor, floor
 	if w.gap != nil {
 		clear(w.gap.words)
 		w.close(p)
@@ -145,6 +158,7 @@ func (w *Window) Reset(floor uint32, p *Pool) {
 // returns how many counters from the old floor to f had been seen.
 func (w *Window) raise(f uint32, p *Pool) (seen uint32) {
 	w.hash(uint64(w.floor)+1, uint64(f), 1, p)
+	w.known = max(w.known, f)
 	if w.gap == nil {
 		w.floor, w.highest = f, f
 		return 0
@@ -155,7 +169,7 @@ func (w *Window) raise(f uint32, p *Pool) (seen uint32) {
 	run := w.find(uint64(f)+1, uint64(w.highest), false) - 1
 	w.clear(uint64(f)+1, run)
 	w.floor = uint32(run)
-	if w.floor == w.highest {
+	if w.floor == w.known {
 		w.close(p)
 	} else {
 		w.narrow(p)
