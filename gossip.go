@@ -40,9 +40,10 @@
 // cuts and stalls shorter than about 3 s. A node that was away longer, or joins, receives
 // what its peers retain (unless SkipHistory is set): each retains the latest messages, up
 // to Config.DataLogSize bytes, and its own until another node has acknowledged them. What a
-// node misses for good is counted in its Stats.GaveUpUnseen. A Direct message is for one
-// node only: it is sent until that member acknowledges it or is lost, or, to an address
-// where no member is known, RetryAttempts times; then it is counted in Stats.GivenUp.
+// node misses for good is counted in its Stats.GaveUpUnseen, and what it lacks of the time
+// before it was connected in Stats.HistoryMissed. A Direct message is for one node only: it
+// is sent until that member acknowledges it or is lost, or, to an address where no member is
+// known, RetryAttempts times; then it is counted in Stats.GivenUp.
 //
 // Nodes track members only to know where to send. This is not a membership service: a
 // node may be missing from Members and still receive everything, and a dead one stays

@@ -253,6 +253,7 @@ type Stats struct {
 	QueuedControl        int // control messages waiting to be sent or answered
 	QueuedData           int // the same of data, including what was sent before the first member was found
 	Origins              int // nodes whose messages are known
+	HistoryMissed        int // messages sent before the node was connected that it does not have, as far as they are known of
 	Retained             int // messages in the log
 	RetainedBytes        int
 	AcksPending, Arrived int // acknowledgements to send; calls of the receiver and other callbacks to make

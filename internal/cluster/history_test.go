@@ -52,6 +52,29 @@ func TestHistoryIsDeliveredToANewcomerUnlessItSkips(t *testing.T) {
 	}
 }
 
+// A newcomer can tell how much it does not know of.
+func TestHistoryThatNobodyRetainsIsCounted(t *testing.T) {
+	for _, skip := range []bool{false, true} {
+		c := newCluster(t, 8, lan(21), node.Config{DataLogSize: 16 << 10})
+		c.form()
+		for i := range 400 {
+			c.nodes[i/50].publish() // the last ones speak last
+			c.net.Run(5 * time.Millisecond)
+		}
+		c.net.Run(3 * time.Second)
+		newcomer := c.add(otherAddr, node.Config{SkipHistory: skip})
+		newcomer.join(c.nodes[3])
+		c.net.Run(10 * time.Second)
+		if s := newcomer.Stats(); s.HistoryMissed != 400-len(newcomer.got) || s.GaveUpUnseen != 0 || !skip && len(newcomer.got) == 0 {
+			t.Fatalf("seed 21: with SkipHistory %v a newcomer got %d of 400 old messages, and says that it misses %d", skip, len(newcomer.got), s.HistoryMissed)
+		}
+		c.net.Run(time.Minute)
+		if s := newcomer.Stats(); s.HistoryMissed != 400-len(newcomer.got) || s.GaveUpUnseen != 0 {
+			t.Fatalf("seed 21: a minute later a newcomer with %d of 400 messages says that it misses %d, and %d for good", len(newcomer.got), s.HistoryMissed, s.GaveUpUnseen)
+		}
+	}
+}
+
 func TestHistoryOfManyOriginsIsSkippedPageByPage(t *testing.T) {
 	c := newCluster(t, 60, lan(22), node.Config{})
 	c.form()

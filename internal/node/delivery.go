@@ -102,7 +102,7 @@ func (n *Node) take(now time.Duration, o *versions.Origin, window *versions.Wind
 		n.deliver(n.history.log.Detached(d.Origin, d.Counter, d.Payload, now))
 		return
 	}
-	o.Taken(d.Counter)
+	o.Taken(d.Counter, n.history.origins.Pool())
 	e := n.retain(now, o, d)
 	if d.Flags&wire.FlagPull != 0 {
 		n.stats.Repaired++

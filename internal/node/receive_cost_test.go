@@ -64,7 +64,7 @@ func newCrammed(t testing.TB, seed uint64, config Config) *crammed {
 		s.origins = append(s.origins, id)
 		for c := uint32(1); c < 40; c += 1 + uint32(i%3) {
 			o.Seen.Add(c, h.origins.Pool())
-			o.Taken(c)
+			o.Taken(c, h.origins.Pool())
 		}
 	}
 	slices.Sort(s.origins)

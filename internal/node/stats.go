@@ -23,7 +23,7 @@ type Stats struct {
 
 	Members, Lost             int
 	QueuedControl, QueuedData int
-	Origins                   int
+	Origins, HistoryMissed    int
 	Retained, RetainedBytes   int
 	AcksPending, Arrived      int
 }
@@ -35,6 +35,7 @@ func (n *Node) Stats() Stats {
 	s.Members, s.Lost = n.peers.members.Len(), n.peers.members.Lost()
 	s.QueuedControl, s.QueuedData = q.Control, q.Data+n.self.backlog.waiting
 	s.Origins, s.Retained, s.RetainedBytes = h.origins.Len(), h.log.Len(), h.log.Bytes()
+	s.HistoryMissed = h.origins.History()
 	s.Evicted, s.GaveUpUnseen = h.log.Evicted()+h.log.Refused(), h.repair.Lost()
 	s.AcksPending, s.Arrived = q.Acks, n.events.Len()
 	return s

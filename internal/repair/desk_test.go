@@ -196,7 +196,7 @@ func TestWhoSkipsHistoryWantsOnlyOfOriginsThatItCounts(t *testing.T) {
 	d.SkipHistory()
 	d.Joined(0, time.Hour)
 	d.Skip(0, digestOf(record{5, 10, nil}, record{7, 10, nil}), false, 0, func(*versions.Origin) {})
-	d.origins.Get(5).Taken(11)
+	d.origins.Get(5).Taken(11, d.origins.Pool())
 	offer := digestOf(record{5, 10, []wire.Run{run(11, 12)}}, record{6, 0, []wire.Run{run(1, 3)}}, record{7, 10, []wire.Run{run(11, 11)}})
 	if got := messages(read(d.Want(0, offer, anyRoom))); !slices.Equal(got, []message{{5, 11}, {5, 12}}) {
 		t.Errorf("of an offer it wants %v", got)
@@ -213,7 +213,7 @@ func TestWhatFollowsAMessageThatWasTakenIsNoHistory(t *testing.T) {
 	o := d.Origin(0, 5, 0)
 	d.SkipTo(o, 9)
 	o.Seen.Add(10, d.origins.Pool())
-	o.Taken(10)
+	o.Taken(10, d.origins.Pool())
 	d.Skip(0, digestOf(record{5, 20, nil}, record{6, 20, nil}), true, 0, func(*versions.Origin) {})
 	if got := d.origins.Get(5).Seen.Floor(); got != 10 {
 		t.Errorf("of what followed a message that was taken all up to %d is skipped", got)

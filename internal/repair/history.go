@@ -15,7 +15,7 @@ import (
 func (d *Reconciler) SkipHistory() {
 	d.skipUntil, d.joinedAt, d.newUntil = forever, forever, forever
 	for o := d.origins.Newest(); o != nil; o = o.Older() {
-		o.From = 0
+		o.Recount(d.origins.Pool())
 	}
 }
 
@@ -67,7 +67,7 @@ func (d *Reconciler) Heard(now time.Duration, page wire.Digest, introducer, from
 		if d.settling(now) {
 			first = highest + 1
 		}
-		o.CountFrom(first)
+		o.CountFrom(first, d.origins.Pool())
 		o.Heard(highest, introducer, only || from == origin, d.origins.Pool())
 	}
 }
@@ -92,7 +92,7 @@ func (d *Reconciler) named(page wire.Digest) iter.Seq2[uint64, uint32] {
 // it might have had a history, all messages count.
 func (d *Reconciler) Begin(now time.Duration, o *versions.Origin) {
 	if !d.settling(now) {
-		o.CountFrom(1)
+		o.CountFrom(1, d.origins.Pool())
 	}
 }
 

@@ -160,7 +160,7 @@ func TestReconcilerCountsWhatAnOriginSaidWhileTheNodeWasConnected(t *testing.T) 
 		o := n.desk.Origin(c.at, 5, 0)
 		n.desk.Begin(c.at, o)
 		o.Seen.Add(5003, n.origins.Pool())
-		o.Taken(5003)
+		o.Taken(5003, n.origins.Pool())
 		if got := (account{o.From, o.Missing()}); got != c.want {
 			t.Errorf("%s: with 5003 at %v and a page at %v the account should be %v, but is %v", c.why, c.at, c.page, c.want, got)
 		}

@@ -192,7 +192,7 @@ func (x *plainNode) take(id uint64, c uint32) {
 		return
 	}
 	x.node.origins.Touch(o, x.now)
-	o.Taken(c)
+	o.Taken(c, pool)
 	if s.from == 0 || c < s.from {
 		s.from = c
 	}

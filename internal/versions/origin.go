@@ -46,9 +46,13 @@ func NewOrigin(id uint64) *Origin {
 }
 
 // Taken notes that the message c, which was New, has been taken: counting begins no later.
-func (o *Origin) Taken(c uint32) {
-	if o.From == 0 || c < o.From {
-		o.From = c
+func (o *Origin) Taken(c uint32, p *Pool) {
+	switch {
+	case o.From == 0:
+		o.begin(c, p)
+	case c < o.From:
+		o.begin(c, p)
+		p.history-- // it was counted itself
 	}
 }
 
@@ -59,10 +63,25 @@ func (o *Origin) Published(c uint32, p *Pool) {
 }
 
 // CountFrom makes counting begin at c, or behind the floor, if it has not begun yet.
-func (o *Origin) CountFrom(c uint32) {
+func (o *Origin) CountFrom(c uint32, p *Pool) {
 	if o.From == 0 {
-		o.From = max(c, o.Seen.Floor()+1)
+		o.begin(max(c, o.Seen.Floor()+1), p)
 	}
+}
+
+// begin makes counting begin at c. What is missing before is history.
+func (o *Origin) begin(c uint32, p *Pool) {
+	p.history += o.missingBefore(c) - o.missingBefore(o.From)
+	o.From = c
+}
+
+// missingBefore returns how many counters between the floor and c were not seen.
+func (o *Origin) missingBefore(c uint32) int {
+	w := &o.Seen
+	if c <= w.floor+1 {
+		return 0
+	}
+	return int(c-1-w.floor) - int(w.count(uint64(w.floor)+1, uint64(min(c-1, w.highest))))
 }
 
 // Heard notes that a member, for which teller stands, has seen the counters up to c. So one that
@@ -94,7 +113,18 @@ func (o *Origin) GiveUp(floor uint32, p *Pool) (lost uint32) {
 }
 
 // Skip moves the floor to at least floor. What is missing up to it is history.
-func (o *Origin) Skip(floor uint32, p *Pool) { o.passed += o.Seen.Advance(floor, p) }
+func (o *Origin) Skip(floor uint32, p *Pool) {
+	counted := o.missingBefore(o.From)
+	unseen := o.Seen.Advance(floor, p)
+	o.passed += unseen
+	p.history += int(unseen) - counted + o.missingBefore(o.From)
+}
+
+// Recount makes counting begin anew: all that was taken before may have a history that follows.
+func (o *Origin) Recount(p *Pool) {
+	p.history -= o.missingBefore(o.From)
+	o.From = 0
+}
 
 // InTurn notes, where order is kept, that so many messages after Delivered, up to the floor,
 // have been delivered. It returns how many others were seen, which are lost.

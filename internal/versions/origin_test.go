@@ -58,7 +58,7 @@ func TestOriginCountsFromTheLowestTaken(t *testing.T) {
 	take := func(all ...uint32) {
 		for _, c := range all {
 			o.Seen.Add(c, &p)
-			o.Taken(c)
+			o.Taken(c, &p)
 		}
 	}
 	counts(t, o, "at first", 0, 0, 0)
@@ -81,18 +81,48 @@ func TestOriginCountsFromTheLowestTaken(t *testing.T) {
 
 func TestOriginCountsAllWhereNothingIsHistory(t *testing.T) {
 	o, p := NewOrigin(7), Pool{}
-	o.CountFrom(1)
+	o.CountFrom(1, &p)
 	if lost := o.GiveUp(2000, &p); lost != 2000 {
 		t.Fatalf("of 2000 given up all are lost, not %d", lost)
 	}
 	o.Seen.Add(2002, &p)
-	o.Taken(2002)
-	o.CountFrom(5)
+	o.Taken(2002, &p)
+	o.CountFrom(5, &p)
 	counts(t, o, "with 2002 above 2000", 1, 1, 1)
 	if lost := o.GiveUp(lastCounter, &p); lost != lastCounter-2001 {
 		t.Fatalf("all after 2000 but 2002 are lost, %d, not %d", uint32(lastCounter-2001), lost)
 	}
 	counts(t, o, "after the last number", 1, 0, 0)
+}
+
+func TestHistoryThatWasNotSeenIsCounted(t *testing.T) {
+	o, p := NewOrigin(7), Pool{}
+	want := func(when string, n int) {
+		t.Helper()
+		if p.history != n {
+			t.Fatalf("%s %d numbers of the history should be missing, not %d", when, n, p.history)
+		}
+	}
+	take := func(c uint32) {
+		o.Seen.Add(c, &p)
+		o.Taken(c, &p)
+	}
+	o.CountFrom(101, &p)
+	want("with 100 named by a page", 100)
+	take(105)
+	want("with 105, which is no history", 100)
+	take(90)
+	want("with 90, behind which nothing is history", 89)
+	take(80)
+	take(85)
+	want("with 80 and 85", 79)
+	o.GiveUp(84, &p)
+	want("with all up to 84 given up", 79)
+	o.Skip(110, &p)
+	want("with 86 to 110, without 90 and 105, skipped", 79+23)
+	o.Recount(&p)
+	o.Skip(120, &p)
+	want("with 111 to 120 skipped anew", 79+23+10)
 }
 
 func TestOriginHasTheSizeThatItsBoundSays(t *testing.T) {

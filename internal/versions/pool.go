@@ -10,6 +10,7 @@ import "math/bits"
 // 192 bytes and 4 rings of words of each wide size, 19 KiB, until trim frees them.
 type Pool struct {
 	hash        uint64 // of what was seen of all origins
+	history     int    // counters that are history, of all origins, and were not seen
 	budget, out int    // bytes of wide windows: allowed, in use
 	gaps        []*gap
 

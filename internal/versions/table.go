@@ -90,6 +90,9 @@ func (t *Table) Unsettled() (missing, waiting uint64) {
 	return missing, waiting
 }
 
+// History returns how many counters of all origins are history and were not seen.
+func (t *Table) History() int { return t.pool.history }
+
 // Keep names the node's own origin, which is never evicted and always finds room, whether it
 // is known already or added later. It replaces the one named before.
 func (t *Table) Keep(id uint64) { t.kept = id }
@@ -160,7 +163,7 @@ func (t *Table) Add(id, introducer uint64, now, idle time.Duration) (o *Origin, 
 func (t *Table) retire(o *Origin) {
 	t.turn++
 	past := tombstone{o.ID, t.turn, o.Seen.known, o.Direct.Highest()} // what is missing is counted as lost
-	if o.From > past.seen { // what is below is history, and remains so
+	if o.From > past.seen {                                           // what is below is history, and remains so
 		past.seen = o.From - 1
 	}
 	t.Remove(o.ID)

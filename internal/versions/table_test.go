@@ -236,9 +236,9 @@ func TestTheEvictedAreNotNewAgain(t *testing.T) {
 func TestTheEvictedCountOnWhereTheyLeft(t *testing.T) {
 	table := NewTable(1)
 	o, _, _ := table.Add(1, 0, 0, time.Hour)
-	o.CountFrom(10)
+	o.CountFrom(10, table.Pool())
 	o, _, _ = table.Add(2, 0, 2*time.Hour, time.Hour)
-	o.CountFrom(1)
+	o.CountFrom(1, table.Pool())
 	for _, c := range []uint32{1, 3, 5, 6} {
 		o.Seen.Add(c, table.Pool())
 	}

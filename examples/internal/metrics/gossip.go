@@ -46,6 +46,7 @@ func stats(s gossip.Stats) []Family {
 		Gauge("gossip_queued_control", "Control messages that wait to be sent or answered.", float64(s.QueuedControl)),
 		Gauge("gossip_queued_data", "Data that waits to be sent or answered.", float64(s.QueuedData)),
 		Gauge("gossip_origins", "Nodes whose messages are known.", float64(s.Origins)),
+		Gauge("gossip_history_missed", "Messages sent before the node was connected that it does not have.", float64(s.HistoryMissed)),
 		Gauge("gossip_retained_messages", "Messages in the log.", float64(s.Retained)),
 		Gauge("gossip_retained_bytes", "Bytes in the log.", float64(s.RetainedBytes)),
 		Gauge("gossip_pending_acks", "Acknowledgements to send.", float64(s.AcksPending)),
