@@ -60,6 +60,21 @@ func TestHealOffersRepairsToNeighboursNowAndThen(t *testing.T) {
 	s.want(offers > 0 && offers <= 2*4+1, "60 repairs in 60 ms were offered in %d messages", offers)
 }
 
+// Until it answers a Hello there may be no node, or the node itself at another of its addresses.
+func TestHealOffersNothingToMembersKnownByHearsay(t *testing.T) {
+	s := newSolo(t, Config{})
+	ids := around(4)
+	s.withMembers(ids...)
+	known := s.peers.members.Get(s.peerID(ids[1]))
+	known.Validated = false
+	s.receive(peerAddr(ids[0]), s.data(wire.Data{Origin: 77, Counter: 1, Flags: wire.FlagPull}))
+	offers := statuses(s.run(time.Millisecond), wire.Heal)
+	for _, m := range offers {
+		s.want(m.To != known.Addr, "a repair is offered to a member that is not validated")
+	}
+	s.want(len(offers) > 0, "a repair is offered to nobody")
+}
+
 // Among many dead members a Status finds a live one within a few timeouts. When no member
 // answers, the node itself may be cut off: only one of them is in doubt.
 func TestStatusThatASilentMemberDoesNotAnswerGoesToAnother(t *testing.T) {

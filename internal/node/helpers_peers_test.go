@@ -33,13 +33,13 @@ func (s *solo) message(kind wire.Type, body []byte) []byte {
 
 func (s *solo) hello(id uint64, addr netip.AddrPort, token uint64) []byte {
 	return s.message(wire.TypeHello, wire.Hello{
-		Version: wire.Version, Size: s.size(), Token: token, From: wire.Member{ID: id, Addr: addr}, Cluster: s.seals.cluster,
+		Version: wire.Version, Size: uint16(s.config.MaxMessageSize), Token: token, From: wire.Member{ID: id, Addr: addr}, Cluster: s.seals.cluster,
 	}.AppendTo(nil))
 }
 
 func (s *solo) welcome(hello uint32, token, id uint64, addr netip.AddrPort) []byte {
 	return s.message(wire.TypeWelcome, wire.Welcome{
-		Hello: hello, Token: token, Size: s.size(), From: wire.Member{ID: id, Addr: addr}, Observed: s.config.Local,
+		Hello: hello, Token: token, Size: uint16(s.config.MaxMessageSize), From: wire.Member{ID: id, Addr: addr}, Observed: s.config.Local,
 	}.AppendTo(nil))
 }
 

@@ -28,7 +28,7 @@ func (n *Node) handleHello(now time.Duration, in *datagram, seq uint32, m wire.H
 	members := n.peers.members
 	known := members.Get(m.From.ID)
 	if !n.tokens.Valid(m.Token, in.from, now) {
-		w := wire.Welcome{Hello: seq, Token: n.tokens.Make(in.from, now), Size: n.size(), From: n.me(), Observed: in.from}
+		w := wire.Welcome{Hello: seq, Token: n.tokens.Make(in.from, now), Size: uint16(n.config.MaxMessageSize), From: n.me(), Observed: in.from}
 		n.out.body = w.AppendTo(n.out.body[:0])
 		n.emit(in, in.from, Welcome)
 		if in.member != nil && in.member.ValidatedAt(in.from) {
@@ -108,23 +108,22 @@ func (n *Node) handleWelcome(now time.Duration, in *datagram, w wire.Welcome) {
 	n.compareSize(now, in.from, w.Size)
 	members, at := n.peers.members, h.to
 	in.token = in.from == at // it names a Hello that was sent there; another source is not validated by that
-	if m := members.Get(w.From.ID); m != nil && m.Validated && m.Addr != at && !m.Says(at) {
+	known := members.Get(w.From.ID)
+	validated := known != nil && known.Validated
+	if validated && known.Addr != at && !known.Says(at) {
 		// A node with two addresses, one that moved, or a liar: the member stays where
 		// it is until it is lost there, or has itself given this address.
 		if old := members.ByAddr(at); old != nil && old.Addr == at { // it is no longer there
 			n.depart(now, old)
 		}
-		members.Answered(at, m.ID, now)
-		m.Answers(at)
-		n.out.queue.Bind(at, wire.ToID, m.ID)
+		members.Answered(at, known.ID, now)
+		known.Answers(at)
+		n.out.queue.Bind(at, wire.ToID, known.ID)
 		n.out.queue.Resume(at)
-		n.probe(in, m.Addr)
+		n.probe(in, known.Addr)
 		return
 	}
-	witness := members.IsSeed(at) // of the node's address: others might name any
-	if m := members.Get(w.From.ID); m != nil && m.Validated {
-		witness = true
-	}
+	witness := validated || members.IsSeed(at) // of the node's address: others might name any
 	m, added, back := members.Admit(w.From.ID, at, now)
 	in.member, m.Size = m, w.Size
 	n.self.owes = true

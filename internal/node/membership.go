@@ -117,11 +117,7 @@ func (n *Node) handleMemberList(now time.Duration, in *datagram, seq uint32, lis
 			}
 		}
 	}
-	if grew == 0 && told > exchanged { // a page: the rest will not be new either
-		n.decline(now, in, seq)
-	} else {
-		n.acknowledge(now, in, seq)
-	}
+	n.answer(now, in, seq, grew == 0 && told > exchanged)                   // a page without news: nor would the rest be new
 	if !list.News && 4*grew > told && members.Len() < n.config.MaxMembers { // the view is far from complete
 		n.timers.grewAt = now
 	}

@@ -81,9 +81,7 @@ func (n *Node) probeCandidates(now time.Duration) {
 	p := &n.peers
 	p.due = p.members.Probes(p.due[:0], n.config.MaxOutputMessages, now, n.rng)
 	for _, to := range p.due {
-		if !n.out.queue.HasHello(to) {
-			n.sendHello(nil, to, 0, Probe)
-		}
+		n.ask(to, Probe)
 	}
 }
 
@@ -139,11 +137,13 @@ func (n *Node) takeHello(now time.Duration, seq uint32) (h hello, ok bool) {
 }
 
 // verify asks a member whether it is alive, unless it is being asked.
-func (n *Node) verify(m *view.Member) {
-	if n.out.queue.HasHello(m.Addr) {
-		return
+func (n *Node) verify(m *view.Member) { n.ask(m.Addr, Verify) }
+
+// ask sends a Hello to an address, unless one is unanswered.
+func (n *Node) ask(to netip.AddrPort, kind Kind) {
+	if !n.out.queue.HasHello(to) {
+		n.sendHello(nil, to, 0, kind)
 	}
-	n.sendHello(nil, m.Addr, 0, Verify)
 }
 
 // verifyHearsay verifies a random member that is known only by hearsay.

@@ -134,9 +134,7 @@ func (n *Node) nameRecipient(e *outbox.Envelope) (known bool) {
 	case m != nil && m.Validated:
 		e.Recipient = m.ID
 	case n.seals.keys.Seals() && !n.out.queue.IsBound(to):
-		if !n.out.queue.HasHello(to) {
-			n.sendHello(nil, to, 0, Hello)
-		}
+		n.ask(to, Hello)
 		return false
 	}
 	return true

@@ -81,9 +81,13 @@ func (n *Node) afford(in *datagram, to netip.AddrPort, size int) bool {
 	return true
 }
 
-// emit queues a control message whose body is in out.body. To an unvalidated source it is
-// sent once at most.
+// emit queues a control message whose body is in out.body. To an unvalidated source it is sent
+// once at most. An offer of repairs goes to no member known by hearsay, where there may be no
+// node, or this one at another of its addresses.
 func (n *Node) emit(in *datagram, to netip.AddrPort, kind Kind) *outbox.Envelope {
+	if m := n.peers.members.ByAddr(to); kind == Anycast && m != nil && !m.Validated {
+		return nil
+	}
 	if !n.afford(in, to, wire.HeaderSize+len(n.out.body)) {
 		return nil
 	}
@@ -113,33 +117,28 @@ func (n *Node) emitData(to netip.AddrPort, kind Kind, c outbox.Copy) *outbox.Env
 
 // acknowledge queues an Ack to the source of in.
 func (n *Node) acknowledge(now time.Duration, in *datagram, seq uint32) {
+	n.answer(now, in, seq, false)
+}
+
+// answer queues an Ack or a refusal. That of a page of members asks for no more of them.
+func (n *Node) answer(now time.Duration, in *datagram, seq uint32, refused bool) {
 	if n.afford(in, in.from, wire.AckOverhead+wire.AckSize) {
-		n.out.queue.Acknowledge(now, in.from, seq, false)
+		n.out.queue.Acknowledge(now, in.from, seq, refused)
 	}
 }
 
 // refuse tells the source of in that there is no room for what it sent.
 func (n *Node) refuse(now time.Duration, in *datagram, seq uint32) {
 	n.stats.DropBusy++
-	n.decline(now, in, seq)
-}
-
-// decline answers a message with a refusal. That of a page of members asks for no more of them.
-func (n *Node) decline(now time.Duration, in *datagram, seq uint32) {
-	if n.afford(in, in.from, wire.AckOverhead+wire.AckSize) {
-		n.out.queue.Acknowledge(now, in.from, seq, true)
-	}
+	n.answer(now, in, seq, true)
 }
 
 // sendHello sends a Hello; with token 0 it asks for one.
 func (n *Node) sendHello(in *datagram, to netip.AddrPort, token uint64, kind Kind) *outbox.Envelope {
-	h := wire.Hello{Version: wire.Version, Size: n.size(), Token: token, From: n.me(), Cluster: n.seals.cluster}
+	h := wire.Hello{Version: wire.Version, Size: uint16(n.config.MaxMessageSize), Token: token, From: n.me(), Cluster: n.seals.cluster}
 	n.out.body = h.AppendTo(n.out.body[:0])
 	return n.emit(in, to, kind)
 }
-
-// size is the MaxMessageSize that the node tells others.
-func (n *Node) size() uint16 { return uint16(n.config.MaxMessageSize) }
 
 // sendDigest sends an offer or a request.
 func (n *Node) sendDigest(in *datagram, to netip.AddrPort, mode wire.Mode, digest wire.Digest) {

@@ -133,9 +133,11 @@ const mostLines = 256
 
 // recordMember records what became of a member.
 func (n *Node) recordMember(message string, id uint64, at netip.AddrPort) {
-	if n.config.Records && n.lines.take(at.Addr()) {
+	switch {
+	case !n.config.Records:
+	case n.lines.take(at.Addr()):
 		n.record(slog.LevelInfo, message, "member", idText(id), "address", at)
-	} else {
+	default:
 		n.leftOut++
 	}
 }

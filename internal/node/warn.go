@@ -35,70 +35,75 @@ type warnings struct {
 
 const mostNamed = 8
 
-// warn records a mistake that shows in the traffic with an address. args are called only if the
-// record is made.
-func (n *Node) warn(now time.Duration, w warning, at netip.AddrPort, message, check string, args func() []any) {
-	due := &n.warnings.dueAt[w]
+// warns reports whether to record a mistake that shows in the traffic with an address, and counts
+// it as recorded.
+func (n *Node) warns(now time.Duration, w warning, at netip.AddrPort) bool {
+	due, members, known := &n.warnings.dueAt[w], n.peers.members, 0
 	if now < due[0] && now < due[1] {
-		return
+		return false
 	}
-	known := 0
-	if members := n.peers.members; members.IsSeed(at) || members.ByAddr(at) != nil {
+	if members.IsSeed(at) || members.ByAddr(at) != nil {
 		known = 1
 	}
 	if now < due[known] {
-		return
+		return false
 	}
 	due[known] = now + warnPause
-	all := []any{"address", at}
-	if args != nil {
-		all = append(all, args()...)
-	}
-	n.record(slog.LevelWarn, "gossip: "+message, append(all, "check", check)...)
+	return true
+}
+
+// warn records a mistake, and what to check.
+func (n *Node) warn(message, check string, at netip.AddrPort, args ...any) {
+	args = append([]any{"address", at}, args...)
+	n.record(slog.LevelWarn, "gossip: "+message, append(args, "check", check)...)
 }
 
 // warnOfCluster warns of a datagram of another cluster, whose name is known if it is a Hello in
 // clear.
 func (n *Node) warnOfCluster(now time.Duration, from netip.AddrPort, name []byte) {
-	n.warn(now, otherCluster, from, "datagram of another cluster", "that Cluster is the same at both nodes, or the address", func() []any {
-		args := []any{"ours", n.config.Cluster}
-		if name != nil {
-			args = append(args, "theirs", string(name))
-		}
-		return args
-	})
+	if !n.warns(now, otherCluster, from) {
+		return
+	}
+	args := []any{"ours", n.config.Cluster}
+	if name != nil {
+		args = append(args, "theirs", string(name))
+	}
+	n.warn("datagram of another cluster", "that Cluster is the same at both nodes, or the address", from, args...)
 }
 
 // warnOfSeal warns of a sealed datagram that does not open.
 func (n *Node) warnOfSeal(now time.Duration, from netip.AddrPort) {
-	message, check := "sealed datagram that no key opens", "that Keys are the same at both nodes"
-	if !n.HasRoomForSeals() {
-		message, check = "sealed datagram, but this node has no Keys", "that this node has the Keys of the cluster"
+	switch {
+	case !n.warns(now, otherKeys, from):
+	case n.HasRoomForSeals():
+		n.warn("sealed datagram that no key opens", "that Keys are the same at both nodes", from)
+	default:
+		n.warn("sealed datagram, but this node has no Keys", "that this node has the Keys of the cluster", from)
 	}
-	n.warn(now, otherKeys, from, message, check, nil)
 }
 
 // warnOfClear warns of a datagram in clear where Keys are needed.
 func (n *Node) warnOfClear(now time.Duration, from netip.AddrPort) {
-	n.warn(now, otherKeys, from, "datagram in clear, but this node has Keys", "that the node there has the Keys of the cluster", nil)
+	if n.warns(now, otherKeys, from) {
+		n.warn("datagram in clear, but this node has Keys", "that the node there has the Keys of the cluster", from)
+	}
 }
+
+const sameSize = "that MaxMessageSize is the same at all nodes"
 
 // compareSize warns of a node whose MaxMessageSize is another one: what is longer than that of
 // the smaller one does not reach it.
 func (n *Node) compareSize(now time.Duration, at netip.AddrPort, theirs uint16) {
-	if int(theirs) == n.config.MaxMessageSize {
-		return
+	if ours := n.config.MaxMessageSize; int(theirs) != ours && n.warns(now, otherSize, at) {
+		n.warn("node with another MaxMessageSize", sameSize, at, "ours", ours, "theirs", theirs)
 	}
-	n.warn(now, otherSize, at, "node with another MaxMessageSize", "that MaxMessageSize is the same at all nodes", func() []any {
-		return []any{"ours", n.config.MaxMessageSize, "theirs", theirs}
-	})
 }
 
 // warnOfLength warns of a datagram that is longer than MaxMessageSize.
 func (n *Node) warnOfLength(now time.Duration, from netip.AddrPort) {
-	n.warn(now, otherSize, from, "datagram longer than MaxMessageSize", "that MaxMessageSize is the same at all nodes", func() []any {
-		return []any{"ours", n.config.MaxMessageSize}
-	})
+	if n.warns(now, otherSize, from) {
+		n.warn("datagram longer than MaxMessageSize", sameSize, from, "ours", n.config.MaxMessageSize)
+	}
 }
 
 // SendFailed tells the node that the operating system did not send a datagram to an address.
@@ -106,11 +111,14 @@ func (n *Node) SendFailed(now time.Duration, to netip.AddrPort, err error) {
 	if n.warnings.sendError == nil && n.peers.members.IsSeed(to) {
 		n.warnings.sendError = err
 	}
+	if !n.warns(now, noSend, to) {
+		return
+	}
 	check := "the routes and the firewall of this host"
 	if own := n.config.Local.Addr(); own.Is4() && to.Addr().Is6() {
 		check = "the addresses: a socket bound to IPv4 reaches IPv4 only, one bound to [::] both"
 	}
-	n.warn(now, noSend, to, "cannot send", check, func() []any { return []any{"error", err.Error()} })
+	n.warn("cannot send", check, to, "error", err.Error())
 }
 
 // askedSeeds notes the seeds that were given to Join.
