@@ -54,7 +54,7 @@ func (n *Node) heal(now time.Duration) {
 	p := &n.peers
 	digest := n.history.repair.Offer(&n.history.repaired, n.out.digestRoom())
 	p.picked = p.members.Nearest(p.picked[:0], n.self.id, 2*view.Near)
-	p.picked = slices.DeleteFunc(p.picked, func(m *view.Member) bool { return m.Suspect(now) })
+	p.picked = slices.DeleteFunc(p.picked, func(m *view.Member) bool { return !m.Validated || m.Suspect(now) })
 	for i, m := range p.picked {
 		if i < 2 || n.rng.IntN(len(p.picked)-2) < 2 {
 			n.sendAnycast(m.Addr, anycastTries, wire.Status{Mode: wire.Heal, Digest: digest})
@@ -140,6 +140,14 @@ func (n *Node) handleStatus(now time.Duration, in *datagram, seq uint32, s wire.
 		} else if s.Mark != n.history.origins.Hash() && !r.Skipping(now) { // two that skip would answer one another for ever
 			n.sendSeen(now, in, s.After, s.After)
 		}
+		return
+	}
+	if in.digests == 0 {
+		n.stats.DropPush++
+		return
+	}
+	in.digests--
+	switch s.Mode {
 	case wire.Offer, wire.Heal:
 		if s.Mode == wire.Heal {
 			n.acknowledge(now, in, seq)

@@ -60,10 +60,11 @@ func (n *Node) handleLost(now time.Duration, in *datagram, list wire.MemberList)
 // doubt verifies a member that another one says is gone, unless it is being asked: only its own
 // silence proves it. It is asked rarely for that, however often it is said.
 func (n *Node) doubt(now time.Duration, in *datagram, m *view.Member, gone view.Gone) {
-	if m != nil && m != in.member && !n.out.queue.HasHello(m.Addr) && m.Doubt(now) && n.peers.mayAsk(in) {
-		if n.verify(m); n.out.queue.HasHello(m.Addr) {
-			m.Gone = gone
-		}
+	if m != nil && m != in.member && in.doubts > 0 && !n.out.queue.HasHello(m.Addr) && m.MayDoubt(now) && n.peers.mayAsk(in) {
+		in.doubts--
+		m.Gone = gone
+		n.peers.members.Doubt(m.Addr, now)
+		n.askSoon(now, m.Addr, Verify)
 	}
 }
 

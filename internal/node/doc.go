@@ -127,13 +127,15 @@
 //	            that it gives; from a newcomer RumorFactor announcements
 //	Welcome     a Hello, a page of members; from a newcomer RumorFactor announcements
 //	MemberList  64 Hellos per TickInterval, of which one host causes half at most: to addresses
-//	            that are new or contradict what is known, to members that it says are lost;
+//	            that are new or contradict what is known, to members that it says are lost, eight
+//	            in a turn;
 //	            RumorFactor announcements of each member that it says is new, 16 in each
 //	Ack         the next page of members
 //	Data        a copy to each of BroadcastFactor + 1 members (an arc that spans the node is cut
 //	            in two), or of RumorFactor, sent until acknowledged; of a node with a zone, to two
 //	            more in each other zone, of 2 × BroadcastFactor zones or groups of zones
 //	Status      a request, two pages or one and a hash; and, for all in a datagram together,
-//	            repairs until they pass 16 KiB, 96 at most
+//	            repairs until they pass 16 KiB, 96 at most; of offers and requests in one datagram
+//	            eight are looked at
 //	Leave       a Hello to a member that it says is gone; from the member itself RumorFactor more
 package node

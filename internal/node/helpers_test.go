@@ -188,9 +188,13 @@ func (s *solo) send() (all []wiretest.Message) {
 	return all
 }
 
-// sent lets the node send what is due, and returns the messages of a kind to an address.
+// sent lets the node send what is due, and the Hellos that hearsay causes, and returns the messages
+// of a kind to an address.
 func (s *solo) sent(kind wire.Type, to netip.AddrPort) []wiretest.Message {
 	s.t.Helper()
+	for s.peers.asks.Len() > 0 {
+		s.sendAsks(s.at)
+	}
 	return wiretest.Only(s.send(), kind, to)
 }
 

@@ -44,6 +44,9 @@ func (n *Node) maintain(now time.Duration) {
 	if t.Cover.Due(now, pace.Never, n.rng) {
 		n.coverStandby(now)
 	}
+	if t.Ask.Due(now, pace.Never, n.rng) {
+		n.sendAsks(now)
+	}
 	if t.Announce.Due(now, n.announcePause(now), n.rng) {
 		n.announce(now)
 	}

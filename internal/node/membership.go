@@ -113,7 +113,7 @@ func (n *Node) handleMemberList(now time.Duration, in *datagram, seq uint32, lis
 			}
 			if members.Len() < n.config.MaxMembers && n.peers.eager > 0 && n.peers.mayAsk(in) {
 				n.peers.eager--
-				n.verify(learned)
+				n.askSoon(now, learned.Addr, Verify)
 			}
 		}
 	}
@@ -132,7 +132,11 @@ func (n *Node) learn(now time.Duration, in *datagram, x wire.Member) (m *view.Me
 	m, verdict := n.peers.members.Learn(x.ID, x.Addr, now)
 	switch verdict {
 	case view.Doubted:
-		n.probe(in, x.Addr)
+		if in.doubts > 0 && !n.out.queue.HasHello(x.Addr) && n.peers.mayAsk(in) {
+			in.doubts--
+			n.peers.members.Doubt(x.Addr, now)
+			n.askSoon(now, x.Addr, Probe)
+		}
 	case view.Refused:
 		n.stats.DropMember++
 	}

@@ -180,3 +180,38 @@ func TestHearsayOfAMemberSendsItsVictimLittle(t *testing.T) {
 		s.want(s.Members() == 2 && s.Stats().MembersLost == 0 && s.Stats().Lost == 0, "the invented member is not forgotten: %v", s.list())
 	}
 }
+
+// A node asks about few members at once. What it did not ask about, it asks when it is told again.
+func TestHearsayForWhichNoQuestionIsLeftIsNotTakenForAsked(t *testing.T) {
+	s := newSolo(t, Config{})
+	s.withMembers(10, 20, 30)
+	gone := wire.WriteLost(nil)
+	gone.Add(wire.Member{ID: s.peerID(20), Addr: peerAddr(20)}, 1<<20)
+	for what, tell := range map[string]func() []byte{
+		"a member that is said to be gone":  func() []byte { return s.message(wire.TypeMemberList, gone.Body()) },
+		"a member that is said to be there": func() []byte { return s.memberList(false, wire.Member{ID: 77, Addr: peerAddr(30)}) },
+		"a member that is said to be elsewhere": func() []byte {
+			return s.memberList(false, wire.Member{ID: s.peerID(30), Addr: peerAddr(94)})
+		},
+	} {
+		s.peers.questions.left = 0
+		s.receive(peerAddr(10), tell())
+		s.want(len(s.sent(wire.TypeHello, anyAddr)) == 0, "without a question left %s is sent a Hello", what)
+		s.peers.questions.refill(mostProbes)
+		s.receive(peerAddr(10), tell())
+		hellos := len(s.sent(wire.TypeHello, anyAddr))
+		s.want(hellos == 1, "%s, for which no question was left the first time, is sent %d Hellos when that is told again", what, hellos)
+	}
+}
+
+func TestHearsayGetsNoOfferOfWhatCameByRepair(t *testing.T) {
+	s := newSolo(t, Config{})
+	s.withMembers(100, 150)
+	s.receive(peerAddr(100), s.hearsayOf(6, 1))
+	s.receive(peerAddr(100), s.data(wire.Data{Origin: 77, Counter: 1, Flags: wire.FlagPull, Payload: []byte("x")}))
+	all := s.run(time.Second)
+	for _, m := range all {
+		s.want(m.To.Addr() != victimHost || m.Kind == wire.TypeHello, "a node known only by hearsay is sent %v", m)
+	}
+	s.want(len(wiretest.Only(all, wire.TypeHello, anyAddr)) > 0, "nodes known by hearsay are sent no Hello")
+}

@@ -94,7 +94,7 @@ func (n *Node) newIdentity(now time.Duration) {
 	n.observe(n.self.observed)
 	n.peers.members.Reset(n.self.id)
 	n.peers.questions.refill(mostProbes)
-	n.peers.eager = mostEager
+	n.peers.eager, n.peers.asks = mostEager, fifo.Queue[ask]{}
 	n.history.origins.Keep(n.self.id)
 	n.history.news.Clear()
 	n.history.repaired.Clear()

@@ -18,6 +18,7 @@ type peers struct {
 	turn    uint8   // of nearby
 
 	questions share             // see mostProbes
+	asks      fifo.Queue[ask]   // see askSoon
 	eager     int               // see mostEager
 	late      fifo.Queue[hello] // see mostLate
 

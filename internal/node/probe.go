@@ -56,6 +56,38 @@ func (n *Node) askForAddress(now time.Duration, in *datagram) {
 	}
 }
 
+// ask is a Hello that hearsay causes.
+type ask struct {
+	to   netip.AddrPort
+	kind Kind
+}
+
+// mostAsks is how many of them are sent in a turn: a list, which names many nodes, costs little.
+const mostAsks = 8
+
+// askSoon sends a Hello in one of the next turns. There are no more than mayAsk allows in each
+// TickInterval, and no more than three times that.
+func (n *Node) askSoon(now time.Duration, to netip.AddrPort, kind Kind) {
+	if q := &n.peers.asks; q.Len() < 3*mostProbes {
+		q.Push(ask{to, kind})
+		n.timers.Ask.By(now)
+	}
+}
+
+// sendAsks sends the next Hellos that hearsay caused, to those not asked meanwhile.
+func (n *Node) sendAsks(now time.Duration) {
+	for range mostAsks {
+		a, ok := n.peers.asks.Pop()
+		if !ok {
+			return
+		}
+		if !n.out.queue.HasHello(a.to) && (a.kind == Probe || n.peers.members.ByAddr(a.to) != nil) {
+			n.sendHello(nil, a.to, 0, a.kind)
+		}
+	}
+	n.timers.Ask.By(now)
+}
+
 // affordProbe is afford for a Hello to an address that in names: it is charged to the source
 // of in, which is its cause.
 func (n *Node) affordProbe(in *datagram, to netip.AddrPort) bool {

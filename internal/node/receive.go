@@ -23,7 +23,10 @@ func (n *Node) Handle(now time.Duration, from netip.AddrPort, b []byte) {
 		return
 	}
 	in := &n.in
-	*in = datagram{from: from, credit: amplification * len(b), repairs: repairBudget, hellos: helloBudget, answers: outbox.MostAcked(n.config.MaxMessageSize)}
+	*in = datagram{
+		from: from, credit: amplification * len(b), repairs: repairBudget, hellos: helloBudget,
+		answers: outbox.MostAcked(n.config.MaxMessageSize), doubts: doubtBudget, digests: digestBudget, gaps: gapBudget,
+	}
 	h, b, ok := n.open(now, in, b)
 	if !ok {
 		return

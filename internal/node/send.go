@@ -24,14 +24,22 @@ const (
 	// helloBudget bounds the Hellos and Welcomes that are handled in one datagram: each costs a
 	// keyed hash, or the search for a member to evict.
 	helloBudget = 3
+
+	// doubtBudget bounds the Hellos to members that a datagram contradicts, digestBudget the offers
+	// and requests in it that are looked at, and gapBudget the messages beyond a window for which
+	// what precedes them is requested.
+	doubtBudget  = 8
+	digestBudget = 8
+	gapBudget    = 2
 )
 
 // datagram is the datagram being handled: where it came from, and what may still be sent in
 // answer. Where a datagram is an argument, nil means that the clock is the cause.
 //
 // Bound: one datagram costs the work of helloBudget Hellos, a look for each sequence number that its
-// Acks may hold, the search for mostPassed members, one page and one hash, a look for each origin
-// and run that it names, and mostRepairs messages. None of it grows with the tables or the log.
+// Acks may hold, the search for members to evict, one page, one hash and digestBudget others, a look
+// for each origin and run that they name, and mostRepairs messages. None of it grows with the tables
+// or the log.
 type datagram struct {
 	from     netip.AddrPort
 	member   *view.Member // at from; nil: none is known there
@@ -40,6 +48,9 @@ type datagram struct {
 	repairs  int          // bytes of repairs left
 	hellos   int          // Hellos and Welcomes left to handle
 	answers  int          // sequence numbers left to look up
+	doubts   int          // members left to doubt
+	digests  int          // offers and requests left to look at
+	gaps     int          // gaps left to request
 	compared uint8        // the modes of Status that were compared with, as bits
 	contact  bool         // its seal is bound to no node
 	field    uint64       // the random field of its nonce, 0 if it came in clear

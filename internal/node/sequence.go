@@ -107,7 +107,7 @@ func (n *Node) isElsewhere(in *datagram, id uint64) bool {
 func (n *Node) makeRoom(now time.Duration, in *datagram, seq uint32, o *versions.Origin, d *wire.Data) bool {
 	floor := o.Seen.Floor()
 	need := o.Seen.FloorFor(d.Counter, n.history.origins.Pool())
-	first := o.AheadAt == 0 || o.AheadOf != floor
+	first := in.gaps > 0 && (o.AheadAt == 0 || o.AheadOf != floor)
 	if first && d.Counter-o.Seen.Highest() > mostSkipped {
 		n.returnTo(now, in, d)
 	}
@@ -118,12 +118,13 @@ func (n *Node) makeRoom(now time.Duration, in *datagram, seq uint32, o *versions
 	if first {
 		o.AheadAt, o.AheadOf = now, floor
 	}
-	if now-o.AheadAt >= aheadFor {
+	if o.AheadAt > 0 && o.AheadOf == floor && now-o.AheadAt >= aheadFor {
 		o.AheadAt = 0
 		n.giveUp(o, max(need, d.Counter-min(d.Counter, span)))
 		return true
 	}
 	if first {
+		in.gaps--
 		n.sendDigest(in, in.from, wire.Request, n.history.repair.MissingOf(o, n.out.digestRoom()))
 	}
 	if d.Flags&wire.FlagPull == 0 {

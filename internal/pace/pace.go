@@ -49,14 +49,14 @@ func Jitter(d time.Duration, rng *rand.Rand) time.Duration {
 
 // Plan is the duties of a node.
 type Plan struct {
-	Look, Exchange, Probe                        Duty // again and again
-	Compare, Announce, Offer, Heal, Again, Cover Duty // when there is something to do
+	Look, Exchange, Probe                             Duty // again and again
+	Compare, Announce, Offer, Heal, Again, Cover, Ask Duty // when there is something to do
 }
 
 // Start schedules the recurring duties at random moments of the first interval and stops
 // the others.
 func (p *Plan) Start(now, interval time.Duration, rng *rand.Rand) {
-	for _, d := range []*Duty{&p.Compare, &p.Announce, &p.Offer, &p.Heal, &p.Again, &p.Cover} {
+	for _, d := range []*Duty{&p.Compare, &p.Announce, &p.Offer, &p.Heal, &p.Again, &p.Cover, &p.Ask} {
 		d.Stop()
 	}
 	for _, d := range []*Duty{&p.Look, &p.Exchange, &p.Probe} {
@@ -68,5 +68,5 @@ func (p *Plan) Start(now, interval time.Duration, rng *rand.Rand) {
 // Next returns when the next duty is due.
 func (p *Plan) Next() time.Duration {
 	return min(p.Look.Next(), p.Exchange.Next(), p.Probe.Next(),
-		p.Compare.Next(), p.Announce.Next(), p.Offer.Next(), p.Heal.Next(), p.Again.Next(), p.Cover.Next())
+		p.Compare.Next(), p.Announce.Next(), p.Offer.Next(), p.Heal.Next(), p.Again.Next(), p.Cover.Next(), p.Ask.Next())
 }

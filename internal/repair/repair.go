@@ -132,11 +132,12 @@ func (d *Reconciler) Compare(now time.Duration, page wire.Digest, room int, to P
 		if !more {
 			return d.digest
 		}
-		if o := d.origins.Get(origin); o != nil {
+		o := d.origins.Get(origin)
+		if o != nil {
 			o.Named = d.compared
 		}
 		pushing = pushing && d.push(now, origin, floor, theirs, to)
-		d.want(origin, floor, theirs, room)
+		d.want(o, origin, floor, theirs, room)
 	}
 }
 
@@ -162,10 +163,11 @@ func (d *Reconciler) Want(now time.Duration, offer wire.Digest, room int) wire.D
 		if !more {
 			return d.digest
 		}
-		if o := d.origins.Get(origin); d.Skipping(now) && (o == nil || o.From == 0) {
+		o := d.origins.Get(origin)
+		if d.Skipping(now) && (o == nil || o.From == 0) {
 			continue
 		}
-		if !d.want(origin, 0, theirs, room) {
+		if !d.want(o, origin, 0, theirs, room) {
 			return d.digest
 		}
 	}
@@ -174,7 +176,7 @@ func (d *Reconciler) Want(now time.Duration, offer wire.Digest, room int) wire.D
 // MissingOf returns, in room bytes, the gaps in what was seen of an origin.
 func (d *Reconciler) MissingOf(o *versions.Origin, room int) wire.Digest {
 	d.digest.Reset()
-	d.want(o.ID, o.Seen.Highest(), nil, room)
+	d.want(o, o.ID, o.Seen.Highest(), nil, room)
 	return d.digest
 }
 
@@ -188,18 +190,18 @@ func (d *Reconciler) Lacks(origin uint64, r wire.Run) bool {
 func (d *Reconciler) Missing(origin uint64, r wire.Run, room int) wire.Digest {
 	d.digest.Reset()
 	d.theirs = append(d.theirs[:0], r)
-	d.want(origin, 0, d.theirs, room)
+	d.want(d.origins.Get(origin), origin, 0, d.theirs, room)
 	return d.digest
 }
 
-// want adds to the digest what another node has of an origin and this one lacks. It returns
-// false if the digest has no room for another record.
-func (d *Reconciler) want(origin uint64, floor uint32, runs []wire.Run, room int) bool {
+// want adds to the digest what another node has of an origin and this one lacks; o is nil if it is
+// not known. It returns false if the digest has no room for another record.
+func (d *Reconciler) want(o *versions.Origin, origin uint64, floor uint32, runs []wire.Run, room int) bool {
 	limit := d.digest.Runs(room)
 	if limit <= 0 {
 		return false
 	}
-	o, pool := d.origins.Get(origin), d.origins.Pool()
+	pool := d.origins.Pool()
 	if o == nil || o.Seen.Highest() == 0 {
 		highest := floor
 		if len(runs) > 0 {

@@ -27,7 +27,17 @@ func (w *Window) AppendRuns(dst []wire.Run, below uint32, limit int) []wire.Run 
 // Whatever the runs, it visits each word of the window once, and once more for each of their
 // runs and each run appended.
 func (w *Window) AppendMissing(dst []wire.Run, theirFloor uint32, theirRuns []wire.Run, limit int, p *Pool) []wire.Run {
-	m := missing{w: w, dst: dst, from: uint64(w.floor) + 1, top: uint64(w.floor) + uint64(w.reach(p)), limit: limit}
+	theirs := theirFloor
+	if last := len(theirRuns) - 1; last >= 0 {
+		theirs = max(theirs, theirRuns[last].Last)
+	}
+	if theirs <= w.floor {
+		return dst
+	}
+	m := missing{w: w, dst: dst, from: uint64(w.floor) + 1, top: uint64(w.highest), limit: limit}
+	if theirs > w.highest {
+		m.top = uint64(w.floor) + uint64(w.reach(p))
+	}
 	more := m.add(wire.Run{First: 0, Last: theirFloor})
 	for i := 0; more && i < len(theirRuns); i++ {
 		more = m.add(theirRuns[i])

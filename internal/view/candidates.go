@@ -17,14 +17,23 @@ func longAgo(now time.Duration) time.Duration { return now - time.Hour }
 // did not answer. Each is owed a Hello when its pause has passed; the last only if others told of
 // a node there since the last one.
 //
-// Bounds: limit of each of the three; of the latter two the oldest are forgotten.
+// Bounds: limit of each of the three; of the latter two the oldest are forgotten. What a datagram
+// causes costs the search for a pointer among those of one kind.
 type candidates struct {
 	limit     int
-	all       []*candidate // oldest first
+	kinds     [kinds][]*candidate // each with the oldest first
 	byAddress map[netip.AddrPort]*candidate
 	lost      map[uint64]*candidate // by the id of the lost member
-	seeds     int
+	lookAt    time.Duration         // see LookAgain
 }
+
+// The kinds of candidates.
+const (
+	isSeed = iota
+	isHearsay
+	isLost
+	kinds
+)
 
 // candidate is one address.
 type candidate struct {
@@ -39,63 +48,75 @@ type candidate struct {
 	echoes  bool // see Echo
 	deaf    bool // the lost member took no Data
 	told    bool // others told of a node there since askedAt
+	listed  int  // the kind under which it is listed
+}
+
+// kind returns the kind of a candidate, which it may have changed since it was listed.
+func (x *candidate) kind() int {
+	switch {
+	case x.seed:
+		return isSeed
+	case x.id == 0:
+		return isHearsay
+	}
+	return isLost
 }
 
 func (c *candidates) reset() {
-	*c = candidates{limit: c.limit, all: c.all[:0], byAddress: map[netip.AddrPort]*candidate{}, lost: map[uint64]*candidate{}}
+	*c = candidates{limit: c.limit, byAddress: map[netip.AddrPort]*candidate{}, lost: map[uint64]*candidate{}}
 }
 
-// add returns the candidate at addr, which is added if it is none. Of those that are equal to
-// it in kind the oldest is forgotten at the limit.
-func (c *candidates) add(addr netip.AddrPort, now time.Duration, kind func(*candidate) bool) *candidate {
-	if x := c.byAddress[addr]; x != nil {
-		return x
+// at returns the candidate at addr, which is made if there is none. The caller must list it.
+func (c *candidates) at(addr netip.AddrPort, now time.Duration) *candidate {
+	x := c.byAddress[addr]
+	if x == nil {
+		x = &candidate{addr: addr, since: now, askedAt: longAgo(now), listed: kinds}
+		c.byAddress[addr] = x
 	}
-	var oldest *candidate
-	count := 0
-	for _, x := range c.all {
-		if kind(x) {
-			if count++; oldest == nil || x.at < oldest.at {
-				oldest = x
-			}
-		}
-	}
-	if count >= c.limit {
-		c.forget(oldest)
-	}
-	x := &candidate{addr: addr, since: now, askedAt: longAgo(now)}
-	c.all = append(c.all, x)
-	c.byAddress[addr] = x
 	return x
 }
 
-func isLost(x *candidate) bool { return !x.seed && x.id != 0 }
+// list makes x the newest of its kind. At the limit the oldest is forgotten.
+func (c *candidates) list(x *candidate) {
+	c.unlist(x)
+	x.listed = x.kind()
+	if of := &c.kinds[x.listed]; x.listed != isSeed && len(*of) >= c.limit {
+		c.forget((*of)[0])
+	}
+	c.kinds[x.listed] = append(c.kinds[x.listed], x)
+}
 
-func isHearsay(x *candidate) bool { return !x.seed && x.id == 0 }
+func (c *candidates) unlist(x *candidate) {
+	if x.listed < kinds {
+		of := &c.kinds[x.listed]
+		i := slices.Index(*of, x)
+		*of = slices.Delete(*of, i, i+1)
+	}
+}
 
 // AddSeed makes addr a seed. At the limit it replaces one that echoes, or is ignored.
 func (c *candidates) AddSeed(addr netip.AddrPort, now time.Duration) {
 	if c.IsSeed(addr) {
 		return
 	}
-	if c.seeds == c.limit {
-		i := slices.IndexFunc(c.all, func(x *candidate) bool { return x.seed && x.echoes })
+	if seeds := c.kinds[isSeed]; len(seeds) == c.limit {
+		i := slices.IndexFunc(seeds, func(x *candidate) bool { return x.echoes })
 		if i < 0 {
 			return
 		}
-		c.release(c.all[i])
+		c.release(seeds[i])
 	}
-	x := c.add(addr, now, func(*candidate) bool { return false })
+	x := c.at(addr, now)
 	x.seed, x.since, x.askedAt = true, now, now // Join sends it a Hello
-	c.seeds++
+	c.list(x)
 }
 
 // release ends that x is a seed.
 func (c *candidates) release(x *candidate) {
-	x.seed = false
-	c.seeds--
-	if x.id == 0 {
+	if x.seed = false; x.id == 0 {
 		c.forget(x)
+	} else {
+		c.list(x)
 	}
 }
 
@@ -107,8 +128,8 @@ func (c *candidates) IsSeed(addr netip.AddrPort) bool {
 
 // Seeds returns how many seeds there are that do not echo.
 func (c *candidates) Seeds() (n int) {
-	for _, x := range c.all {
-		if x.seed && !x.echoes {
+	for _, x := range c.kinds[isSeed] {
+		if !x.echoes {
 			n++
 		}
 	}
@@ -146,35 +167,51 @@ func (c *candidates) Echo(addr netip.AddrPort, came, enough int, now time.Durati
 		}
 		x.came, x.askedAt, x.echoes = enough, now, true
 		c.find(x)
+		c.list(x)
 	}
 	return x.echoes
 }
 
 // lose makes a lost member a candidate.
 func (c *candidates) lose(m *Member, now time.Duration) {
-	c.rouse(m.ID, now)
+	c.rouse(m, now)
 	if x := c.lost[m.ID]; x != nil && x.addr != m.Addr {
 		c.gone(x)
 	}
-	x := c.add(m.Addr, now, isLost)
+	x := c.at(m.Addr, now)
 	c.find(x)
 	x.id, x.at, x.since, x.askedAt, x.by, x.echoes, x.deaf = m.ID, now, now, longAgo(now), 0, false, m.Deaf
 	c.lost[m.ID] = x
+	c.list(x)
 }
 
-// rouse ends the rest of the candidates at which the member id has answered.
-func (c *candidates) rouse(id uint64, now time.Duration) {
-	for _, x := range c.all {
-		if x.by == id {
-			x.by, x.since, x.askedAt = 0, now, longAgo(now)
+// rouse ends the rest of the candidates at which m answered: seeds, and its other addresses.
+func (c *candidates) rouse(m *Member, now time.Duration) {
+	for _, x := range c.kinds[isSeed] {
+		x.rouse(m.ID, now)
+	}
+	if m.altAddrs != nil {
+		for _, addr := range [2]netip.AddrPort{m.altAddrs.also, m.altAddrs.observed} {
+			if x := c.byAddress[addr]; x != nil {
+				x.rouse(m.ID, now)
+			}
 		}
 	}
 }
 
+func (x *candidate) rouse(id uint64, now time.Duration) {
+	if x.by == id {
+		x.by, x.since, x.askedAt = 0, now, longAgo(now)
+	}
+}
+
 // LookAgain begins the search for all lost members anew: one of them is back.
-func (c *candidates) LookAgain(now time.Duration) {
-	for _, x := range c.lost {
-		x.since, x.askedAt = now, longAgo(now)
+func (c *candidates) LookAgain(now time.Duration) { c.lookAt = now }
+
+// looked takes LookAgain into account.
+func (c *candidates) looked(x *candidate) {
+	if x.id != 0 && x.since < c.lookAt {
+		x.since, x.askedAt = c.lookAt, longAgo(c.lookAt)
 	}
 }
 
@@ -210,8 +247,7 @@ func (c *candidates) find(x *candidate) {
 func (c *candidates) forget(x *candidate) {
 	c.find(x)
 	delete(c.byAddress, x.addr)
-	i := slices.Index(c.all, x)
-	c.all = slices.Delete(c.all, i, i+1)
+	c.unlist(x)
 }
 
 // lostAt returns the id of the member that was lost at addr, 0 if none was.
@@ -224,8 +260,9 @@ func (c *candidates) lostAt(addr netip.AddrPort) uint64 {
 
 // unproven notes that nobody answers where hearsay expected a node.
 func (c *candidates) unproven(addr netip.AddrPort, now time.Duration) {
-	x := c.add(addr, now, isHearsay)
+	x := c.at(addr, now)
 	x.at, x.askedAt = now, now
+	c.list(x)
 }
 
 // tell notes that others tell of a node at addr. It reports whether a member was lost there, or

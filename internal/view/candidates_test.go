@@ -242,12 +242,13 @@ func TestHearsayOfAnAddressWhereNobodyAnswersIsRarelyTaken(t *testing.T) {
 	if p := r.Probes(nil, 8, now+2*time.Hour, rng); len(p) > 1 {
 		t.Errorf("after the last hearsay %v are asked", p)
 	}
-	if p := r.Probes(nil, 8, now+4*time.Hour, rng); len(p) > 0 || len(r.all) > 0 {
-		t.Errorf("long after the last hearsay %v are asked and %d known", p, len(r.all))
+	if p := r.Probes(nil, 8, now+4*time.Hour, rng); len(p) > 0 || len(r.byAddress) > 0 {
+		t.Errorf("long after the last hearsay %v are asked and %d known", p, len(r.byAddress))
 	}
 	taken = 0
 	for at := now + 5*time.Hour; at < now+6*time.Hour; at += time.Second { // a known id at new addresses
 		if _, v := r.Learn(9, host(6), at); v == Doubted {
+			r.Doubt(host(6), at)
 			taken++
 		}
 		taken += len(r.Probes(nil, 8, at, rng))
@@ -265,6 +266,6 @@ func TestAMemberThatIsLostWhereASeedEchoedIsACandidate(t *testing.T) {
 	m, _ := r.Learn(7, host(5), now)
 	r.Lose(m, now)
 	if r.Seeds() != 1 || r.Lost() != 1 || len(r.Probes(nil, 8, now, testRand(1))) != 1 {
-		t.Errorf("there are %d seeds, and %d members are looked for: %+v", r.Seeds(), r.Lost(), r.all)
+		t.Errorf("there are %d seeds, and %d members are looked for: %+v", r.Seeds(), r.Lost(), r.kinds)
 	}
 }

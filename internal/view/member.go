@@ -112,20 +112,13 @@ const (
 	Left             // it said goodbye
 )
 
-// Doubt reports whether m is to be verified because of what others say, and notes that it is:
-// once in toldPause.
-func (m *Member) Doubt(now time.Duration) bool {
-	if m.DoubtedAt > 0 && now-m.DoubtedAt < toldPause {
-		return false
-	}
-	m.DoubtedAt = max(now, 1)
-	return true
+// MayDoubt reports whether m may be verified because of what others say: once in toldPause.
+func (m *Member) MayDoubt(now time.Duration) bool {
+	return m.DoubtedAt == 0 || now-m.DoubtedAt >= toldPause
 }
 
-// Answered notes that m receives what is sent to it.
-func (m *Member) Answered() {
-	m.Validated, m.Probed, m.Gone, m.parted = true, 0, Here, false
-}
+// Answered notes that m answers.
+func (m *Member) Answered() { m.Probed, m.Gone, m.parted = 0, Here, false }
 
 // Pos returns the member's position on the ring.
 func (m *Member) Pos() uint32 { return ring.Pos(m.ID) }

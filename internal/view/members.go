@@ -98,12 +98,14 @@ func (r *Members) Admit(id uint64, addr netip.AddrPort, now time.Duration) (m *M
 	}
 	m.Deaf = m.Deaf || deaf && m.TookAt == 0
 	m.LastSeen, m.SuspectUntil = now, 0
+	r.Validate(m)
 	m.Answered()
 	return m, added, added && back
 }
 
 // Learn takes hearsay: another node says that id can be reached at addr. Hearsay of a node that
-// is not there causes few Hellos, however often it is repeated.
+// is not there causes few Hellos, however often it is repeated: what is Doubted is so again only a
+// while after Doubt.
 func (r *Members) Learn(id uint64, addr netip.AddrPort, now time.Duration) (*Member, Verdict) {
 	m, there := r.Get(id), r.ByAddr(addr)
 	switch {
@@ -114,20 +116,28 @@ func (r *Members) Learn(id uint64, addr netip.AddrPort, now time.Duration) (*Mem
 	case m != nil && there == nil && m.AnswersAt(addr): // it has two addresses, and others know this one
 		return m, Known
 	case there != nil:
-		if !there.Doubt(now) {
+		if !there.MayDoubt(now) {
 			return nil, Refused
 		}
 		return nil, Doubted
 	case r.tell(addr):
 		return nil, Refused
 	case m != nil || r.lost[id] != nil:
-		r.unproven(addr, now)
 		return nil, Doubted
 	}
 	if m = r.insert(id, addr, false); m == nil {
 		return nil, Refused
 	}
 	return m, Added
+}
+
+// Doubt notes that addr is sent a Hello because of what others say.
+func (r *Members) Doubt(addr netip.AddrPort, now time.Duration) {
+	if m := r.ByAddr(addr); m != nil {
+		m.DoubtedAt = max(now, 1)
+	} else {
+		r.unproven(addr, now)
+	}
 }
 
 // Lose moves m from the view to the lost members.
@@ -147,7 +157,7 @@ func (r *Members) Forget(m *Member, now time.Duration) {
 func (r *Members) Depart(m *Member, now time.Duration) {
 	r.drop(m)
 	r.found(m.ID, m.Addr)
-	r.rouse(m.ID, now)
+	r.rouse(m, now)
 }
 
 // Leave removes m, which says goodbye, from the view. Its id does not come back.

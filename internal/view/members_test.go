@@ -64,6 +64,9 @@ func TestLearnTakesWhatContradictsNothing(t *testing.T) {
 		{"it is new", 101, 101, Added},
 	} {
 		m, got := r.Learn(c.id, host(c.addr), now)
+		if got == Doubted {
+			r.Doubt(host(c.addr), now)
+		}
 		known := got == Known || got == Added
 		if got != c.want || (m != nil) != known || known && (m.ID != c.id || r.Get(c.id) != m) {
 			t.Errorf("%d at %v should have verdict %d, for %s, but it is %d with %v", c.id, host(c.addr), c.want, c.why, got, m)

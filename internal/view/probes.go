@@ -43,10 +43,16 @@ const (
 // that were lost long ago.
 func (r *Members) Probes(dst []netip.AddrPort, most int, now time.Duration, rng *rand.Rand) []netip.AddrPort {
 	c := &r.candidates
-	for i := len(c.all) - 1; i >= 0; i-- {
-		if x := c.all[i]; x.id != 0 && now-x.at > keepLost || isHearsay(x) && now-x.at > mostHearsay {
-			c.gone(x)
+	for _, x := range c.kinds[isSeed] {
+		if now-x.at > keepLost {
+			c.find(x)
 		}
+	}
+	for of := &c.kinds[isLost]; len(*of) > 0 && now-(*of)[0].at > keepLost; {
+		c.forget((*of)[0])
+	}
+	for of := &c.kinds[isHearsay]; len(*of) > 0 && now-(*of)[0].at > mostHearsay; {
+		c.forget((*of)[0])
 	}
 	n, cut := 2, len(c.lost) > r.Len()
 	if cut || r.Len() == 0 {
@@ -56,25 +62,29 @@ func (r *Members) Probes(dst []netip.AddrPort, most int, now time.Duration, rng 
 		var next *candidate
 		var pause time.Duration
 		over := 0.0
-		for i, x := range c.all {
-			if isHearsay(x) && !x.told || slices.Contains(dst, x.addr) {
-				continue
-			}
-			p := r.pause(x, cut && i >= len(c.all)-latest)
-			o := float64(now-x.askedAt) / float64(p)
-			if x.told && o >= 1 {
-				o += urgent
-			}
-			if o >= max(1, over) {
-				next, pause, over = x, p, o
+		for kind, of := range c.kinds {
+			for i, x := range of {
+				if kind == isHearsay && !x.told || slices.Contains(dst, x.addr) {
+					continue
+				}
+				c.looked(x)
+				p := r.pause(x, cut && kind == isLost && i >= len(of)-latest)
+				o := float64(now-x.askedAt) / float64(p)
+				if x.told && o >= 1 {
+					o += urgent
+				}
+				if o >= max(1, over) {
+					next, pause, over = x, p, o
+				}
 			}
 		}
 		if next == nil || i >= n && !next.told {
 			break
 		}
 		next.askedAt = now - time.Duration(rng.Int64N(int64(pause)/8+1))
-		if next.told = false; isHearsay(next) {
+		if next.told = false; next.kind() == isHearsay {
 			next.at, next.askedAt = now, now
+			c.list(next)
 		}
 		dst = append(dst, next.addr)
 	}
@@ -87,7 +97,7 @@ func (r *Members) pause(x *candidate, cut bool) time.Duration {
 	switch {
 	case r.ByAddr(x.addr) != nil:
 		return mostRest
-	case isHearsay(x):
+	case x.kind() == isHearsay:
 		return clamp(same, leastHearsay, mostHearsay)
 	case x.echoes || x.by != 0 && r.Len() > 0:
 		return clamp(same, leastRest, mostRest)

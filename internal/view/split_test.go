@@ -27,7 +27,7 @@ func crowd(r *rand.Rand, n int) *View {
 			continue
 		}
 		m, _ := v.Insert(place(pos), host(i), false)
-		m.Validated = true
+		v.Validate(m)
 		if r.IntN(4) < doubt {
 			m.SuspectUntil = now + 1
 		}
@@ -236,7 +236,7 @@ func fullViews(r *rand.Rand, n int) (ids []uint64, views map[uint64]*View) {
 		for i, id := range ids {
 			if v.self != id {
 				m, _ := v.Insert(id, host(i), false)
-				m.Validated = true
+				v.Validate(m)
 			}
 		}
 	}
@@ -342,7 +342,7 @@ func BenchmarkSplit(b *testing.B) {
 			v := New(r.Uint64(), n)
 			for i := range n {
 				m, _ := v.Insert(r.Uint64(), host(i), false)
-				m.Validated = true
+				v.Validate(m)
 			}
 			dels := make([]Delegate, 0, 16)
 			b.ReportAllocs()

@@ -3,7 +3,6 @@
 package view
 
 import (
-	"math/bits"
 	"net/netip"
 	"slices"
 	"sort"
@@ -24,8 +23,10 @@ type View struct {
 	limit  int
 	ring   []*Member // ascending by ID
 	byAddr addrIndex
-	rtt    RTT    // of all members together
-	turn   uint32 // of the members through which messages enter other zones
+	counts [2 * octaves]count // of the members in each octave of distance
+	looked int                // see smallestHole
+	rtt    RTT                // of all members together
+	turn   uint32             // of the members through which messages enter other zones
 }
 
 // New returns an empty view of at most limit members for the node self. A limit
@@ -41,10 +42,21 @@ func (v *View) Reset(self uint64) {
 	v.ring = v.ring[:0]
 	clear(v.byAddr)
 	v.byAddr = v.byAddr[:0]
+	v.recount()
 }
 
 // Rename gives the node a new place in the view, which it leaves as it is.
-func (v *View) Rename(self uint64) { v.self = self }
+func (v *View) Rename(self uint64) {
+	v.self = self
+	v.recount()
+}
+
+// Validate notes that m receives what is sent to it.
+func (v *View) Validate(m *Member) {
+	v.tally(m, -1)
+	m.Validated = true
+	v.tally(m, 1)
+}
 
 // Len returns the number of members.
 func (v *View) Len() int { return len(v.ring) }
@@ -73,6 +85,7 @@ func (v *View) Insert(id uint64, addr netip.AddrPort, keep bool) (m, gone *Membe
 	m = &Member{ID: id, Addr: addr}
 	v.ring = slices.Insert(v.ring, v.Search(id), m)
 	v.byAddr.add(addr, m)
+	v.tally(m, 1)
 	if len(v.ring) > v.limit {
 		var kept *Member
 		if keep {
@@ -94,6 +107,7 @@ func (v *View) Remove(m *Member) {
 		panic("view: Remove of a member that is not in it")
 	}
 	v.ring = slices.Delete(v.ring, i, i+1)
+	v.tally(m, -1)
 	v.byAddr.remove(m.Addr)
 	if observed, ok := m.observed(); ok {
 		v.byAddr.remove(observed)
@@ -152,69 +166,4 @@ func (v *View) Clockwise(i int) *Member {
 func (v *View) Counterclockwise(i int) *Member {
 	n := len(v.ring)
 	return v.ring[((v.Search(v.self)-1-i)%n+n)%n]
-}
-
-// crowded returns the member to evict, but not kept: of the most crowded octave of distance
-// per side, the one that leaves the smallest hole. It looks at each member once, and at those of
-// that octave again.
-func (v *View) crowded(kept *Member) *Member {
-	var all, hearsay [2 * octaves]int // of those that may go, and of those that are not validated
-	total, n, first := 0, len(v.ring), v.Search(v.self)
-	at := func(i int) *Member { // clockwise from the node
-		if i += first; i >= n {
-			i -= n
-		}
-		return v.ring[i]
-	}
-	for i := range n {
-		m := at(i)
-		if m == kept {
-			continue
-		}
-		o, may := v.octave(m), 0
-		if i >= Near && i < n-Near {
-			may = 1
-		}
-		all[o] += may
-		if !m.Validated {
-			hearsay[o] += may
-			total++
-		}
-	}
-	counts, validated := &all, true
-	if 4*total > v.limit && slices.Max(hearsay[:]) > 0 {
-		counts, validated = &hearsay, false
-	}
-	worst := 0
-	for o, c := range counts {
-		if c > counts[worst] {
-			worst = o
-		}
-	}
-	var gone *Member
-	smallest := ^uint32(0)
-	for i := Near; i < n-Near; i++ {
-		m := at(i)
-		if m == kept || v.octave(m) != worst || m.Validated && !validated {
-			continue
-		}
-		before, after := at(i-1), at(i+1)
-		if hole := after.Pos() - before.Pos(); gone == nil || hole < smallest {
-			gone, smallest = m, hole
-		}
-	}
-	return gone
-}
-
-// octaves is how many octaves of distance there are on each side.
-const octaves = 33
-
-// octave returns the octave of distance of a member, those after the node before those on the
-// other side.
-func (v *View) octave(m *Member) int {
-	clockwise := m.Pos() - ring.Pos(v.self)
-	if clockwise <= 1<<31 {
-		return bits.Len32(clockwise)
-	}
-	return octaves + bits.Len32(-clockwise)
 }

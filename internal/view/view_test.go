@@ -24,7 +24,7 @@ func ringOf(self uint32, positions ...uint32) *View {
 	v := New(place(self), 1000)
 	for i, pos := range positions {
 		m, _ := v.Insert(place(pos), host(i), false)
-		m.Validated = true
+		v.Validate(m)
 	}
 	return v
 }

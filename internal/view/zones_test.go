@@ -34,7 +34,7 @@ func zoned(r *rand.Rand, without int, sizes ...int) map[uint64]*View {
 		for i, x := range ids {
 			if x != id {
 				m, _ := v.Insert(x, host(i), false)
-				m.Validated = true
+				v.Validate(m)
 			}
 		}
 		views[id] = v
@@ -179,7 +179,7 @@ func TestSplitPutsABorderBehindAMemberWithoutAZone(t *testing.T) {
 	start := uint64(ring.ZoneArc(ring.Zone(there)).Lo) << 32
 	for i, id := range []uint64{start | 5<<32 | 1, start | 10<<32 | 2, start | 20<<32 | 2} {
 		m, _ := v.Insert(id, host(i), false)
-		m.Validated = true
+		v.Validate(m)
 	}
 	dels := v.Split(nil, ring.AllBut(here), 16, now)
 	if len(dels) != 2 {
@@ -198,7 +198,7 @@ func TestSplitReachesAnotherMemberAtItsOwnPlace(t *testing.T) {
 	a, b := id, id|4
 	v := New(a, 100)
 	m, _ := v.Insert(b, host(1), false)
-	m.Validated = true
+	v.Validate(m)
 	for _, arc := range []ring.Arc{ring.AllBut(a), ring.ZoneArc(ring.Zone(a))} {
 		if got := v.Split(nil, arc, 16, now); len(got) != 1 || got[0].Member != m {
 			t.Errorf("of %v another member at the place of the node should get a copy, not %v", arc, got)
