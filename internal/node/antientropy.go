@@ -43,6 +43,7 @@ func (n *Node) offer(now time.Duration) {
 	n.timers.offeredAt = now
 	digest := n.history.repair.Offer(&n.history.news, n.out.digestRoom())
 	if m := n.peers.nearby(now, n.rng, ring.Zone(n.self.id)); m != nil {
+		n.peers.offered = m.RTT.Smoothed()
 		n.sendDigest(nil, m.Addr, wire.Offer, digest)
 	}
 }

@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	offerAge   = 30 * time.Millisecond // of a message when it is offered, or 5/4 of a round trip if that is more
+	offerAge   = 30 * time.Millisecond // of a message when it is offered, or 5/4 of the last offer's round trip if that is more
 	offerPause = 60 * time.Millisecond // between two offers
 	staleAfter = 30 * time.Second      // until a gap that no node fills is given up
 )
@@ -210,7 +210,7 @@ func (n *Node) scheduleOffer(now time.Duration, e *datalog.Entry, repaired bool)
 		n.healSoon(now, e)
 	} else {
 		n.history.news.Add(e.Origin, e.Counter)
-		t.Offer.By(max(now+pace.Jitter(max(offerAge, 5*n.peers.members.RTT().Smoothed()/4), n.rng), t.offeredAt+offerPause))
+		t.Offer.By(max(now+pace.Jitter(max(offerAge, 5*n.peers.offered/4), n.rng), t.offeredAt+offerPause))
 	}
 }
 

@@ -13,9 +13,10 @@ import (
 // peers is what a node knows of others.
 type peers struct {
 	members *view.Members
-	loss    float64 // how much of the Data that is answered needed more than one attempt
-	silence float64 // how many first attempts of Data got no answer in time
-	turn    uint8   // of nearby
+	loss    float64       // how much of the Data that is answered needed more than one attempt
+	silence float64       // how many first attempts of Data got no answer in time
+	turn    uint8         // of nearby
+	offered time.Duration // the round trip of the member that was offered messages last
 
 	questions share             // see mostProbes
 	asks      fifo.Queue[ask]   // see askSoon
