@@ -5,7 +5,6 @@ import (
 
 	"example.com/gossip/internal/datalog"
 	"example.com/gossip/internal/fifo"
-	"example.com/gossip/internal/pace"
 	"example.com/gossip/internal/repair"
 	"example.com/gossip/internal/versions"
 	"example.com/gossip/internal/wire"
@@ -81,16 +80,6 @@ func (n *Node) handleData(now time.Duration, in *datagram, seq uint32, d wire.Da
 	}
 	n.acknowledgeData(now, in, seq, &d)
 	n.take(now, o, window, &d)
-}
-
-// tooEarly reports whether, where order is kept, a message has to wait for its turn and there is no
-// room for another that waits. The message whose turn it is always has room, so those that
-// wait do not wait for one another. They may take as much memory as the copies of a class.
-func (n *Node) tooEarly(o *versions.Origin, d *wire.Data) bool {
-	if !n.config.Ordered || d.Flags&wire.FlagDirect != 0 || d.Counter == o.Seen.Floor()+1 {
-		return false
-	}
-	return n.history.log.Pinned()+datalog.Overhead+len(d.Payload) > n.out.queue.Bytes()
 }
 
 // take delivers a new message, and hands it to the members that delegate chose.
@@ -171,51 +160,4 @@ func (n *Node) longestPayload() int {
 		return payloadIn(n.config.MaxMessageSize)
 	}
 	return payloadIn(n.out.room)
-}
-
-// acknowledgeData acknowledges d, unless it came by repair, which expects no Ack.
-func (n *Node) acknowledgeData(now time.Duration, in *datagram, seq uint32, d *wire.Data) {
-	if d.Flags&wire.FlagPull == 0 {
-		n.acknowledge(now, in, seq)
-	}
-}
-
-// deliverInOrder delivers, where order is kept, the next messages of an origin, as far as they
-// are here and those before them are delivered or skipped.
-func (n *Node) deliverInOrder(o *versions.Origin) {
-	if !n.config.Ordered {
-		return
-	}
-	log := n.history.log
-	n.history.repair.InOrder(o, func(e *datalog.Entry) {
-		n.deliver(log.Retain(e))
-		log.Unpin(e)
-	})
-}
-
-// giveUp gives up the missing messages of an origin up to floor.
-func (n *Node) giveUp(o *versions.Origin, floor uint32) {
-	n.history.repair.GiveUp(o, floor)
-	n.deliverInOrder(o)
-}
-
-// scheduleOffer schedules a message that is new here to be offered to others: soon to a
-// random member, for which it may have been lost; or, if it came by repair, at once to the
-// neighbours, for it was then probably lost to a whole arc.
-func (n *Node) scheduleOffer(now time.Duration, e *datalog.Entry, repaired bool) {
-	t := &n.timers
-	if repaired {
-		t.compareOften(now, comparesAfterRepair, n.rng)
-		t.Compare.By(now + max(offerAge, n.peers.members.RTT().Smoothed())) // more may be missing
-		n.healSoon(now, e)
-	} else {
-		n.history.news.Add(e.Origin, e.Counter)
-		t.Offer.By(max(now+pace.Jitter(max(offerAge, 5*n.peers.offered/4), n.rng), t.offeredAt+offerPause))
-	}
-}
-
-// healSoon makes a message one that heal offers.
-func (n *Node) healSoon(now time.Duration, e *datalog.Entry) {
-	n.history.repaired.Add(e.Origin, e.Counter)
-	n.timers.Heal.By(max(now, n.timers.healAt+offerPause))
 }

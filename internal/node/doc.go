@@ -21,11 +21,11 @@
 //	join.go          Hello and Welcome              antientropy.go  what was seen, compared and repaired
 //	membership.go    who is a member                request.go      what is requested, and again
 //	departure.go     who is one no more             sequence.go     the place of a message in its stream
-//	exchange.go      what members tell of others    delivery.go     Data in: order, delivery
+//	exchange.go      what members tell of others    delivery.go     Data in, delivery
 //	publish.go       messages of the node itself    broadcast.go    how a message spreads
 //	probe.go         Hellos to silent members,      standby.go      arcs that another may cover
 //	                 and to other addresses         send.go         the one way out
-//	state.go, peers.go, share.go, backlog.go, coverage.go, schedule.go, seal.go, warn.go, config.go, stats.go
+//	datagram.go, order.go, state.go, peers.go, share.go, backlog.go, coverage.go, schedule.go, seal.go, warn.go, config.go, stats.go
 //
 // Below are packages of their own: outbox (queues, windows, acknowledgements), view (the members
 // on the ring), versions (which numbers were seen), datalog (the messages retained), repair

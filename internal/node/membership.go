@@ -69,10 +69,6 @@ func (n *Node) disconnectIfAlone(now time.Duration) {
 // have a place in the view are probed. A full view takes few members from one list,
 // because each costs a search for a member to evict.
 func (n *Node) handleMemberList(now time.Duration, in *datagram, seq uint32, list wire.MemberList) {
-	if list.Lost {
-		n.handleLost(now, in, list)
-		return
-	}
 	members := n.peers.members
 	shutOut := in.member == nil && members.Len() >= n.config.MaxMembers
 	if !in.validated() {

@@ -13,7 +13,6 @@ import (
 	"example.com/gossip/internal/fifo"
 	"example.com/gossip/internal/outbox"
 	"example.com/gossip/internal/repair"
-	"example.com/gossip/internal/ring"
 	"example.com/gossip/internal/seal"
 	"example.com/gossip/internal/token"
 	"example.com/gossip/internal/versions"
@@ -106,9 +105,6 @@ func (n *Node) newIdentity(now time.Duration) {
 	n.history.repair.Rejoin()
 	n.timers.reset(now, n.rng)
 }
-
-// drawID returns a new id.
-func (n *Node) drawID() uint64 { return ring.ID(n.config.Zone, n.rng.Uint64()) }
 
 // SetKeys replaces Config.Keys. The seed of the nonces must be new each time, for the process
 // may have been copied since the last. What is queued but does not fit in a sealed datagram is

@@ -132,7 +132,13 @@ func (n *Node) dispatch(now time.Duration, in *datagram, h wire.Header, b []byte
 	case wire.TypeWelcome:
 		length, ok = read(b, legal, wire.ParseWelcome, func(m wire.Welcome) { n.handleWelcome(now, in, m) })
 	case wire.TypeMemberList:
-		length, ok = read(b, legal, wire.ParseMemberList, func(m wire.MemberList) { n.handleMemberList(now, in, h.Seq, m) })
+		length, ok = read(b, legal, wire.ParseMemberList, func(m wire.MemberList) {
+			if m.Lost {
+				n.handleLost(now, in, m)
+			} else {
+				n.handleMemberList(now, in, h.Seq, m)
+			}
+		})
 	case wire.TypeAck:
 		length, ok = read(b, legal, wire.ParseAck, func(m wire.Ack) { n.handleAck(now, in, m) })
 	case wire.TypeData:

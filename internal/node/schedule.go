@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"example.com/gossip/internal/datalog"
 	"example.com/gossip/internal/pace"
 )
 
@@ -59,3 +60,24 @@ func (t *timers) compareOften(now, lasts time.Duration, rng *rand.Rand) {
 
 // comparesOften reports whether such a period goes on.
 func (t *timers) comparesOften(now time.Duration) bool { return now < t.compareTo }
+
+// scheduleOffer schedules a message that is new here to be offered to others: soon to a
+// random member, for which it may have been lost; or, if it came by repair, at once to the
+// neighbours, for it was then probably lost to a whole arc.
+func (n *Node) scheduleOffer(now time.Duration, e *datalog.Entry, repaired bool) {
+	t := &n.timers
+	if repaired {
+		t.compareOften(now, comparesAfterRepair, n.rng)
+		t.Compare.By(now + max(offerAge, n.peers.members.RTT().Smoothed())) // more may be missing
+		n.healSoon(now, e)
+	} else {
+		n.history.news.Add(e.Origin, e.Counter)
+		t.Offer.By(max(now+pace.Jitter(max(offerAge, 5*n.peers.offered/4), n.rng), t.offeredAt+offerPause))
+	}
+}
+
+// healSoon makes a message one that heal offers.
+func (n *Node) healSoon(now time.Duration, e *datalog.Entry) {
+	n.history.repaired.Add(e.Origin, e.Counter)
+	n.timers.Heal.By(max(now, n.timers.healAt+offerPause))
+}

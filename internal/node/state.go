@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"example.com/gossip/internal/datalog"
+	"example.com/gossip/internal/ring"
 	"example.com/gossip/internal/versions"
 	"example.com/gossip/internal/wire"
 )
@@ -163,6 +164,9 @@ func (n *Node) ID() uint64 { return n.self.id }
 
 // Address returns where others reach the node, as far as that is known.
 func (n *Node) Address() netip.AddrPort { return n.self.address }
+
+// drawID returns a new id.
+func (n *Node) drawID() uint64 { return ring.ID(n.config.Zone, n.rng.Uint64()) }
 
 // me is the node as it names itself. If it knows no address that others could use, they
 // use the one they see.
