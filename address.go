@@ -19,10 +19,9 @@ type Address struct {
 	ap netip.AddrPort
 }
 
-// ParseAddress reads an IP address and a port, such as "192.0.2.1:7070",
-// "[2001:db8::1]:7070" or, with a zone, "[fe80::1%eth0]:7070". The port is a
-// number from 0 to 65535 without leading zeros; when binding, 0 lets the system
-// choose one. Neither part may be left out.
+// ParseAddress reads an IP address and a port, such as "192.0.2.1:7070", "[2001:db8::1]:7070" or,
+// with a zone, "[fe80::1%eth0]:7070". The port is a number from 0 to 65535 without leading zeros;
+// when binding, 0 lets the system choose one. Neither part may be left out.
 //
 // Host names are not resolved, because a name may stand for many addresses, and for
 // others tomorrow: resolve the name, for instance with net.Resolver, and pass the
@@ -57,9 +56,8 @@ func ParseMultiaddr(s string) (Address, error) {
 	return addressOf(ap), nil
 }
 
-// AddressFrom returns the Address of an IP address and port, such as a resolver or a socket
-// gives: AddressFrom(conn.LocalAddr().(*net.UDPAddr).AddrPort()). The port is as in
-// ParseAddress.
+// AddressFrom returns the Address of an IP address and port, such as a resolver or a socket gives:
+// AddressFrom(conn.LocalAddr().(*net.UDPAddr).AddrPort()). The port is as in ParseAddress.
 //
 // The error wraps ErrAddress: there is no IP address, or its zone is longer than 255 bytes,
 // not printable, or has any of / % [ ] in it.
@@ -81,10 +79,9 @@ func addressOf(ap netip.AddrPort) Address {
 	return Address{netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())}
 }
 
-// Multiaddr returns a in the standard multiaddr form, such as
-// "/ip4/127.0.0.1/udp/7070", "/ip6/::1/udp/7070" or, with a zone,
-// "/ip6zone/eth0/ip6/fe80::1/udp/7070". ParseMultiaddr reads it back. The result
-// is empty for the zero value.
+// Multiaddr returns a in the standard multiaddr form, such as "/ip4/127.0.0.1/udp/7070",
+// "/ip6/::1/udp/7070" or, with a zone, "/ip6zone/eth0/ip6/fe80::1/udp/7070". ParseMultiaddr reads
+// it back. The result is empty for the zero value.
 func (a Address) Multiaddr() string {
 	if !a.IsValid() {
 		return ""
@@ -92,9 +89,8 @@ func (a Address) Multiaddr() string {
 	return addrtext.FormatMultiaddr(a.ap)
 }
 
-// String returns a in the form that ParseAddress reads back, such as
-// "192.0.2.1:7070" or "[2001:db8::1]:7070". The result is empty for the zero
-// value.
+// String returns a in the form that ParseAddress reads back, such as "192.0.2.1:7070" or
+// "[2001:db8::1]:7070". The result is empty for the zero value.
 func (a Address) String() string {
 	if !a.IsValid() {
 		return ""
@@ -120,10 +116,9 @@ func (a Address) MarshalText() ([]byte, error) {
 	return []byte(a.String()), nil
 }
 
-// UnmarshalText implements encoding.TextUnmarshaler. It reads text that begins
-// with a slash as ParseMultiaddr does, and any other as ParseAddress does; empty
-// text gives the zero value. On error, which wraps ErrAddress, a keeps its
-// value.
+// UnmarshalText implements encoding.TextUnmarshaler. It reads text that begins with a slash as
+// ParseMultiaddr does, and any other as ParseAddress does; empty text gives the zero value. On
+// error, which wraps ErrAddress, a keeps its value.
 func (a *Address) UnmarshalText(text []byte) error {
 	if len(text) == 0 {
 		*a = Address{}

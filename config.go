@@ -170,46 +170,36 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("%w: Keys: %w", ErrConfig, err)
 	}
 	smallest := node.SmallestDatagram(c.Cluster, len(c.Keys) > 0)
-	for _, f := range []struct {
-		name               string
-		value              *int
-		preset, least, top int
-	}{
-		{"RetryAttempts", &c.RetryAttempts, 3, 1, 255},
-		{"RumorFactor", &c.RumorFactor, 3, 1, 64},
-		{"BroadcastFactor", &c.BroadcastFactor, 16, 1, 64},
-		{"MaxMessageSize", &c.MaxMessageSize, 512, smallest, node.LargestDatagram},
-		{"MaxOutputMessages", &c.MaxOutputMessages, 1024, 1, 1 << 24},
-		{"MaxMembers", &c.MaxMembers, 1024, 9, 1 << 20},
-		{"DataLogSize", &c.DataLogSize, 256 << 10, 1, 1 << 30},
-		{"ReadBuffer", &c.ReadBuffer, 0, 0, 1 << 30},
+	for _, err := range []error{
+		bound("RetryAttempts", &c.RetryAttempts, 3, 1, 255),
+		bound("RumorFactor", &c.RumorFactor, 3, 1, 64),
+		bound("BroadcastFactor", &c.BroadcastFactor, 16, 1, 64),
+		bound("MaxMessageSize", &c.MaxMessageSize, 512, smallest, node.LargestDatagram),
+		bound("MaxOutputMessages", &c.MaxOutputMessages, 1024, 1, 1<<24),
+		bound("MaxMembers", &c.MaxMembers, 1024, 9, 1<<20),
+		bound("DataLogSize", &c.DataLogSize, 256<<10, 1, 1<<30),
+		bound("ReadBuffer", &c.ReadBuffer, 0, 0, 1<<30),
+		bound("TickInterval", &c.TickInterval, time.Second, 10*time.Millisecond, time.Hour),
+		bound("RetryInterval", &c.RetryInterval, 250*time.Millisecond, time.Millisecond, time.Minute),
+		bound("OrderedWait", &c.OrderedWait, 5*time.Second, time.Millisecond, time.Hour),
+		bound("AckDelay", &c.AckDelay, 10*time.Millisecond, 0, time.Second),
 	} {
-		if *f.value == 0 {
-			*f.value = f.preset
-		}
-		if *f.value < f.least || *f.value > f.top {
-			return c, fmt.Errorf("%w: %s %d is not between %d and %d", ErrConfig, f.name, *f.value, f.least, f.top)
-		}
-	}
-	for _, f := range []struct {
-		name       string
-		value      *time.Duration
-		preset     time.Duration
-		least, top time.Duration
-	}{
-		{"TickInterval", &c.TickInterval, time.Second, 10 * time.Millisecond, time.Hour},
-		{"RetryInterval", &c.RetryInterval, 250 * time.Millisecond, time.Millisecond, time.Minute},
-		{"OrderedWait", &c.OrderedWait, 5 * time.Second, time.Millisecond, time.Hour},
-		{"AckDelay", &c.AckDelay, 10 * time.Millisecond, 0, time.Second},
-	} {
-		if *f.value == 0 {
-			*f.value = f.preset
-		}
-		if *f.value < f.least || *f.value > f.top {
-			return c, fmt.Errorf("%w: %s %v is not between %v and %v", ErrConfig, f.name, *f.value, f.least, f.top)
+		if err != nil {
+			return c, err
 		}
 	}
 	return c, nil
+}
+
+// bound gives a setting that is 0 its default, and returns an error if it is out of its range.
+func bound[T int | time.Duration](name string, value *T, preset, least, top T) error {
+	if *value == 0 {
+		*value = preset
+	}
+	if *value < least || *value > top {
+		return fmt.Errorf("%w: %s %v is not between %v and %v", ErrConfig, name, *value, least, top)
+	}
+	return nil
 }
 
 // SetKeys replaces Config.Keys while the node runs, for what is sent and handled
@@ -231,7 +221,7 @@ func (c Config) withDefaults() (Config, error) {
 func (g *GossipService) SetKeys(keys ...[]byte) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if err := g.checkVerb(verbSetKeys); err != nil {
+	if err := g.check("SetKeys", alive); err != nil {
 		return err
 	}
 	switch {

@@ -47,12 +47,11 @@ type outbound struct {
 	errors atomic.Uint64 // of the socket
 }
 
-// Receive waits at most maxWait for a datagram, not at all if that is 0 or less, then
-// handles it and any others that are there already, at most 64, and calls the receiver
-// with the messages they brought. It returns how many datagrams it handled. It returns
-// early after Wake, when output waits to be sent, and when the socket reports a
-// transient error, which is counted. While a callback on another goroutine keeps 4096
-// messages waiting, it reads nothing and sleeps for at most 10 ms.
+// Receive waits at most maxWait for a datagram, not at all if that is 0 or less, then handles it
+// and any others that are there already, at most 64, and calls the receiver with the messages they
+// brought. It returns how many datagrams it handled. It returns early after Wake, when output waits
+// to be sent, and when the socket reports a transient error, which is counted. While a callback on
+// another goroutine keeps 4096 messages waiting, it reads nothing and sleeps for at most 10 ms.
 //
 // One goroutine at a time may be in Receive: a second call meanwhile, even from one of
 // its own callbacks, returns ErrState. Close makes a waiting Receive, and every later
@@ -100,7 +99,7 @@ func (g *GossipService) Receive(maxWait time.Duration) (handled int, err error) 
 func (g *GossipService) mayWait(maxWait time.Duration) (d time.Duration, full bool, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if err := g.checkVerb(verbReceive); err != nil {
+	if err := g.check("Receive", alive); err != nil {
 		return 0, false, err
 	}
 	full = g.node.Events() >= mostEvents
@@ -114,7 +113,7 @@ func (g *GossipService) mayWait(maxWait time.Duration) (d time.Duration, full bo
 func (g *GossipService) handle(from netip.AddrPort, datagram []byte) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if err := g.checkVerb(verbReceive); err != nil {
+	if err := g.check("Receive", alive); err != nil {
 		return err
 	}
 	now := g.clock()
@@ -161,7 +160,7 @@ func (g *GossipService) sendFailed(to netip.AddrPort, err error) {
 func (g *GossipService) next() (datagram []byte, to netip.AddrPort, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if err := g.checkVerb(verbSend); err != nil {
+	if err := g.check("Send", alive); err != nil {
 		return nil, to, err
 	}
 	now := g.clock()
@@ -186,14 +185,13 @@ func (g *GossipService) Wake() {
 	}
 }
 
-// SyscallConn returns the socket's raw connection, for a caller that waits with its own
-// poller: when it is readable, call Receive(0). Only its Control method is meant to be
-// used. Wake and SendData do not wake such a poller: unless the caller does, messages
-// from another goroutine go out at the next turn of the loop. SyscallConn fails for a
-// Conn without a raw connection.
+// SyscallConn returns the socket's raw connection, for a caller that waits with its own poller:
+// when it is readable, call Receive(0). Only its Control method is meant to be used. Wake and
+// SendData do not wake such a poller: unless the caller does, messages from another goroutine go
+// out at the next turn of the loop. SyscallConn fails for a Conn without a raw connection.
 func (g *GossipService) SyscallConn() (syscall.RawConn, error) {
 	g.mu.Lock()
-	err := g.checkVerb(verbSyscallConn)
+	err := g.check("SyscallConn", alive)
 	g.mu.Unlock()
 	if err != nil {
 		return nil, err

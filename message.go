@@ -19,18 +19,16 @@ var (
 	// fast as the network carries it; what is lost on the way is repaired.
 	Broadcast = Spread{true, node.Spread{Kind: node.Broadcast}}
 
-	// Random is the classic rumor: it goes to RumorFactor random members, each
-	// of which passes it on once in the same way. It reaches most nodes at once
-	// and the rest by repair. It costs RumorFactor copies per node and needs no
-	// structure in the network.
+	// Random is the classic rumor: it goes to RumorFactor random members, each of which passes it
+	// on once in the same way. It reaches most nodes at once and the rest by repair. It costs
+	// RumorFactor copies per node and needs no structure in the network.
 	Random = Spread{true, node.Spread{Kind: node.Random}}
 )
 
-// Direct sends to one address only, which need not be a member's. The message is sent until
-// the member there acknowledges it or is lost, or RetryAttempts times where no member is
-// known, and never passed on or repaired by others. To answer an origin, find the Member with
-// its ID, or let the payload name the address to answer to: in a large cluster Members does
-// not list every node.
+// Direct sends to one address only, which need not be a member's. The message is sent until the
+// member there acknowledges it or is lost, or RetryAttempts times where no member is known, and
+// never passed on or repaired by others. To answer an origin, find the Member with its ID, or let
+// the payload name the address to answer to: in a large cluster Members does not list every node.
 func Direct(to Address) Spread { return Spread{true, node.Spread{Kind: node.Direct, To: to.ap}} }
 
 // String returns "Broadcast", "Random", "Direct" with the address, or "Config.Spread" for the
@@ -56,24 +54,22 @@ func (s Spread) check() error {
 	return nil
 }
 
-// SendData spreads a payload, which is copied, through the cluster as the Spread says,
-// by default Config.Spread. It only queues the message. The node's own receiver is not
-// called.
+// SendData spreads a payload, which is copied, through the cluster as the Spread says, by default
+// Config.Spread. It only queues the message. The node's own receiver is not called.
 //
 // The message is kept until another node has acknowledged it. While the node has no member, or
 // none has answered yet, messages wait, within DataLogSize; beyond that SendData returns
 // ErrQueueFull, but after two minutes without any member the oldest are given up instead, and
 // counted in Stats.Unheard. A seed on its own, which expects nobody, only retains them.
 //
-// After an error nothing has changed: ErrTooLarge; ErrQueueFull, also while the Direct
-// message 1024 before this one is still on its way; ErrAddress for Direct to the node
-// itself or to an address that cannot be sent to; ErrConfig for more than one Spread;
-// ErrState before Join, after Leave, and when the 2^32 numbers of this ID are used up;
-// ErrClosed.
+// After an error nothing has changed: ErrTooLarge; ErrQueueFull, also while the Direct message 1024
+// before this one is still on its way; ErrAddress for Direct to the node itself or to an address
+// that cannot be sent to; ErrConfig for more than one Spread; ErrState before Join, after Leave,
+// and when the 2^32 numbers of this ID are used up; ErrClosed.
 func (g *GossipService) SendData(payload []byte, spread ...Spread) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if err := g.checkVerb(verbSendData); err != nil {
+	if err := g.check("SendData", started); err != nil {
 		return err
 	}
 	s, err := g.config.choose(spread)

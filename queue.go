@@ -13,8 +13,7 @@ import (
 	"example.com/gossip/internal/node"
 )
 
-// attempts returns how many times a message of each kind is sent at most until it is
-// answered.
+// attempts returns how many times a message of each kind is sent at most until it is answered.
 func (c *Config) attempts() node.Attempts {
 	return node.Attempts{
 		node.Hello:      c.RetryAttempts,
@@ -96,8 +95,7 @@ func (g *GossipService) call(e node.Event) {
 	}
 }
 
-// WaitForRoom waits until SendData has room again, from another goroutine than that of the
-// loop:
+// WaitForRoom waits until SendData has room again, from another goroutine than that of the loop:
 //
 //	err := g.SendData(payload)
 //	for errors.Is(err, gossip.ErrQueueFull) {
@@ -135,6 +133,8 @@ const (
 	waitKinds
 )
 
+var waitNames = [waitKinds]string{"WaitForRoom", "WaitForAcks", "WaitForMember"}
+
 // waits holds the waits of each kind, nil while nobody waits. All callers share one.
 type waits struct {
 	begun   [waitKinds]*wait
@@ -165,15 +165,14 @@ func (g *GossipService) wait(ctx context.Context, k waitKind) error {
 func (g *GossipService) beginWait(k waitKind) (*wait, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	v := verbWaitForRoom + verb(k)
-	if err := g.checkVerb(v); err != nil {
+	if err := g.check(waitNames[k], started); err != nil {
 		return nil, err
 	}
 	if g.holds(k, g.clock()) {
 		return nil, nil
 	}
 	if inCallback() {
-		return nil, fmt.Errorf("%w: %s in a callback, where the loop stands still: call it on another goroutine", ErrState, verbs[v].name)
+		return nil, fmt.Errorf("%w: %s in a callback, where the loop stands still: call it on another goroutine", ErrState, waitNames[k])
 	}
 	w := g.waits.begun[k]
 	if w == nil {
@@ -206,7 +205,7 @@ func (g *GossipService) endWaits(now time.Duration) {
 		if w == nil {
 			continue
 		}
-		if w.err = g.checkVerb(verbWaitForRoom + verb(k)); w.err != nil || g.holds(waitKind(k), now) {
+		if w.err = g.check(waitNames[k], started); w.err != nil || g.holds(waitKind(k), now) {
 			close(w.over)
 			g.waits.begun[k] = nil
 		}

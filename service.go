@@ -39,14 +39,13 @@ type GossipService struct {
 // New makes a node bound to self; with port 0 the system chooses the port. The node has
 // not joined a cluster yet.
 //
-// The receiver is called once with each message that reaches the node, and the ID of
-// its origin. The payload is valid until it returns. It is called from Receive or Tick
-// (or from Join, Leave or Close, if these run at the same time on another goroutine),
-// one call at a time, in the order of arrival and without a lock held. It may call all
-// methods except Receive, Run and those that wait: declare the variable before, and assign
-// what New returns to it. It does not tell how a message was spread; where that matters the
-// payload says so. While it runs the node's loop stands still, and after some seconds other
-// nodes consider the node lost until it goes on.
+// The receiver is called once with each message that reaches the node, and the ID of its origin.
+// The payload is valid until it returns. It is called from Receive or Tick (or from Join, Leave or
+// Close, if these run at the same time on another goroutine), one call at a time, in the order of
+// arrival and without a lock held. It may call all methods except Receive, Run and those that wait:
+// declare the variable before, and assign what New returns to it. It does not tell how a message
+// was spread; where that matters the payload says so. While it runs the node's loop stands still,
+// and after some seconds other nodes consider the node lost until it goes on.
 //
 // Errors: ErrAddress if self has no IP address; ErrConfig for a setting out of its
 // range, a Conn that is connected or has no IP address and port, or a nil receiver; or an error of the
@@ -106,21 +105,19 @@ func monotonic(clock func() time.Duration) func() time.Duration {
 	}
 }
 
-// Join makes the node a member of the cluster that the seeds belong to. It returns
-// at once: the node sends a Hello to all of them, and becomes CONNECTED when one
-// answers, or DISCONNECTED when none does in RetryAttempts rounds; it keeps asking
-// even then. Seeds are remembered: whenever members are missing they are asked
-// again. Join may be called again at any time, to add seeds, or after Leave, which
-// makes it a new node with a new ID. Without seeds the node is a seed itself: it is
-// CONNECTED at once and stays so when it is alone. Its own address among the seeds is
-// ignored.
+// Join makes the node a member of the cluster that the seeds belong to. It returns at once: the
+// node sends a Hello to all of them, and becomes CONNECTED when one answers, or DISCONNECTED when
+// none does in RetryAttempts rounds; it keeps asking even then. Seeds are remembered: whenever
+// members are missing they are asked again. Join may be called again at any time, to add seeds, or
+// after Leave, which makes it a new node with a new ID. Without seeds the node is a seed itself: it
+// is CONNECTED at once and stays so when it is alone. Its own address among the seeds is ignored.
 //
 // Errors: ErrAddress if a seed cannot be sent to or there would be more than
 // MaxMembers, in which case nothing is changed; ErrClosed.
 func (g *GossipService) Join(seeds ...Address) error {
 	g.mu.Lock()
 	defer g.unlock()
-	if err := g.checkVerb(verbJoin); err != nil {
+	if err := g.check("Join", alive); err != nil {
 		return err
 	}
 	addrs := make([]netip.AddrPort, len(seeds))
@@ -156,7 +153,7 @@ func (g *GossipService) Tick() (next time.Duration, err error) {
 func (g *GossipService) doDue() error {
 	g.mu.Lock()
 	defer g.unlock()
-	if err := g.checkVerb(verbTick); err != nil {
+	if err := g.check("Tick", alive); err != nil {
 		return err
 	}
 	now := g.clock()
@@ -172,7 +169,7 @@ func (g *GossipService) doDue() error {
 func (g *GossipService) Leave() error {
 	g.mu.Lock()
 	defer g.unlock()
-	if err := g.checkVerb(verbLeave); err != nil {
+	if err := g.check("Leave", started|1<<node.Left); err != nil {
 		return err
 	}
 	now := g.clock()
@@ -182,13 +179,12 @@ func (g *GossipService) Leave() error {
 	return nil
 }
 
-// Close ends the node at once, without a goodbye, and closes its socket. The state is
-// DESTROYED, and all other methods that return an error, including a waiting Receive,
-// return ErrClosed. Messages not yet handed to the receiver are dropped. A second Close
-// returns nil.
+// Close ends the node at once, without a goodbye, and closes its socket. The state is DESTROYED,
+// and all other methods that return an error, including a waiting Receive, return ErrClosed.
+// Messages not yet handed to the receiver are dropped. A second Close returns nil.
 func (g *GossipService) Close() error {
 	if g.node == nil {
-		return g.checkVerb(verbClose)
+		return g.check("Close", alive)
 	}
 	defer g.drain()
 	if !g.destroy() {
@@ -255,7 +251,5 @@ func (g *GossipService) turn(most time.Duration) error {
 
 // settled reports whether nothing is left for WaitForAcks to wait for.
 func (g *GossipService) settled() bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.node == nil || g.node.Settled()
+	return !read(g, func(n *node.Node) bool { return !n.Settled() })
 }

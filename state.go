@@ -3,8 +3,8 @@
 package gossip
 
 import (
+	"cmp"
 	"fmt"
-	"strconv"
 	"time"
 
 	"example.com/gossip/internal/node"
@@ -34,14 +34,14 @@ const (
 	StateDestroyed                 // closed
 )
 
-var stateNames = [...]string{"INITIALIZED", "JOINING", "CONNECTED", "DISCONNECTED", "DESTROYED"}
-
 // String returns the state's name in capitals.
 func (s State) String() string {
-	if int(s) < len(stateNames) {
-		return stateNames[s]
+	for known, public := range publicStates {
+		if public == s {
+			return node.State(known).String()
+		}
 	}
-	return "State(" + strconv.Itoa(int(s)) + ")"
+	return fmt.Sprintf("State(%d)", uint8(s))
 }
 
 // publicStates holds the State that callers see for each state of the node.
@@ -54,110 +54,63 @@ var publicStates = [...]State{
 	node.Destroyed:    StateDestroyed,
 }
 
-// verb is a method whose legality depends on the state.
-type verb uint8
-
-const (
-	verbJoin verb = iota
-	verbReceive
-	verbSend
-	verbTick
-	verbSendData
-	verbLeave
-	verbClose
-	verbSetKeys
-	verbSyscallConn
-	verbWaitForRoom // and the others in the order of waitKind
-	verbWaitForAcks
-	verbWaitForMember
-)
-
-// The states of the node, as sets.
+// The states of the node in which a method may be called, as sets.
 const (
 	started = 1<<node.Joining | 1<<node.Connected | 1<<node.Disconnected
 	alive   = 1<<node.Initialized | started | 1<<node.Left
 )
 
-// verbs tells in which states of the node a verb is legal. In DESTROYED all return ErrClosed,
-// in other states not listed here ErrState.
-var verbs = [...]struct {
-	name  string
-	legal uint8
-}{
-	verbJoin:        {"Join", alive},
-	verbReceive:     {"Receive", alive},
-	verbSend:        {"Send", alive},
-	verbTick:        {"Tick", alive},
-	verbSendData:    {"SendData", started},
-	verbLeave:       {"Leave", started | 1<<node.Left},
-	verbClose:       {"Close", alive},
-	verbSetKeys:     {"SetKeys", alive},
-	verbSyscallConn: {"SyscallConn", alive},
-
-	verbWaitForRoom:   {"WaitForRoom", started},
-	verbWaitForAcks:   {"WaitForAcks", started},
-	verbWaitForMember: {"WaitForMember", started},
-}
-
-// checkVerb returns nil if the verb may be called now, or else its error.
-func (g *GossipService) checkVerb(v verb) error {
+// check returns nil if a method that is legal in some states may be called now, or else its
+// error: ErrClosed in DESTROYED, ErrState in the others.
+func (g *GossipService) check(method string, legal uint8) error {
 	if g.node == nil {
-		return fmt.Errorf("%w: %s of a GossipService that New did not make", ErrState, verbs[v].name)
+		return fmt.Errorf("%w: %s of a GossipService that New did not make", ErrState, method)
 	}
 	switch state := g.node.State(); {
 	case state == node.Destroyed:
-		return fmt.Errorf("%w: %s", ErrClosed, verbs[v].name)
-	case verbs[v].legal&(1<<state) != 0:
+		return fmt.Errorf("%w: %s", ErrClosed, method)
+	case legal&(1<<state) != 0:
 		return nil
 	case state == node.Left:
-		return fmt.Errorf("%w: %s in %v, after Leave: call Join, which makes a new node", ErrState, verbs[v].name, state)
+		return fmt.Errorf("%w: %s in %v, after Leave: call Join, which makes a new node", ErrState, method, state)
 	default:
-		return fmt.Errorf("%w: %s in %v: call Join first", ErrState, verbs[v].name, state)
+		return fmt.Errorf("%w: %s in %v: call Join first", ErrState, method, state)
 	}
+}
+
+// read returns what f tells of the node, zero if New did not make the service.
+func read[T any](g *GossipService, f func(*node.Node) T) (value T) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.node != nil {
+		value = f(g.node)
+	}
+	return value
 }
 
 // String returns the node's ID, address and state, such as
 // "18fb7ba5772079bb at 192.0.2.1:7070, CONNECTED"; "no node" for the zero value.
 func (g *GossipService) String() string {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.node == nil {
-		return "no node"
-	}
-	return fmt.Sprintf("%v at %v, %v", NodeID(g.node.ID()), addressOf(g.node.Address()), publicStates[g.node.State()])
+	return cmp.Or(read(g, func(n *node.Node) string {
+		return fmt.Sprintf("%v at %v, %v", NodeID(n.ID()), addressOf(n.Address()), n.State())
+	}), "no node")
 }
 
 // State returns the node's state.
 func (g *GossipService) State() State {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.node == nil {
-		return StateInitialized
-	}
-	return publicStates[g.node.State()]
+	return read(g, func(n *node.Node) State { return publicStates[n.State()] })
 }
 
 // ID returns the node's identity. Join after Leave changes it, and so does the node itself when
 // another one has sent messages in its name with numbers that it cannot reach.
 func (g *GossipService) ID() NodeID {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.node == nil {
-		return 0
-	}
-	return NodeID(g.node.ID())
+	return read(g, func(n *node.Node) NodeID { return NodeID(n.ID()) })
 }
 
-// Address returns the address at which others reach the node: Config.Advertise, or
-// the bound address, or, if that is a wildcard, the one that a seed saw, or else the
-// wildcard.
+// Address returns the address at which others reach the node: Config.Advertise, or the bound
+// address, or, if that is a wildcard, the one that a seed saw, or else the wildcard.
 func (g *GossipService) Address() Address {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.node == nil {
-		return Address{}
-	}
-	return addressOf(g.node.Address())
+	return read(g, func(n *node.Node) Address { return addressOf(n.Address()) })
 }
 
 // Member is what a node knows of another one.
@@ -171,28 +124,23 @@ type Member struct {
 
 // Members returns the members in the view, ordered by ID.
 func (g *GossipService) Members() []Member {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.node == nil {
-		return nil
-	}
-	members := make([]Member, g.node.Members())
-	for i := range members {
-		members[i] = publicMember(g.node.Member(i))
-	}
-	return members
+	return read(g, func(n *node.Node) []Member {
+		members := make([]Member, n.Members())
+		for i := range members {
+			members[i] = publicMember(n.Member(i))
+		}
+		return members
+	})
 }
 
 // Member returns the member with an ID, such as the origin of a message. In a large cluster the
 // view does not hold every node.
 func (g *GossipService) Member(id NodeID) (m Member, ok bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.node == nil {
-		return Member{}, false
-	}
-	found, ok := g.node.Find(uint64(id))
-	return publicMember(found), ok
+	m = read(g, func(n *node.Node) Member {
+		found, _ := n.Find(uint64(id))
+		return publicMember(found)
+	})
+	return m, m.ID != 0
 }
 
 func publicMember(m node.Member) Member { return Member{NodeID(m.ID), addressOf(m.Addr), m.RTT} }
@@ -261,12 +209,9 @@ type Stats struct {
 
 // Stats returns the counts so far.
 func (g *GossipService) Stats() Stats {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.node == nil {
-		return Stats{}
-	}
-	s := Stats(g.node.Stats())
-	s.SendErrors, s.ReceiveErrors = g.out.errors.Load(), g.in.errors.Load()
-	return s
+	return read(g, func(n *node.Node) Stats {
+		s := Stats(n.Stats())
+		s.SendErrors, s.ReceiveErrors = g.out.errors.Load(), g.in.errors.Load()
+		return s
+	})
 }
