@@ -1,6 +1,7 @@
 package simnet
 
 import (
+	"container/heap"
 	"math"
 	"time"
 )
@@ -17,67 +18,36 @@ type event struct {
 	f   func()
 }
 
-func (v *event) before(w *event) bool {
-	return v.at < w.at || v.at == w.at && v.seq < w.seq
-}
-
-// arity of the heap: four children share two cache lines, and the heap is half as deep as a
-// binary one.
-const arity = 4
-
-// schedule is a heap of events, the earliest first.
+// schedule is a heap of events, the earliest first. As container/heap sees it, it neither grows nor
+// shrinks: that costs no allocation.
 type schedule struct {
 	heap []event
 	seq  uint64
 }
 
+func (s *schedule) Len() int      { return len(s.heap) }
+func (s *schedule) Swap(i, j int) { s.heap[i], s.heap[j] = s.heap[j], s.heap[i] }
+func (s *schedule) Push(any)      {}
+func (s *schedule) Pop() any      { return nil }
+
+func (s *schedule) Less(i, j int) bool {
+	v, w := &s.heap[i], &s.heap[j]
+	return v.at < w.at || v.at == w.at && v.seq < w.seq
+}
+
 func (s *schedule) push(at time.Duration, d *datagram, f func()) {
-	v := event{at: at, seq: s.seq, d: d, f: f}
+	s.heap = append(s.heap, event{at: at, seq: s.seq, d: d, f: f})
 	s.seq++
-	s.heap = append(s.heap, v)
-	h := s.heap
-	i := len(h) - 1
-	for i > 0 {
-		parent := (i - 1) / arity
-		if !v.before(&h[parent]) {
-			break
-		}
-		h[i] = h[parent]
-		i = parent
-	}
-	h[i] = v
+	heap.Fix(s, len(s.heap)-1)
 }
 
 // pop takes the earliest event. The schedule must not be empty.
 func (s *schedule) pop() event {
-	h := s.heap
-	first, end := h[0], len(h)-1
-	v := h[end]
-	h[end] = event{} // releases what f holds
-	h = h[:end]
-	s.heap = h
-	if end == 0 {
-		return first
+	first, end := s.heap[0], len(s.heap)-1
+	s.heap[0], s.heap[end] = s.heap[end], event{} // releases what f holds
+	if s.heap = s.heap[:end]; end > 0 {
+		heap.Fix(s, 0)
 	}
-	i := 0
-	for {
-		child := i*arity + 1
-		if child >= end {
-			break
-		}
-		least := child
-		for c := child + 1; c < min(child+arity, end); c++ {
-			if h[c].before(&h[least]) {
-				least = c
-			}
-		}
-		if !h[least].before(&v) {
-			break
-		}
-		h[i] = h[least]
-		i = least
-	}
-	h[i] = v
 	return first
 }
 
