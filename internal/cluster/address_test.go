@@ -96,7 +96,7 @@ func TestAddressOfTheNodeItselfIsNotAMember(t *testing.T) {
 		m.join(n)
 	}
 	c.await(10*time.Second, "all know all", c.complete)
-	list := wire.WriteList(nil, true)
+	list := wire.WriteList(nil, wire.News)
 	list.Add(wire.Member{ID: invented, Addr: public}, 1<<10)
 	tell := func() {
 		n.Handle(n.now(), c.nodes[0].addr, append(wire.Header{Type: wire.TypeMemberList, Seq: 5}.AppendTo(nil), list.Body()...))

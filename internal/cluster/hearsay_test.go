@@ -13,7 +13,7 @@ var noNode = netip.MustParseAddrPort("192.0.2.99:53")
 
 // lie makes a node handle a list of a member that names a node.
 func (n *simNode) lie(from *simNode, x wire.Member) {
-	list := wire.WriteList(nil, true)
+	list := wire.WriteList(nil, wire.News)
 	list.Add(x, 1<<10)
 	n.handle(from.addr, append(wire.Header{Type: wire.TypeMemberList, Seq: 5}.AppendTo(nil), list.Body()...))
 }

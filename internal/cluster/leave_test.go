@@ -107,7 +107,7 @@ func TestLeaveInAnothersNameRemovesNobody(t *testing.T) {
 				if n == liar || m == liar || n == m {
 					continue
 				}
-				list := wire.WriteLost(nil)
+				list := wire.WriteList(nil, wire.Lost)
 				list.Add(wire.Member{ID: m.ID(), Addr: m.addr}, 1<<10)
 				n.handle(liar.addr, append(wire.Header{Type: wire.TypeMemberList, Seq: 5}.AppendTo(nil), list.Body()...))
 				n.handle(liar.addr, append(wire.Header{Type: wire.TypeLeave, Seq: 6}.AppendTo(nil), wire.AppendLeave(nil, m.ID())...))

@@ -28,7 +28,7 @@ func (n *Node) exchange(m *view.Member, most int) {
 	p.picked = p.members.Sample(p.picked, n.rng, most-near, func(x *view.Member) bool {
 		return x != m && x.Validated && !slices.Contains(p.picked[:near], x)
 	})
-	list := wire.WriteList(n.out.body, false)
+	list := wire.WriteList(n.out.body, 0)
 	list.Add(n.me(), n.out.room)
 	n.sendMembers(nil, m.Addr, list, p.picked)
 }
@@ -38,7 +38,7 @@ func (n *Node) announce(now time.Duration) {
 	p := &n.peers
 	if m := p.random(now, n.rng); m != nil {
 		p.picked = p.members.News(p.picked[:0], n.listed())
-		n.sendMembers(nil, m.Addr, wire.WriteList(n.out.body, true), p.picked)
+		n.sendMembers(nil, m.Addr, wire.WriteList(n.out.body, wire.News), p.picked)
 		n.announcePartings(now, m)
 	}
 	if p.members.CountNews() == 0 {
@@ -56,7 +56,7 @@ func (n *Node) listed() int { return min(exchanged, wire.MembersIn(n.out.room)) 
 func (n *Node) announcePartings(now time.Duration, m *view.Member) {
 	p := &n.peers
 	p.partings = p.members.Partings(p.partings[:0], n.listed(), now)
-	list := wire.WriteLost(n.out.body)
+	list := wire.WriteList(n.out.body, wire.Lost)
 	for _, x := range p.partings {
 		if !x.Left && x.ID != m.ID {
 			list.Add(wire.Member{ID: x.ID, Addr: x.Addr}, n.out.room)

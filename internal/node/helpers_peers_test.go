@@ -44,7 +44,10 @@ func (s *solo) welcome(hello uint32, token, id uint64, addr netip.AddrPort) []by
 }
 
 func (s *solo) memberList(news bool, members ...wire.Member) []byte {
-	l := wire.WriteList(nil, news)
+	l := wire.WriteList(nil, 0)
+	if news {
+		l = wire.WriteList(nil, wire.News)
+	}
 	for _, m := range members {
 		s.want(l.Add(m, 1<<20), "member %v does not fit", m)
 	}

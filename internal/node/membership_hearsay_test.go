@@ -185,7 +185,7 @@ func TestHearsayOfAMemberSendsItsVictimLittle(t *testing.T) {
 func TestHearsayForWhichNoQuestionIsLeftIsNotTakenForAsked(t *testing.T) {
 	s := newSolo(t, Config{})
 	s.withMembers(10, 20, 30)
-	gone := wire.WriteLost(nil)
+	gone := wire.WriteList(nil, wire.Lost)
 	gone.Add(wire.Member{ID: s.peerID(20), Addr: peerAddr(20)}, 1<<20)
 	for what, tell := range map[string]func() []byte{
 		"a member that is said to be gone":  func() []byte { return s.message(wire.TypeMemberList, gone.Body()) },

@@ -292,7 +292,7 @@ var shapes = []struct {
 	}},
 	{"goodbyes of members", func(s *crammed, from netip.AddrPort) []byte { return s.goodbye(s.aMember()) }},
 	{"list of members that are gone", func(s *crammed, from netip.AddrPort) []byte {
-		list := wire.WriteLost(nil)
+		list := wire.WriteList(nil, wire.Lost)
 		for range 28 {
 			m := s.peers.members.At(s.rng.IntN(s.peers.members.Len()))
 			list.Add(wire.Member{ID: m.ID, Addr: m.Addr}, s.out.room)
@@ -300,7 +300,7 @@ var shapes = []struct {
 		return s.message(wire.TypeMemberList, list.Body())
 	}},
 	{"news of new members", func(s *crammed, from netip.AddrPort) []byte {
-		list := wire.WriteList(nil, true)
+		list := wire.WriteList(nil, wire.News)
 		for i := range 28 {
 			list.Add(wire.Member{ID: s.newID(), Addr: crammedAddr(10, s.rng.IntN(60000)+i)}, s.out.room)
 		}

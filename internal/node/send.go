@@ -140,7 +140,7 @@ func (n *Node) sendPage(in *datagram, to netip.AddrPort, from uint64, left int) 
 	for i := range min(left, size, n.out.room/wire.MinMemberSize) {
 		p.picked = append(p.picked, p.members.At((first+i)%size))
 	}
-	taken, e := n.sendMembers(in, to, wire.WriteList(n.out.body, false), p.picked)
+	taken, e := n.sendMembers(in, to, wire.WriteList(n.out.body, 0), p.picked)
 	if e != nil && taken < left {
 		e.Note = outbox.Note{Page: p.members.At((first + taken) % size).ID, Left: left - taken}
 	}

@@ -74,6 +74,3 @@ func (n *numbers) grow() {
 		}
 	}
 }
-
-// reset begins at a number, with the memory of numbers of which none waits.
-func (n *numbers) reset(first uint32) { n.next = first }

@@ -27,7 +27,7 @@ func TestNumbersFindEveryAttemptOfWhatWaits(t *testing.T) {
 		if seed%3 == 0 {
 			first = 1<<31 - 1 - rng.Uint32N(300) // the numbers begin anew soon
 		}
-		n.reset(first)
+		n.next = first
 		waiting := make([]*Envelope, 1+rng.IntN(40))
 		for i := range waiting {
 			waiting[i] = &Envelope{}
@@ -68,7 +68,7 @@ func TestNumbersFindEveryAttemptOfWhatWaits(t *testing.T) {
 
 func TestNumbersThatWereNotSentFindNothing(t *testing.T) {
 	var n numbers
-	n.reset(1<<31 - 3)
+	n.next = 1<<31 - 3
 	if e, _ := n.find(1<<32 - 3); e != nil {
 		t.Fatal("nothing was sent yet")
 	}
@@ -94,7 +94,7 @@ func TestNumbersThatWereNotSentFindNothing(t *testing.T) {
 
 func TestNumbersAreBoundedWhateverWaits(t *testing.T) {
 	var n numbers
-	n.reset(5)
+	n.next = 5
 	oldest := &Envelope{}
 	n.stamp(oldest, 0)
 	var late []*Envelope
@@ -127,7 +127,7 @@ func TestNumbersBeginAnewInUsedMemory(t *testing.T) {
 		}
 		var before []sending
 		for range 10 {
-			n.reset(rng.Uint32N(200)) // the same numbers come again
+			n.next = rng.Uint32N(200) // the same numbers come again
 			var sent []sending
 			for i := range rng.IntN(len(waiting)) {
 				e := waiting[i]

@@ -182,7 +182,7 @@ func (o *Outbox) peer(to netip.AddrPort) *PeerQueue {
 			q = new(PeerQueue)
 		}
 		*q = PeerQueue{to: to, room: math.MaxInt, window: firstWindow, index: -1, acks: q.acks.empty(), refused: q.refused.empty(), numbers: q.numbers, listed: q.listed}
-		q.numbers.reset(o.rng.Uint32())
+		q.numbers.next = o.rng.Uint32()
 		o.peers[to] = q
 	}
 	q.keepUntil = 0

@@ -120,7 +120,11 @@ func New(keys [][]byte, random func() uint64) (*Keyring, error) {
 		if len(key) != KeySize {
 			return nil, fmt.Errorf("keys[%d] has %d bytes, not %d, or none for clear text", i, len(key), KeySize)
 		}
-		aead, err := expand(key)
+		block, err := aes.NewCipher(key)
+		if err != nil {
+			return nil, fmt.Errorf("keys[%d]: %w", i, err)
+		}
+		aead, err := cipher.NewGCM(block)
 		if err != nil {
 			return nil, fmt.Errorf("keys[%d]: %w", i, err)
 		}
@@ -143,15 +147,6 @@ func (r *Keyring) Field() uint64 { return r.fixed }
 // FieldOf returns the fixed field of the nonce of b, which has at least NonceSize bytes and
 // begins with it.
 func FieldOf(b []byte) uint64 { return binary.BigEndian.Uint64(b) }
-
-// expand makes the cipher of a key.
-func expand(key []byte) (cipher.AEAD, error) {
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		return nil, err
-	}
-	return cipher.NewGCM(block)
-}
 
 // Seals reports whether datagrams are to be sealed. If not, they are sent in clear.
 func (r *Keyring) Seals() bool { return r.seals }

@@ -30,7 +30,7 @@ func TestNothingIsAllocated(t *testing.T) {
 		{"Welcome", func() []byte { return welcome.AppendTo(room) },
 			func(b []byte) bool { _, _, ok := ParseWelcome(b); return ok }},
 		{"MemberList", func() []byte {
-			list := WriteList(room, true)
+			list := WriteList(room, News)
 			list.Add(longest, 1000)
 			list.Add(shortest, 1000)
 			return list.Body()

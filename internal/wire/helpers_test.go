@@ -75,9 +75,11 @@ func (p plainHello) appendTo(b []byte) []byte {
 func (p plainWelcome) appendTo(b []byte) []byte { return Welcome(p).AppendTo(b) }
 
 func (p plainList) appendTo(b []byte) []byte {
-	w := WriteList(nil, p.News)
-	if p.Lost {
-		w = WriteLost(nil)
+	w := WriteList(nil, 0)
+	if p.News {
+		w = WriteList(nil, News)
+	} else if p.Lost {
+		w = WriteList(nil, Lost)
 	}
 	for _, x := range p.Members {
 		w.Add(x, math.MaxInt)

@@ -169,10 +169,11 @@ type MemberList struct {
 	raw   []byte
 }
 
+// The flags of a MemberList, in its count.
 const (
-	newsBit = 1 << 15
-	lostBit = 1 << 14
-	flags   = newsBit | lostBit
+	News     = 1 << 15
+	Lost     = 1 << 14
+	allFlags = News | Lost
 )
 
 // Next removes the first member of the list and returns it.
@@ -187,11 +188,11 @@ func (m *MemberList) Next() (x Member, ok bool) {
 
 // ParseMemberList reads the body from the front of b.
 func ParseMemberList(b []byte) (m MemberList, n int, ok bool) {
-	if len(b) < 2 || be.Uint16(b)&flags == flags {
+	if len(b) < 2 || be.Uint16(b)&allFlags == allFlags {
 		return MemberList{}, 0, false
 	}
 	count := be.Uint16(b)
-	m.News, m.Lost, m.count, n = count&newsBit != 0, count&lostBit != 0, int(count&^flags), 2
+	m.News, m.Lost, m.count, n = count&News != 0, count&Lost != 0, int(count&^allFlags), 2
 	for range m.count {
 		_, k, ok := ParseMember(b[n:])
 		if !ok {
@@ -209,26 +210,17 @@ type ListWriter struct {
 	count uint16 // including the flags, as in the body
 }
 
-// WriteList begins a list, reusing the space of b.
-func WriteList(b []byte, news bool) ListWriter {
-	w := ListWriter{body: append(b[:0], 0, 0)}
-	if news {
-		w.count = newsBit
-	}
-	return w
-}
-
-// WriteLost begins a list of members that do not answer, reusing the space of b.
-func WriteLost(b []byte) ListWriter { return ListWriter{append(b[:0], 0, 0), lostBit} }
+// WriteList begins a list with News, Lost or neither, reusing the space of b.
+func WriteList(b []byte, flags uint16) ListWriter { return ListWriter{append(b[:0], 0, 0), flags} }
 
 // Len returns the number of members.
-func (w *ListWriter) Len() int { return int(w.count &^ flags) }
+func (w *ListWriter) Len() int { return int(w.count &^ allFlags) }
 
 // Add adds a member if the message stays within room bytes, and reports whether
 // it did.
 func (w *ListWriter) Add(x Member, room int) bool {
 	longer := x.AppendTo(w.body)
-	if HeaderSize+len(longer) > room || w.Len() == lostBit-1 {
+	if HeaderSize+len(longer) > room || w.Len() == Lost-1 {
 		return false
 	}
 	w.body = longer

@@ -19,7 +19,7 @@ var (
 func TestSizesAreWhatIsSent(t *testing.T) {
 	cluster := text(strings.Repeat("x", 255))
 	payload := text(strings.Repeat("y", math.MaxUint16))
-	full := WriteList(nil, false)
+	full := WriteList(nil, 0)
 	for full.Add(longest, math.MaxInt) {
 	}
 	for _, c := range []struct {
@@ -66,7 +66,7 @@ func TestAWelcomeIsWithinThreeHellos(t *testing.T) {
 
 func TestAMemberListFillsItsRoomToTheByte(t *testing.T) {
 	for _, x := range []Member{shortest, {1, v4}, longest} {
-		m := WriteList(nil, true)
+		m := WriteList(nil, News)
 		for i := range 5 {
 			body := bytes.Clone(m.Body())
 			room := HeaderSize + len(body) + len(x.AppendTo(nil))
@@ -87,9 +87,9 @@ func TestAMemberListFillsItsRoomToTheByte(t *testing.T) {
 }
 
 func TestAMemberListStartsAnew(t *testing.T) {
-	used := WriteList(nil, true)
+	used := WriteList(nil, News)
 	used.Add(longest, math.MaxInt)
-	m := WriteList(used.Body(), false)
+	m := WriteList(used.Body(), 0)
 	if got := m.Body(); m.Len() != 0 || !bytes.Equal(got, []byte{0, 0}) {
 		t.Errorf("a MemberList in the space of another should be empty and no news, but holds %d members: %x", m.Len(), got)
 	}

@@ -31,7 +31,10 @@
 // is false if the bytes end early or are invalid. Slices in the result alias the bytes.
 package wire
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"hash/fnv"
+)
 
 // Version of the protocol, sent in every Hello. A node answers any version: what a newer one
 // adds uses flags and types that an older one ignores.
@@ -167,9 +170,7 @@ func ClusterTag(name string) uint16 {
 	if name == "" {
 		return 0
 	}
-	h := uint32(2166136261)
-	for i := range len(name) {
-		h = (h ^ uint32(name[i])) * 16777619
-	}
-	return max(1, uint16(h>>16)^uint16(h))
+	h := fnv.New32a()
+	h.Write([]byte(name))
+	return max(1, uint16(h.Sum32()>>16)^uint16(h.Sum32()))
 }
