@@ -71,9 +71,7 @@ func (n *Node) doubt(now time.Duration, in *datagram, m *view.Member, gone view.
 // left removes a member that said goodbye, and passes that on.
 func (n *Node) left(now time.Duration, m *view.Member) {
 	n.recordMember("gossip: member left", m.ID, m.Addr)
-	n.changed(now)
-	n.peers.members.Leave(m, now)
-	n.clearQueue(now, m.Addr)
+	n.remove(now, m, n.peers.members.Leave)
 	n.announceSoon(now)
 	if n.peers.members.Len() == 0 && n.peers.members.Lost() == 0 {
 		n.self.owes = false
@@ -81,17 +79,10 @@ func (n *Node) left(now time.Duration, m *view.Member) {
 	n.disconnectIfAlone(now)
 }
 
-// depart removes a member that is no longer at its address.
-func (n *Node) depart(now time.Duration, m *view.Member) {
+// remove removes a member from the view, as how says, and from the queue.
+func (n *Node) remove(now time.Duration, m *view.Member, how func(*view.Member, time.Duration)) {
 	n.changed(now)
-	n.peers.members.Depart(m, now)
-	n.clearQueue(now, m.Addr)
-}
-
-// forget removes a member known only by hearsay, at whose address no node answers.
-func (n *Node) forget(now time.Duration, m *view.Member) {
-	n.changed(now)
-	n.peers.members.Forget(m, now)
+	how(m, now)
 	n.clearQueue(now, m.Addr)
 }
 
@@ -146,7 +137,7 @@ func (n *Node) unverified(now time.Duration, m *view.Member, e *outbox.Envelope)
 		}
 		n.out.queue.Resend(now, e)
 	case !m.Validated:
-		n.forget(now, m)
+		n.remove(now, m, n.peers.members.Forget)
 		n.disconnectIfAlone(now)
 	case m.Gone == view.Left:
 		n.left(now, m)
@@ -158,10 +149,8 @@ func (n *Node) unverified(now time.Duration, m *view.Member, e *outbox.Envelope)
 // lose removes a member that does not answer from the view.
 func (n *Node) lose(now time.Duration, m *view.Member) {
 	n.stats.MembersLost++
-	n.changed(now)
 	n.recordMember("gossip: member lost", m.ID, m.Addr)
-	n.peers.members.Lose(m, now)
-	n.clearQueue(now, m.Addr)
+	n.remove(now, m, n.peers.members.Lose)
 	n.announceSoon(now)
 	n.disconnectIfAlone(now)
 }

@@ -48,8 +48,10 @@ func (n *Node) handleHello(now time.Duration, in *datagram, seq uint32, m wire.H
 			n.probe(in, known.Addr) // it moved, or this is a lie: find out which node is there
 		}
 	} else {
-		n.admit(now, in, m.From.ID)
-		in.member.Size = m.Size
+		n.admit(now, in, m.From.ID, in.from, "gossip: member joined", true).Size = m.Size
+		if !n.self.observed.IsValid() {
+			n.askForAddress(now, in)
+		}
 	}
 }
 
@@ -114,7 +116,7 @@ func (n *Node) handleWelcome(now time.Duration, in *datagram, w wire.Welcome) {
 		// A node with two addresses, one that moved, or a liar: the member stays where
 		// it is until it is lost there, or has itself given this address.
 		if old := members.ByAddr(at); old != nil && old.Addr == at { // it is no longer there
-			n.depart(now, old)
+			n.remove(now, old, members.Depart)
 		}
 		members.Answered(at, known.ID, now)
 		known.Answers(at)
@@ -124,9 +126,8 @@ func (n *Node) handleWelcome(now time.Duration, in *datagram, w wire.Welcome) {
 		return
 	}
 	witness := validated || members.IsSeed(at) // of the node's address: others might name any
-	m, added, back := members.Admit(w.From.ID, at, now)
-	in.member, m.Size = m, w.Size
-	n.self.owes = true
+	m := n.admit(now, in, w.From.ID, at, "gossip: member found", h.newcomer)
+	m.Size = w.Size
 	m.Said(w.From.Addr)
 	members.SendsFrom(m, in.from)
 	if h.took > 0 {
@@ -135,21 +136,8 @@ func (n *Node) handleWelcome(now time.Duration, in *datagram, w wire.Welcome) {
 	if witness && Reachable(w.Observed) {
 		n.observe(w.Observed)
 	}
-	if added {
-		n.changed(now)
-	}
 	if other := members.ByAddr(in.from); other != nil && other != m {
 		n.probe(in, in.from) // a former life of m may be listed there
-	}
-	n.resume(m)
-	n.connect(now)
-	if back {
-		n.welcomeBack(now, m)
-	} else if added {
-		n.recordMember("gossip: member found", w.From.ID, at)
-	}
-	if added && h.newcomer {
-		n.introduce(now, in, m)
 	}
 	if h.asked {
 		n.sendHello(in, at, w.Token, Hello)

@@ -144,27 +144,25 @@ func (n *Node) usable(x wire.Member) bool {
 	return Reachable(x.Addr) && x.Addr != n.self.address && x.ID != n.self.id
 }
 
-// admit makes a member of a node that has shown that it receives what is sent to where its
-// datagrams come from.
-func (n *Node) admit(now time.Duration, in *datagram, id uint64) {
-	m, added, back := n.peers.members.Admit(id, in.from, now)
-	in.member = m
-	n.self.owes = true
+// admit makes a member of a node that has shown that it receives what is sent to addr. One that is
+// new to the cluster is introduced.
+func (n *Node) admit(now time.Duration, in *datagram, id uint64, addr netip.AddrPort, found string, newcomer bool) *view.Member {
+	m, added, back := n.peers.members.Admit(id, addr, now)
+	in.member, n.self.owes = m, true
 	n.resume(m)
-	if back {
-		n.welcomeBack(now, m)
-	}
+	n.connect(now)
 	if added {
 		n.changed(now)
-		if !back {
-			n.recordMember("gossip: member joined", id, in.from)
-		}
-		n.connect(now)
-		n.introduce(now, in, m)
-		if !n.self.observed.IsValid() {
-			n.askForAddress(now, in)
-		}
 	}
+	if back {
+		n.welcomeBack(now, m)
+	} else if added {
+		n.recordMember(found, id, addr)
+	}
+	if added && newcomer {
+		n.introduce(now, in, m)
+	}
+	return m
 }
 
 // welcomeBack deals with a lost member that is in the view again. A partition may have healed:
