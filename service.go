@@ -217,7 +217,7 @@ func (g *GossipService) Run(ctx context.Context) error {
 			return err
 		}
 	}
-	for end := time.Now().Add(handover); !g.settled() && time.Until(end) > 0; {
+	for end := time.Now().Add(handover); read(g, func(n *node.Node) bool { return !n.Settled() }) && time.Until(end) > 0; {
 		if err := g.turn(time.Until(end)); err != nil {
 			return err
 		}
@@ -247,9 +247,4 @@ func (g *GossipService) turn(most time.Duration) error {
 		_, err = g.Receive(min(wait, most))
 	}
 	return err
-}
-
-// settled reports whether nothing is left for WaitForAcks to wait for.
-func (g *GossipService) settled() bool {
-	return !read(g, func(n *node.Node) bool { return !n.Settled() })
 }

@@ -205,21 +205,6 @@ func (n *Node) Tick(now time.Duration) {
 	}
 }
 
-// Deadline returns when Tick is to be called next; now while output waits to be sent.
-func (n *Node) Deadline(now time.Duration) time.Duration {
-	at := now + n.config.TickInterval
-	if n.self.active() {
-		at = min(at, n.timers.Next())
-	}
-	if n.out.queue.Pending() {
-		at = now
-	}
-	if due, any := n.out.queue.Deadline(); any {
-		at = min(at, due)
-	}
-	return max(now, at)
-}
-
 // Leave says goodbye to all members and forgets them and the seeds. What was queued is
 // dropped.
 func (n *Node) Leave(now time.Duration) {

@@ -81,3 +81,18 @@ func (n *Node) healSoon(now time.Duration, e *datalog.Entry) {
 	n.history.repaired.Add(e.Origin, e.Counter)
 	n.timers.Heal.By(max(now, n.timers.healAt+offerPause))
 }
+
+// Deadline returns when Tick is to be called next; now while output waits to be sent.
+func (n *Node) Deadline(now time.Duration) time.Duration {
+	at := now + n.config.TickInterval
+	if n.self.active() {
+		at = min(at, n.timers.Next())
+	}
+	if n.out.queue.Pending() {
+		at = now
+	}
+	if due, any := n.out.queue.Deadline(); any {
+		at = min(at, due)
+	}
+	return max(now, at)
+}

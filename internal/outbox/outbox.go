@@ -219,12 +219,6 @@ func (o *Outbox) Bind(to netip.AddrPort, b wire.Binding, node uint64) {
 	}
 }
 
-// IsBound reports whether Bind noted anything of a recipient since its queue was made.
-func (o *Outbox) IsBound(to netip.AddrPort) bool {
-	q := o.peers[to]
-	return q != nil && q.binding != wire.ToAny
-}
-
 // Clear drops everything, including acknowledgements.
 func (o *Outbox) Clear() {
 	for _, q := range o.sorted() {

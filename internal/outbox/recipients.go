@@ -5,6 +5,8 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+
+	"example.com/gossip/internal/wire"
 )
 
 // Any returns an envelope of the queue to a recipient, or nil if there is none.
@@ -64,4 +66,10 @@ func (o *Outbox) Oldest(to netip.AddrPort) *Envelope {
 func (o *Outbox) HasHello(to netip.AddrPort) bool {
 	q := o.peers[to]
 	return q != nil && q.hellos > 0
+}
+
+// IsBound reports whether Bind noted anything of a recipient since its queue was made.
+func (o *Outbox) IsBound(to netip.AddrPort) bool {
+	q := o.peers[to]
+	return q != nil && q.binding != wire.ToAny
 }

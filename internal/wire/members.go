@@ -237,8 +237,7 @@ func (w *ListWriter) Body() []byte {
 // MembersIn returns how many members a list in a datagram of room bytes holds at least.
 func MembersIn(room int) int { return max((room-HeaderSize-2)/MaxMemberSize, 0) }
 
-// AppendLeave appends the body of a Leave to b: the id of the node that leaves, which sends it, or
-// of one that left, of which the sender tells.
+// AppendLeave appends the body of a Leave to b: the id of the node that leaves, or of one that left.
 func AppendLeave(b []byte, id uint64) []byte { return be.AppendUint64(b, id) }
 
 // ParseLeave reads the body of a Leave from the front of b.
