@@ -31,8 +31,8 @@ const (
 	// message waits for it.
 	patience = 2
 
-	// mostToDeaf bounds the messages that wait for a member that acknowledges none.
-	mostToDeaf = 8
+	// mostForDeaf bounds the messages that wait for a member that acknowledges none.
+	mostForDeaf = 8
 )
 
 // Spread says how far a message goes.
@@ -117,7 +117,7 @@ func (n *Node) delegate(now time.Duration, p part, from netip.AddrPort) verdict 
 // hand queues a part for the members that delegate chose.
 func (n *Node) hand(p part) {
 	for _, d := range n.peers.delegates {
-		if d.Deaf && n.out.queue.Load(d.Addr) >= mostToDeaf {
+		if d.Deaf && n.out.queue.Load(d.Addr) >= mostForDeaf {
 			n.stats.DropRelay++
 			continue
 		}

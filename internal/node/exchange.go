@@ -66,7 +66,7 @@ func (n *Node) announcePartings(now time.Duration, m *view.Member) {
 		n.emit(nil, m.Addr, Lost)
 	}
 	n.timers.announced++
-	to := p.audience(m, n.timers.announced, now)
+	to := p.leaveRecipient(m, n.timers.announced, now)
 	for _, x := range p.partings {
 		if x.Left {
 			n.out.body = wire.AppendLeave(n.out.body[:0], x.ID)

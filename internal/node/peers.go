@@ -62,9 +62,9 @@ func (p *peers) nearby(now time.Duration, rng *rand.Rand, zone uint32) *view.Mem
 	return m
 }
 
-// audience returns the member to tell of a goodbye in a turn: the next one on the ring, then the
-// one before, then m, and m instead of one that may not take it.
-func (p *peers) audience(m *view.Member, turn int, now time.Duration) *view.Member {
+// leaveRecipient returns the member to tell of a goodbye in a turn: the next one on the ring, then
+// the one before, then m, and m instead of one that may not take it.
+func (p *peers) leaveRecipient(m *view.Member, turn int, now time.Duration) *view.Member {
 	near := m
 	switch turn % 3 {
 	case 0:

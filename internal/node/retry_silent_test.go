@@ -72,7 +72,7 @@ func TestDeafMemberHoldsUpNobody(t *testing.T) {
 			s.publish(make([]byte, 400))
 			s.run(5 * time.Millisecond)
 		}
-		s.want(s.out.queue.Load(addr) <= mostToDeaf+1, "%d messages wait for it", s.out.queue.Load(addr))
+		s.want(s.out.queue.Load(addr) <= mostForDeaf+1, "%d messages wait for it", s.out.queue.Load(addr))
 		clear(s.deaf)
 		s.run(15 * time.Second)
 		m = s.peers.members.ByAddr(addr)
