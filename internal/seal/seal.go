@@ -13,17 +13,8 @@
 // # Keys
 //
 // The first key of a keyring seals, all of them open. An empty key stands for clear text: in
-// first place, datagrams are sent in clear; in any place, clear ones are accepted. So keys
-// are introduced and replaced in the same three steps:
-//
-//	roll-out    rotation
-//	{nil}       {a}         before
-//	{nil, k}    {a, b}      all can open it
-//	{k, nil}    {b, a}      all seal with it
-//	{k}         {b}         all drop the old one
-//
-// Rings of one line or of two successive lines understand each other, others may not: finish
-// each step everywhere before the next one begins.
+// first place, datagrams are sent in clear; in any place, clear ones are accepted.
+// gossip.GossipService.SetKeys tells how keys are introduced and replaced.
 //
 // # Nonces
 //

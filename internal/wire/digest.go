@@ -16,16 +16,9 @@ const (
 // Run is a range of counters, both ends included, First <= Last.
 type Run struct{ First, Last uint32 }
 
-// Digest is a list of records as it stands in a Status:
-//
-//	+--------+-------+------+------------------------+
-//	| origin | floor | runs | (gap 2, length 2) each |
-//	| 8      | 4     | 1    |                        |
-//	+--------+-------+------+------------------------+
-//
-// Runs lie above the floor, as in the ACK ranges of QUIC (RFC 9000, section 19.3.1) but
-// upwards: skip gap counters, then the next length counters are in the run. The zero value
-// is an empty digest.
+// Digest is a list of records as it stands in a Status. Runs lie above the floor, as in the ACK
+// ranges of QUIC (RFC 9000, section 19.3.1) but upwards: skip gap counters, then the next length
+// counters are in the run. The zero value is an empty digest.
 type Digest struct {
 	count int
 	raw   []byte

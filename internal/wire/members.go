@@ -7,11 +7,6 @@ import (
 
 // Member is a node's identity, never 0, and where it can be reached. An invalid Addr means
 // "where this datagram came from".
-//
-//	+----+---------+----------+------+
-//	| id | length  | ip       | port |
-//	| 8  | 1       | 0, 4, 16 | 2    |
-//	+----+---------+----------+------+
 type Member struct {
 	ID   uint64
 	Addr netip.AddrPort
@@ -68,11 +63,6 @@ func parseAddr(b []byte) (a netip.AddrPort, n int, ok bool) {
 }
 
 // Hello asks to be admitted. Token 0 asks for a token first.
-//
-//	+---------+------+-------+--------+--------+------+
-//	| version | size | token | member | length | name |
-//	| 2       | 2    | 8     | 11..27 | 1      |      |
-//	+---------+------+-------+--------+--------+------+
 type Hello struct {
 	Version uint16 // for later versions; nothing depends on it yet
 	Size    uint16 // of the largest datagram that the node takes
@@ -118,11 +108,6 @@ func ParseHello(b []byte) (m Hello, n int, ok bool) {
 
 // Welcome answers the Hello with the sequence number Hello. It gives the node that answers,
 // the token to send in the next Hello, and the address that the Hello came from.
-//
-//	+----------+-------+------+--------+----------+
-//	| sequence | token | size | member | observed |
-//	| 4        | 8     | 2    | 11..27 | 3..19    |
-//	+----------+-------+------+--------+----------+
 type Welcome struct {
 	Hello    uint32
 	Token    uint64
@@ -157,11 +142,6 @@ func ParseWelcome(b []byte) (m Welcome, n int, ok bool) {
 // MemberList names members. News, the top bit of count, says that they are new to the
 // cluster and to be passed on; Lost, the next bit, that they do not answer; without either
 // they are one node's view, for the receiver alone. Both at once are malformed.
-//
-//	+-------+---------+
-//	| count | members |
-//	| 2     | 11..27  |
-//	+-------+---------+
 type MemberList struct {
 	News  bool
 	Lost  bool

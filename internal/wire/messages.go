@@ -8,11 +8,6 @@ import (
 
 // Ack acknowledges messages of its recipient, by runs of their sequence numbers. Refused, the
 // top bit of count, says that there was no room for them, and that they are to be sent again.
-//
-//	+-------+--------------------------------+
-//	| count | runs: first number 4, more 1   |
-//	| 2     | each                           |
-//	+-------+--------------------------------+
 type Ack struct {
 	Refused bool
 	Len     int // how many sequence numbers there are
@@ -87,11 +82,6 @@ const (
 // Data carries one payload. Origin and Counter are never 0. The arc, present with FlagArc, is
 // half open: its first position and the one after its last. In a Direct message it is instead
 // the id of the only node that may accept it.
-//
-//	+--------+---------+-------+------+--------+---------+---------+
-//	| origin | counter | flags | hops | length | arc     | payload |
-//	| 8      | 4       | 1     | 1    | 2      | 0, 4+4  |         |
-//	+--------+---------+-------+------+--------+---------+---------+
 type Data struct {
 	Origin  uint64
 	Counter uint32
@@ -197,11 +187,6 @@ const InReturn = 1<<64 - 1
 // ends with the origin Mark, or is the last if that is 0; its After is that of the Summary, or
 // InReturn. In an Offer or a Request both are 0, and the floors of the digest have no meaning of
 // their own.
-//
-//	+------+------+-------+-------+---------+
-//	| mode | mark | after | count | records |
-//	| 1    | 8    | 8     | 2     |         |
-//	+------+------+-------+-------+---------+
 type Status struct {
 	Mode        Mode
 	Mark, After uint64

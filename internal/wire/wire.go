@@ -8,12 +8,12 @@
 //	+--------+--------+-----------------+------ ...
 //
 // The reserved field is 0, or the tag of the cluster's name. In the bodies, a number in
-// parentheses is a width in bytes; the types draw them and explain each flag.
+// parentheses is a width in bytes. The types explain each field.
 //
 //	1 Hello       version (2), size (2), token (8), member, length (1), cluster name
 //	2 Welcome     sequence number of the Hello (4), token (8), size (2), member, observed address
-//	3 MemberList  count (2; top bit: news), members
-//	4 Ack         count (2; top bit: refused), runs of sequence numbers (5 each)
+//	3 MemberList  count (2; top bits: news, lost), members
+//	4 Ack         count (2; top bit: refused), runs of sequence numbers: first (4), more (1)
 //	5 Data        origin (8), counter (4), flags (1), hops (1), length (2), arc or recipient (0 or 8), payload
 //	6 Status      mode (1), hash or last origin (8), origin before (8), count (2), records
 //	7 Leave       id (8)

@@ -14,7 +14,7 @@ var (
 	v6 = netip.MustParseAddrPort("[2001:db8::1]:65535")
 )
 
-// golden messages, each as one would write it down from the drawings: a header
+// golden messages, each as one would write it down from the layouts: a header
 // with tag beef and sequence number 01020304, and a body.
 var golden = []struct {
 	name string
@@ -107,7 +107,7 @@ func TestMessagesLookAsTheyAreDrawn(t *testing.T) {
 		h := goldenHeader
 		h.Type = g.says.kind()
 		if got := g.says.appendTo(h.AppendTo(nil)); !bytes.Equal(got, want) {
-			t.Errorf("%s: appended as\n\t%x, but drawn as\n\t%x", g.name, got, want)
+			t.Errorf("%s: appended as\n\t%x, but laid out as\n\t%x", g.name, got, want)
 		}
 		if got, ok := ParseHeader(want); got != h || !ok {
 			t.Errorf("%s: its header should be read as %+v, but is %+v (%v)", g.name, h, got, ok)
