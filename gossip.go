@@ -69,15 +69,7 @@
 // send datagrams to the nodes can inject any message. With Keys, only holders of a key
 // can.
 //
-// # Wire format
-//
-// A datagram holds one or more messages, each with a header and a body that determines
-// its own length. Numbers are big-endian. Package internal/wire describes the bodies.
-//
-//	0        2        4                 8
-//	+--------+--------+-----------------+------ ...
-//	| type   |reserved| sequence number | body
-//	+--------+--------+-----------------+------ ...
+// Package internal/wire describes the datagrams.
 package gossip
 
 import (
