@@ -1,9 +1,11 @@
 package node
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
+	"example.com/gossip/internal/outbox"
 	"example.com/gossip/internal/pace"
 	"example.com/gossip/internal/view"
 	"example.com/gossip/internal/wire"
@@ -94,4 +96,37 @@ func (n *Node) announcePause(now time.Duration) time.Duration {
 		return announcePause
 	}
 	return min(max((now-n.timers.newsSince)/8, announcePause), mostAnnouncePause)
+}
+
+// sendMembers sends the list, which is written in out.body, with as many of the members as
+// fit added to it, and returns how many it took. Those not validated are passed over: whether
+// there is a node is first found out, then told.
+func (n *Node) sendMembers(in *datagram, to netip.AddrPort, list wire.ListWriter, members []*view.Member) (taken int, e *outbox.Envelope) {
+	for _, m := range members {
+		if m.Addr != to && m.Validated && !list.Add(wire.Member{ID: m.ID, Addr: m.Addr}, n.out.room) {
+			break
+		}
+		taken++
+	}
+	n.out.body = list.Body()
+	if taken == 0 || list.Len() == 0 {
+		return taken, nil
+	}
+	return taken, n.emit(in, to, MemberList)
+}
+
+// sendPage sends a newcomer as many of the next left members as fit in one list, clockwise
+// from an id on. The list's Ack causes the next page.
+func (n *Node) sendPage(in *datagram, to netip.AddrPort, from uint64, left int) {
+	p := &n.peers
+	size := p.members.Len()
+	first := p.members.Search(from)
+	p.picked = p.picked[:0]
+	for i := range min(left, size, n.out.room/wire.MinMemberSize) {
+		p.picked = append(p.picked, p.members.At((first+i)%size))
+	}
+	taken, e := n.sendMembers(in, to, wire.WriteList(n.out.body, 0), p.picked)
+	if e != nil && taken < left {
+		e.Note = outbox.Note{Page: p.members.At((first + taken) % size).ID, Left: left - taken}
+	}
 }
