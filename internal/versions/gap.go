@@ -74,11 +74,11 @@ func (w *Window) narrow(p *Pool) {
 // resize moves the bits to that many words, which must be enough.
 func (w *Window) resize(words int, p *Pool) {
 	g := w.gap
-	old, fresh := g.words, g.small[:]
-	if words > narrowWords {
-		fresh = p.takeWide(w.owner, words)
+	old, wide := g.words, g.wide()
+	if g.words = g.small[:]; words > narrowWords {
+		g.words = make([]uint64, words)
 	}
-	g.words = fresh
+	p.account(w.owner, g.wide()-wide)
 	first, last := uint64(w.floor)+1, uint64(w.highest)
 	for k := first / wordBits; k <= last/wordBits; k++ {
 		word := old[k&uint64(len(old)-1)]
@@ -91,9 +91,6 @@ func (w *Window) resize(words int, p *Pool) {
 		*g.word(k * wordBits) |= word
 	}
 	clear(old)
-	if len(old) > narrowWords {
-		p.putWide(w.owner, old)
-	}
 }
 
 // clear clears the bits of the counters lo to hi, which lie in the window, and

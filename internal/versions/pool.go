@@ -1,31 +1,24 @@
 package versions
 
-import "math/bits"
-
 // Pool has the memory of the gaps of all windows of a Table, and the list of the gaps that
 // have an owner. With its zero value no window widens.
 //
 // Bound: the words of wide windows take at most budget bytes, and those of one introducer at
 // most half of what others leave, so that none takes all. For reuse it keeps 64 gaps of
-// 192 bytes and 4 rings of words of each wide size, 19 KiB, until trim frees them.
+// 192 bytes, until trim frees them.
 type Pool struct {
 	hash        uint64 // of what was seen of all origins
 	history     int    // counters that are history, of all origins, and were not seen
 	budget, out int    // bytes of wide windows: allowed, in use
 	gaps        []*gap
-
-	free []*gap
-	wide [3][][]uint64 // of 2, 4 and 8 times the narrow size
+	free        []*gap // at most mostFree
 }
 
-const (
-	mostFree     = 64
-	mostFreeWide = 4
-)
+const mostFree = 64
 
 // trim frees the memory that is kept for reuse.
 func (p *Pool) trim() {
-	p.free, p.wide = nil, [3][][]uint64{}
+	p.free = nil
 	if len(p.gaps) == 0 {
 		p.gaps = nil
 	}
@@ -57,8 +50,8 @@ func (p *Pool) close(g *gap) {
 		p.gaps[len(p.gaps)-1] = nil
 		p.gaps = p.gaps[:len(p.gaps)-1]
 	}
-	if g.wide() > 0 {
-		p.putWide(g.owner, g.words)
+	if wide := g.wide(); wide > 0 {
+		p.account(g.owner, -wide)
 		g.words = g.small[:]
 	}
 	g.owner = nil
@@ -81,34 +74,10 @@ func (p *Pool) affords(o *Origin, words int) bool {
 	return p.out+more <= p.budget
 }
 
-// takeWide returns clear words of a wide window of an origin.
-func (p *Pool) takeWide(o *Origin, words int) []uint64 {
-	p.account(o, words)
-	free := p.freeWide(words)
-	last := len(*free) - 1
-	if last < 0 {
-		return make([]uint64, words)
-	}
-	ring := (*free)[last]
-	(*free)[last] = nil
-	*free = (*free)[:last]
-	return ring
-}
-
-// putWide takes back the words of a wide window, which must be clear.
-func (p *Pool) putWide(o *Origin, ring []uint64) {
-	p.account(o, -len(ring))
-	if free := p.freeWide(len(ring)); len(*free) < mostFreeWide {
-		*free = append(*free, ring)
-	}
-}
-
+// account charges an origin for more words of a wide window, or for fewer.
 func (p *Pool) account(o *Origin, words int) {
 	p.out += words * wordBits / 8
 	if o.introducer != nil {
 		o.introducer.wide += words * wordBits / 8
 	}
 }
-
-// freeWide returns the list of free rings of that size.
-func (p *Pool) freeWide(words int) *[][]uint64 { return &p.wide[bits.Len(uint(words/narrowWords))-2] }

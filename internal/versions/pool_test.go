@@ -27,19 +27,7 @@ func TestPoolKeepsFewGapsAndCleanOnes(t *testing.T) {
 			t.Fatalf("a gap of the pool should be clear and narrow but is %+v", g)
 		}
 	}
-	for i, free := range p.wide {
-		if len(free) != mostFreeWide {
-			t.Fatalf("of wide size %d the pool should keep %d, not %d", i, mostFreeWide, len(free))
-		}
-		for _, ring := range free {
-			for _, word := range ring {
-				if word != 0 || len(ring) != narrowWords<<(i+1) {
-					t.Fatalf("the words of a wide window should be %d, all clear, but are %x", narrowWords<<(i+1), ring)
-				}
-			}
-		}
-	}
-	if p.trim(); p.free != nil || p.wide[0] != nil || p.wide[2] != nil || p.gaps != nil {
+	if p.trim(); p.free != nil || p.gaps != nil {
 		t.Fatalf("after trim nothing should be kept, but the pool is %+v", p)
 	}
 }

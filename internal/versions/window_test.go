@@ -135,25 +135,23 @@ func TestWindowNarrowsWithItsGap(t *testing.T) {
 }
 
 func TestWindowAllocatesNothingOnceWarm(t *testing.T) {
-	w, p := &NewOrigin(1).Seen, Pool{budget: bytesOf(Width)}
+	w, p := &NewOrigin(1).Seen, Pool{}
 	var runs []wire.Run
 	theirs := []wire.Run{{First: 40, Last: 50}, {First: 60, Last: 90}}
 	round := func() {
 		f := w.Floor()
 		w.Add(f+2, &p)
 		w.Add(f+5, &p)
-		w.Add(f+1500, &p)
-		w.Add(f+3000, &p)
-		w.Add(f+Width, &p)
-		w.MakeRoom(f+Width+1, &p)
+		w.Add(f+NarrowWidth, &p)
+		w.MakeRoom(f+NarrowWidth+1, &p)
 		runs = w.AppendRuns(runs[:0], 0, 10)
 		runs = w.AppendMissing(runs[:0], f+10, theirs, 10, &p)
-		w.Advance(f+Width-2000, &p)
-		w.Advance(f+Width+1, &p)
+		w.Advance(f+NarrowWidth-200, &p)
+		w.Advance(f+NarrowWidth+1, &p)
 	}
 	round()
 	if n := testing.AllocsPerRun(1000, round); n != 0 {
-		t.Fatalf("a warm window allocates %v times each round", n)
+		t.Fatalf("a warm narrow window allocates %v times each round", n)
 	}
 }
 
