@@ -6,14 +6,7 @@ import (
 	"example.com/gossip/internal/wire"
 )
 
-// What sealing adds to the messages of a datagram.
-//
-//	0        8       20
-//	+--------+-------+----------------------+-----+
-//	| header | nonce | messages, encrypted  | tag |
-//	+--------+-------+----------------------+-----+
-//
-// A seal is bound to the node that the datagram is for, so that what is recorded opens nowhere
+// What sealing adds to the messages of a datagram. A seal is bound to the node that the datagram is for, so that what is recorded opens nowhere
 // else and in no later life of that node: see wire.Binding.
 const (
 	sealedFront = wire.HeaderSize + seal.NonceSize

@@ -150,14 +150,6 @@ func (r *Keyring) TakesClear() bool { return r.clear }
 // authenticated too but not part of the result: it may be b[:from], but must not overlap
 // what is sealed.
 //
-//	0          from    from+12
-//	+----------+-------+---------------+
-//	| anything | free  | plain text    |             b
-//	+----------+-------+---------------+
-//	+----------+-------+---------------+-----+
-//	| anything | nonce | cipher text   | tag |       the result
-//	+----------+-------+---------------+-----+
-//
 // It works in place if b has room for 16 more bytes; otherwise b must not be used any more.
 // Seal panics if Seals is false, or if b ends before from+NonceSize.
 func (r *Keyring) Seal(b []byte, from int, ad []byte) []byte {

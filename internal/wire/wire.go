@@ -73,11 +73,6 @@ func (t Type) IsContact() bool { return t == TypeHello || t == TypeWelcome }
 
 // Binding says what names the node that a sealed datagram is for. A seal is bound to that
 // number: it is part of the additional data of the encryption, and opens at no other node.
-//
-//	0        8                 16
-//	+--------+-----------------+--------------+
-//	| header | number of node  | cluster name |
-//	+--------+-----------------+--------------+
 type Binding uint32
 
 // The bindings.
@@ -91,7 +86,8 @@ const (
 	ToField
 )
 
-// AppendBound appends to b the additional data of a sealed datagram.
+// AppendBound appends to b the additional data of a sealed datagram: its header, the number of the
+// node and the name of the cluster.
 func AppendBound(b, datagram []byte, node uint64, cluster []byte) []byte {
 	b = append(b, datagram[:HeaderSize]...)
 	b = be.AppendUint64(b, node)
