@@ -65,7 +65,8 @@ type Net struct {
 	counts [kinds]Count
 }
 
-// New returns an empty network at time 0. It panics if a value of c is out of its range.
+// New returns an empty network at time 0. It panics if a value of c is out of its range, as the
+// functions do that change it for the datagrams that are sent from then on.
 func New(c Config) *Net {
 	n := &Net{
 		cfg:       Config{Seed: c.Seed},
@@ -84,15 +85,13 @@ func New(c Config) *Net {
 // stream of its own: drawing from it does not change what the network does.
 func (n *Net) Rand() *rand.Rand { return n.choices }
 
-// SetLoss sets the probability, 0 to 1, that a datagram sent from now on is lost. It panics if p
-// is out of range.
+// SetLoss sets Config.Loss.
 func (n *Net) SetLoss(p float64) {
 	checkProbability("loss", p)
 	n.cfg.Loss = p
 }
 
-// SetLatency sets the bounds of the one-way latency of datagrams sent from now on. It panics
-// unless 0 <= min <= max.
+// SetLatency sets Config.LatencyMin and LatencyMax.
 func (n *Net) SetLatency(min, max time.Duration) {
 	if min < 0 || max < min {
 		panic(fmt.Sprintf("simnet: latency from %v to %v is no range of delays", min, max))
@@ -105,15 +104,13 @@ func (n *Net) SetLatency(min, max time.Duration) {
 // function before it; nil is no such way.
 func (n *Net) SetPath(f func(from, to netip.AddrPort) time.Duration) { n.path = f }
 
-// SetDuplicate sets the probability, 0 to 1, that a datagram sent from now on arrives twice. It
-// panics if p is out of range.
+// SetDuplicate sets Config.Duplicate.
 func (n *Net) SetDuplicate(p float64) {
 	checkProbability("duplicate", p)
 	n.cfg.Duplicate = p
 }
 
-// SetReorder sets the probability, 0 to 1, that a datagram sent from now on is delayed beyond its
-// latency, by up to delay. It panics if p is out of range or delay is negative.
+// SetReorder sets Config.Reorder and ReorderDelay.
 func (n *Net) SetReorder(p float64, delay time.Duration) {
 	checkProbability("reorder", p)
 	if delay < 0 {
