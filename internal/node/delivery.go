@@ -41,13 +41,10 @@ func (n *Node) handleData(now time.Duration, in *datagram, seq uint32, d wire.Da
 		return
 	}
 	if d.Origin == n.self.id {
-		if d.Flags&wire.FlagArc == 0 { // without an Ack the sender gives the arc to another node
-			n.acknowledgeData(now, in, seq, &d)
-		}
-		n.stats.Duplicate++
 		if d.Flags&wire.FlagDirect == 0 {
 			n.skipForged(now, in, d.Counter)
 		}
+		n.handleDuplicate(now, in, seq, &d)
 		return
 	}
 	if to, direct := d.Recipient(); direct && to != n.self.id {
@@ -60,12 +57,7 @@ func (n *Node) handleData(now time.Duration, in *datagram, seq uint32, d wire.Da
 		return
 	}
 	if window.Has(d.Counter) {
-		n.stats.Duplicate++
-		if n.forwardDuplicate(now, in, &d) {
-			n.acknowledgeData(now, in, seq, &d)
-		} else {
-			n.refuse(now, in, seq)
-		}
+		n.handleDuplicate(now, in, seq, &d)
 		return
 	}
 	if n.tooEarly(o, &d) {
@@ -110,9 +102,18 @@ func (n *Node) take(now time.Duration, o *versions.Origin, window *versions.Wind
 	n.history.log.Release(e)
 }
 
-// forwardDuplicate handles a copy of a message that was here already. It may still carry
-// work: its arc is forwarded if none was forwarded for this message yet, of those that this
-// node lies in or of the others. It returns false if there is no room for that.
+// handleDuplicate handles a copy of a message that was here already, or is the node's own.
+func (n *Node) handleDuplicate(now time.Duration, in *datagram, seq uint32, d *wire.Data) {
+	n.stats.Duplicate++
+	if n.forwardDuplicate(now, in, d) {
+		n.acknowledgeData(now, in, seq, d)
+	} else {
+		n.refuse(now, in, seq)
+	}
+}
+
+// forwardDuplicate forwards the arc of a duplicate if none was forwarded for this message yet, of
+// those that this node lies in or of the others. It returns false if there is no room for that.
 func (n *Node) forwardDuplicate(now time.Duration, in *datagram, d *wire.Data) bool {
 	if d.Flags&wire.FlagArc == 0 || d.Flags&(wire.FlagDirect|wire.FlagStandby) != 0 {
 		return true
