@@ -101,7 +101,7 @@ func TestCrashOfMostNodesDelaysAMessageForSecondsOnly(t *testing.T) {
 		view      int
 		t99, t100 time.Duration
 		copies    float64
-	}{{0.8, 1024, time.Second, 2 * time.Second, 12}, {0.8, 96, 3 * time.Second, 5 * time.Second, 8}, {0.9, 96, 6 * time.Second, 8 * time.Second, 12}} {
+	}{{0.8, 1024, time.Second, 2 * time.Second, 12}, {0.8, 96, 2 * time.Second, 6 * time.Second, 8}, {0.9, 96, 6 * time.Second, 8 * time.Second, 12}} {
 		r := spreadCase{
 			nodes: 500, messages: 1, crash: c.crash, clusters: 2, partial: c.view < 500, config: node.Config{MaxMembers: c.view},
 		}.run(t, 1)

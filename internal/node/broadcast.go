@@ -134,8 +134,8 @@ func (n *Node) hand(p part) {
 // known but the arc is long enough to hold unknown ones, once to the nearest member outside. If
 // there is none that is not suspect the arc stays where it is, as long as the delegate is a member.
 // The silent delegate is still sent its copy, without an arc. The others near this node may
-// have lacked a delegate too: if first is set they are offered the message.
-func (n *Node) redelegate(now time.Duration, delegate netip.AddrPort, c *outbox.Copy, first bool) {
+// have lacked a delegate too: they are offered the message.
+func (n *Node) redelegate(now time.Duration, delegate netip.AddrPort, c *outbox.Copy) {
 	members := n.peers.members
 	arc, silent := c.Arc, members.ByAddr(delegate)
 	if silent != nil {
@@ -150,9 +150,7 @@ func (n *Node) redelegate(now time.Duration, delegate netip.AddrPort, c *outbox.
 	if to == nil && !abroad && flags&wire.FlagNoOut == 0 && uint64(arc.Len()) >= 2*members.LocalGap() {
 		to, flags = members.Outside(arc, silent, now), flags|wire.FlagNoOut
 	}
-	if first {
-		n.healSoon(now, c.Entry)
-	}
+	n.healSoon(now, c.Entry)
 	if to == nil {
 		return
 	}
@@ -173,7 +171,7 @@ func (n *Node) clearQueue(now time.Duration, to netip.AddrPort) {
 		}
 		orphan := e.Copy // free its place in the queue first: the copy to another member may need it
 		n.history.log.Retain(orphan.Entry)
-		n.redelegate(now, to, &orphan, true)
+		n.redelegate(now, to, &orphan)
 		n.abandon(e)
 		n.history.log.Release(orphan.Entry)
 	}

@@ -140,7 +140,7 @@ func (n *Node) unansweredData(now time.Duration, m *view.Member, e *outbox.Envel
 	}
 	moved := e.Attempts == UntilAnswered && m == nil // its member is known elsewhere now, or was evicted
 	if !e.Arc.Empty() && (moved || e.Attempt >= redelegate || n.peers.members.Abroad(e.Arc)) {
-		n.redelegate(now, e.To(), &e.Copy, e.Attempt <= redelegate)
+		n.redelegate(now, e.To(), &e.Copy)
 	}
 	switch direct := e.Flags&wire.FlagDirect != 0; {
 	case moved && !direct:
