@@ -85,7 +85,7 @@ func (l *link) checkWanted(request wire.Digest, want []message) {
 		left := l.room - len(request.Bytes())
 		next := want[len(got)]
 		cut := len(got) > 0 && got[len(got)-1].origin == next.origin
-		whole = left < runSize || !cut && left < wire.MinRecord
+		whole = left < runSize || !cut && left < minRecord
 	}
 	if !whole || !slices.Equal(got, want[:len(got)]) {
 		l.t.Fatalf("seed %d: with room for %d bytes these are wanted: %v, but these are asked for: %v", l.seed, l.room, want, got)

@@ -16,6 +16,7 @@ const (
 
 	recordFixed = 13 // bytes of a record without runs: origin, floor, number of runs
 	runSize     = 4
+	minRecord   = recordFixed + runSize
 	mostRuns    = 255
 	anyRoom     = 1 << 20
 	old         = time.Hour // late enough for whatever was born at 0

@@ -165,7 +165,7 @@ func BenchmarkARequestOfHoles(b *testing.B) {
 func BenchmarkADigestOfHoles(b *testing.B) {
 	n := roomy()
 	var short, long []record
-	for origin := uint64(1); wire.MinRecord*int(origin) <= pageRoom; origin++ {
+	for origin := uint64(1); minRecord*int(origin) <= pageRoom; origin++ {
 		for c := uint32(2); c <= versions.Width; c += 2 {
 			n.take(0, message{origin, c}, true)
 		}

@@ -78,7 +78,7 @@ func TestOfferKeepsToItsRoom(t *testing.T) {
 		got := messages(offered(t, roomy().desk, &n, room))
 		want := []message{{1, 7}, {1, 9}, {2, 7}, {2, 9}, {3, 7}, {3, 9}, {4, 7}, {4, 9}, {5, 7}, {5, 9}}
 		fit := min(room/each, 5) * 2
-		if fit < 10 && room%each >= wire.MinRecord {
+		if fit < 10 && room%each >= minRecord {
 			fit++
 		}
 		if !slices.Equal(got, want[:fit]) || len(n.items) > 0 {

@@ -16,7 +16,7 @@ func TestPagesGoOnceAround(t *testing.T) {
 	for seed := range uint64(100) {
 		r := rand.New(rand.NewPCG(seed, 52))
 		n := roomy()
-		room := wire.MinRecord + r.IntN(400)
+		room := minRecord + r.IntN(400)
 		for origin := range uint64(10 * (room / recordFixed)) {
 			n.hear(origin+1, run(1+r.Uint32N(3), 4+r.Uint32N(30)))
 		}

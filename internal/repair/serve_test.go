@@ -44,7 +44,7 @@ func TestWantAsksForWhatIsOfferedAndLacking(t *testing.T) {
 
 func TestWantAsksForNoMoreThanTheRequestHolds(t *testing.T) {
 	const offered = 10
-	for room := range 10 * wire.MinRecord {
+	for room := range 10 * minRecord {
 		var offer []record
 		for i := range uint64(offered) {
 			offer = append(offer, record{i + 1, 0, []wire.Run{run(1, 1), run(3, 3)}})

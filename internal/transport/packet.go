@@ -9,9 +9,8 @@ import (
 	"time"
 )
 
-// pollTime is how long a read waits that should not block, because there is no
-// non-blocking one. A deadline in the past would not do: the read fails even when a
-// datagram is waiting.
+// pollTime is how long a read waits that should not block, because there is no non-blocking one. A
+// deadline in the past would not do: the read fails even when a datagram is waiting.
 const pollTime = time.Millisecond
 
 // secondWait is how long a write may take after one that timed out. On a busy machine a

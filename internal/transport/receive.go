@@ -34,13 +34,12 @@ func longAgo() time.Time {
 // already there, or ErrNothing. Otherwise it waits at most maxWait for a
 // datagram, and returns ErrNothing when none came or Wake ended the wait.
 //
-// A datagram longer than buf is cut to len(buf) without notice; a caller with
-// a limit passes one byte more and drops what fills it. (On Windows the sender
-// of a cut datagram is not known and from is the zero AddrPort.) An empty
-// datagram is n == 0 with a nil error. buf must not be empty and is not used
-// after the return. from is never an IPv4 address mapped into IPv6, and a
-// link-local IPv6 address has its zone. It is the zero AddrPort if a wrapped
-// PacketConn names a sender that is not an IP address and port.
+// A datagram longer than buf is cut to len(buf) without notice; a caller with a limit passes one
+// byte more and drops what fills it. (On Windows the sender of a cut datagram is not known and from
+// is the zero AddrPort.) An empty datagram is n == 0 with a nil error. buf must not be empty and is
+// not used after the return. from is never an IPv4 address mapped into IPv6, and a link-local IPv6
+// address has its zone. It is the zero AddrPort if a wrapped PacketConn names a sender that is not
+// an IP address and port.
 //
 // Once the Conn is closed every error wraps net.ErrClosed. Any other error wraps what the
 // system or the wrapped PacketConn reported and is transient: the caller may count it and go
@@ -64,11 +63,10 @@ func (c *Conn) Receive(buf []byte, maxWait time.Duration) (n int, from netip.Add
 	return 0, netip.AddrPort{}, err
 }
 
-// Wake makes a waiting Receive return at once, with ErrNothing unless a datagram came first.
-// If none is waiting, the next Receive with maxWait above zero returns without waiting; if
-// that one finds a datagram, it may leave the wake-up to the one after it. A Wake ends one
-// wait, and any number of them before a wait count as one. It costs an atomic operation when
-// nothing waits.
+// Wake makes a waiting Receive return at once, with ErrNothing unless a datagram came first. If
+// none is waiting, the next Receive with maxWait above zero returns without waiting; if that one
+// finds a datagram, it may leave the wake-up to the one after it. A Wake ends one wait, and any
+// number of them before a wait count as one. It costs an atomic operation when nothing waits.
 func (c *Conn) Wake() {
 	if c.state.Swap(woken) == waiting {
 		// It never blocks: one ring for each wait, which takes it. It is deferred because
@@ -107,9 +105,8 @@ func (c *Conn) isClosed(err error) bool {
 	return c.closed.Load() || errors.Is(err, net.ErrClosed)
 }
 
-// enterWait prepares the one wait for a datagram in a Receive. It returns false if a Wake
-// has already ended that wait, and with an error, for without a deadline the wait might
-// have no end.
+// enterWait prepares the one wait for a datagram in a Receive. It returns false if a Wake has
+// already ended that wait, and with an error, for without a deadline the wait might have no end.
 func (c *Conn) enterWait() (entered bool, err error) {
 	c.until = time.Now().Add(c.maxWait)
 	// The deadline must be set before a Wake can move it into the past, or else the

@@ -85,8 +85,7 @@ func ipv6Addr(b [16]byte, scope uint32) netip.Addr {
 	if scope == 0 {
 		return addr
 	}
-	// Asking for the name costs a few system calls, but only for link-local
-	// senders.
+	// Asking for the name costs a few system calls, but only for link-local senders.
 	ifi, err := net.InterfaceByIndex(int(scope))
 	if err != nil {
 		return addr.WithZone(strconv.FormatUint(uint64(scope), 10))

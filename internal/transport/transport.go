@@ -114,9 +114,8 @@ func Listen(addr netip.AddrPort, readBuffer int) (*Conn, error) {
 //     for room, and the first write of a burst that times out is tried again for 10 ms. If
 //     SetWriteDeadline fails, Send takes as long as WriteTo does.
 //
-// Such a Conn, and every Conn on Windows, has no true non-blocking read: when
-// nothing is there, a Receive that should return at once, or sooner than in a
-// millisecond, takes up to a millisecond.
+// Such a Conn, and every Conn on Windows, has no true non-blocking read: when nothing is there, a
+// Receive that should return at once, or sooner than in a millisecond, takes up to a millisecond.
 //
 // readBuffer is as for Listen, and is ignored if pc has no SetReadBuffer.
 func Wrap(pc net.PacketConn, readBuffer int) (*Conn, error) {
@@ -210,19 +209,15 @@ func unmap(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 }
 
-// addrPortOf returns a as an AddrPort, or the zero AddrPort if it is not an IP address and
-// port.
+// addrPortOf returns a as an AddrPort, or the zero AddrPort if it is not an IP address and port.
 func addrPortOf(a net.Addr) netip.AddrPort {
+	var ap netip.AddrPort
 	switch a := a.(type) {
 	case nil:
-		return netip.AddrPort{}
 	case *net.UDPAddr:
-		return unmap(a.AddrPort())
+		ap = a.AddrPort()
 	default:
-		ap, err := netip.ParseAddrPort(a.String())
-		if err != nil {
-			return netip.AddrPort{}
-		}
-		return unmap(ap)
+		ap, _ = netip.ParseAddrPort(a.String()) // zero after an error
 	}
+	return unmap(ap)
 }

@@ -6,9 +6,6 @@ const (
 	recordFixed = 8 + 4 + 1
 	runSize     = 2 + 2
 
-	// MinRecord is the size in bytes of a record with one run.
-	MinRecord = recordFixed + runSize
-
 	// MaxRuns is how many runs a record may have.
 	MaxRuns = 255
 )

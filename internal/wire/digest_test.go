@@ -8,6 +8,9 @@ import (
 	"testing"
 )
 
+// minRecord is the size in bytes of a record with one run.
+const minRecord = recordFixed + runSize
+
 const (
 	lastOrigin  = 1<<64 - 1
 	lastCounter = 1<<32 - 1
@@ -157,7 +160,7 @@ func TestDigestKeepsToItsRoom(t *testing.T) {
 				t.Fatalf("seed %d: %d of %d bytes are taken and a record of %d runs comes: added %v", seed, used, room, len(x.runs), ok)
 			}
 			if !fits {
-				if used+MinRecord <= room {
+				if used+minRecord <= room {
 					t.Fatalf("seed %d: %d of %d bytes are taken, which leaves room for any record, but it was refused", seed, used, room)
 				}
 				continue

@@ -34,7 +34,7 @@ func TestSizesAreWhatIsSent(t *testing.T) {
 		{"AckOverhead and AckSizes", AckOverhead + MostAcked*AckSize, plainAck{Runs: make([]AckRun, MostAcked)}},
 		{"AckOverhead and the AckSize of a long run", AckOverhead + AckSize, plainAck{true, []AckRun{{1, 255}}}},
 		{"StatusOverhead", StatusOverhead, plainStatus{}},
-		{"StatusOverhead and MinRecord", StatusOverhead + MinRecord,
+		{"StatusOverhead and minRecord", StatusOverhead + minRecord,
 			plainStatus{Records: []plainRecord{{1, 0, []Run{{First: 2, Last: 2}}}}}},
 		{"DataSize without an arc", DataSize(^FlagArc, 0), plainData{Flags: ^FlagArc}},
 		{"DataSize with an arc", DataSize(FlagArc, 1), plainData{Flags: FlagArc, Payload: "y"}},
