@@ -6,7 +6,6 @@ package addrtext
 import (
 	"errors"
 	"net/netip"
-	"regexp"
 	"strconv"
 	"strings"
 	"unicode"
@@ -84,20 +83,34 @@ func splitHostPort(s string) (host, port string, bracketed bool, err error) {
 	return host, strings.TrimPrefix(port, ":"), true, nil
 }
 
-// multiaddr matches the four forms that ErrMultiaddr names, and also /ip with udp and the others
-// with port.
-var multiaddr = regexp.MustCompile(`^/(?:ip6zone/([^/]*)/(ip6)|(ip|ip4|ip6))/([^/]*)/(udp|port)/([^/]*)$`)
-
 // ParseMultiaddr reads the four forms that ErrMultiaddr names.
 func ParseMultiaddr(s string) (netip.AddrPort, error) {
 	if s == "" {
 		return netip.AddrPort{}, ErrEmpty
 	}
-	m := multiaddr.FindStringSubmatch(s)
-	if m == nil || (m[3] == "ip") != (m[5] == "port") {
+	// No form has more than seven parts, counting the empty one before the first
+	// slash; the eighth only shows that there are too many.
+	parts := strings.SplitN(s, "/", 8)
+	if parts[0] != "" {
 		return netip.AddrPort{}, ErrMultiaddr
 	}
-	zone, zoned, network, literal, port := m[1], m[2] != "", m[2]+m[3], m[4], m[6]
+	parts = parts[1:]
+
+	zone, zoned := "", false
+	if len(parts) == 6 && parts[0] == "ip6zone" && parts[2] == "ip6" {
+		zone, zoned = parts[1], true
+		parts = parts[2:]
+	}
+	if len(parts) != 4 {
+		return netip.AddrPort{}, ErrMultiaddr
+	}
+	network, literal, transport, port := parts[0], parts[1], parts[2], parts[3]
+	switch network + "/" + transport {
+	case "ip4/udp", "ip6/udp", "ip/port":
+	default:
+		return netip.AddrPort{}, ErrMultiaddr
+	}
+
 	if literal == "" {
 		return netip.AddrPort{}, ErrNoIP
 	}
@@ -105,12 +118,13 @@ func ParseMultiaddr(s string) (netip.AddrPort, error) {
 		return netip.AddrPort{}, ErrZonePlace
 	}
 	ip, err := parseIP(literal)
-	switch {
-	case err != nil:
+	if err != nil {
 		return netip.AddrPort{}, err
-	case network == "ip4" && !ip.Is4():
+	}
+	if network == "ip4" && !ip.Is4() {
 		return netip.AddrPort{}, ErrNotIPv4
-	case network == "ip6" && !ip.Is6():
+	}
+	if network == "ip6" && !ip.Is6() {
 		return netip.AddrPort{}, ErrNotIPv6
 	}
 	return assemble(ip, zone, zoned, port)
