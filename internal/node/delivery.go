@@ -42,6 +42,9 @@ func (n *Node) handleData(now time.Duration, in *datagram, seq uint32, d wire.Da
 	}
 	if d.Origin == n.self.id {
 		if d.Flags&wire.FlagDirect == 0 {
+			if d.Counter <= n.self.counter {
+				n.history.coverage.note(d.Origin, d.Counter, noArc)
+			}
 			n.skipForged(now, in, d.Counter)
 		}
 		n.handleDuplicate(now, in, seq, &d)

@@ -182,7 +182,6 @@ func (n *Node) number(now time.Duration, payload []byte, s SpreadKind) (*datalog
 	o.MarkYoung(self.counter, now, n.epoch())
 	h.origins.Touch(o, now)
 	e := h.log.Put(self.id, self.counter, payload, now)
-	h.coverage.note(self.id, self.counter, noArc)
 	if n.keepsOwn() {
 		self.backlog.add(e, s, h.log)
 	}
