@@ -63,7 +63,7 @@ func (n *Node) handleData(now time.Duration, in *datagram, seq uint32, d wire.Da
 		n.handleDuplicate(now, in, seq, &d)
 		return
 	}
-	if n.tooEarly(o, &d) {
+	if n.tooEarly(in, o, &d) {
 		if d.Flags&wire.FlagPull == 0 {
 			n.refuse(now, in, seq)
 		}
@@ -146,6 +146,7 @@ func (n *Node) retain(now time.Duration, o *versions.Origin, d *wire.Data) *data
 	put := n.history.log.Put
 	if n.config.Ordered { // it must stay until its turn
 		put = n.history.log.Pin
+		o.Wait(datalog.Overhead + len(d.Payload))
 	}
 	e := put(d.Origin, d.Counter, d.Payload, now-d.Age()) // so that old messages do not evict new ones
 	n.scheduleOffer(now, e, d.Flags&wire.FlagPull != 0)

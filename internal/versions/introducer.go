@@ -7,6 +7,7 @@ type introducer struct {
 	id      uint64 // 0 stands for none, which is not ranked
 	origins recency
 	wide    int // bytes of their wide windows
+	waiting int // bytes of their messages that wait for their turn
 	index   int // in the ranks
 }
 
@@ -36,6 +37,7 @@ func (t *Table) charge(o *Origin, id uint64) {
 // discharge undoes charge.
 func (t *Table) discharge(o *Origin) {
 	i := o.introducer
+	i.waiting -= o.waiting
 	i.origins.remove(o)
 	t.rank(i)
 	if i.origins.len == 0 {

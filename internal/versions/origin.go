@@ -10,7 +10,7 @@ import "time"
 //   - lost: counted by GiveUp, InTurn, or the Table when the origin made room
 //   - skipped: history, as everything missing below From
 //
-// Bound: 176 bytes, and the gaps of its windows.
+// Bound: 184 bytes, and the gaps of its windows.
 type Origin struct {
 	ID        uint64
 	Seen      Window // messages for everyone: Broadcast and Random
@@ -28,6 +28,8 @@ type Origin struct {
 
 	told   uint32 // highest counter that a member has named
 	teller uint32 // stands for that member
+
+	waiting int // bytes of messages that wait for their turn
 
 	touched    time.Duration
 	introducer *introducer
@@ -147,6 +149,20 @@ func (o *Origin) Missing() uint32 {
 // turn, where order is kept.
 func (o *Origin) Waiting() uint32 {
 	return o.Seen.count(uint64(o.Seen.floor)+1, uint64(o.Seen.highest))
+}
+
+// Wait adds to the bytes of messages that wait for their turn, or takes from them.
+func (o *Origin) Wait(bytes int) {
+	o.waiting += bytes
+	o.introducer.waiting += bytes
+}
+
+// MayWait reports whether so many bytes more of messages may wait for their turn, if in all used
+// bytes of them do, of limit: those of the origins that one member told of take at most half of
+// what others leave.
+func (o *Origin) MayWait(bytes, used, limit int) bool {
+	own := o.introducer.waiting
+	return used+bytes <= limit && (o.introducer.id == 0 || own+bytes <= (limit-used+own)/2)
 }
 
 // Older returns the origin of the same table that was touched before, nil if there is none.

@@ -316,3 +316,34 @@ func TestAFullTableIsSharedByWhoTells(t *testing.T) {
 		}
 	}
 }
+
+// Of the room for messages that wait for their turn, what one member tells of takes half of what
+// others leave.
+func TestWaitingMessagesOfOneIntroducerTakeHalf(t *testing.T) {
+	table := NewTable(8)
+	add := func(id, introducer uint64) *Origin {
+		o, _, _ := table.Add(id, introducer, 0, time.Hour)
+		return o
+	}
+	own, first, second, other := add(1, 0), add(2, 70), add(3, 70), add(4, 71)
+	const limit = 1000
+	used := 0
+	wait := func(o *Origin) (all int) {
+		for ; o.MayWait(10, used, limit); used += 10 {
+			o.Wait(10)
+			all += 10
+		}
+		return all
+	}
+	if a, b, c := wait(first), wait(second), wait(other); a != 500 || b != 0 || c != 250 {
+		t.Fatalf("one introducer should get 500 of 1000, for any of its origins, and the next one 250, not %d, %d, %d", a, b, c)
+	}
+	table.Remove(first.ID)
+	used -= 500
+	if a := wait(second); a != 370 {
+		t.Fatalf("when 250 are left to others it should get half of 750, but gets %d", a)
+	}
+	if a := wait(own); a != limit-250-370 {
+		t.Fatalf("what nobody told of may have the rest, but gets %d", a)
+	}
+}
