@@ -92,7 +92,8 @@ var (
 	// ErrState means that the method may not be called in the current state of the
 	// node, or that another Receive is in progress.
 	ErrState = errors.New("gossip: not legal in this state")
-	// ErrTooLarge means that a payload is longer than MaxPayload.
+	// ErrTooLarge means that a payload is longer than MaxPayload, or than the member takes that
+	// a Direct message is for.
 	ErrTooLarge = errors.New("gossip: payload too large")
 	// ErrQueueFull means that the data queue has no room now: let the loop turn, or call
 	// WaitForRoom on another goroutine, then try again.

@@ -62,10 +62,11 @@ func (s Spread) check() error {
 // ErrQueueFull, but after two minutes without any member the oldest are given up instead, and
 // counted in Stats.Unheard. A seed on its own, which expects nobody, only retains them.
 //
-// After an error nothing has changed: ErrTooLarge; ErrQueueFull, also while the Direct message 1024
-// before this one is still on its way; ErrAddress for Direct to the node itself or to an address
-// that cannot be sent to; ErrConfig for more than one Spread; ErrState before Join, after Leave,
-// and when the 2^32 numbers of this ID are used up; ErrClosed.
+// After an error nothing has changed: ErrTooLarge, also for Direct to a member that takes less;
+// ErrQueueFull, also while the Direct message 1024 before this one is still on its way; ErrAddress
+// for Direct to the node itself or to an address that cannot be sent to; ErrConfig for more than one
+// Spread; ErrState before Join, after Leave, and when the 2^32 numbers of this ID are used up;
+// ErrClosed.
 func (g *GossipService) SendData(payload []byte, spread ...Spread) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -81,6 +82,9 @@ func (g *GossipService) SendData(payload []byte, spread ...Spread) error {
 	}
 	if most := g.node.MaxPayload(); len(payload) > most {
 		return fmt.Errorf("%w: %d bytes, MaxPayload is %d", ErrTooLarge, len(payload), most)
+	}
+	if s.as.Kind == node.Direct && len(payload) > g.node.MaxPayloadTo(s.as.To) {
+		return fmt.Errorf("%w: %d bytes, the member at %v takes %d: its MaxMessageSize is smaller", ErrTooLarge, len(payload), s.as.To, g.node.MaxPayloadTo(s.as.To))
 	}
 	if err := g.node.Publish(g.clock(), payload, s.as); err != nil {
 		return g.refusal(err)

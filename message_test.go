@@ -238,3 +238,17 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		t.Errorf("the first Receive returned %v", busy)
 	}
 }
+
+// A Direct message that its member does not take is refused, and counts as nothing.
+func TestSendDataRefusesADirectMessageThatItsMemberDoesNotTake(t *testing.T) {
+	v := newVirtualNet(t, 1)
+	large, small := v.add(Config{MaxMessageSize: 1400}), v.add(Config{})
+	v.form(large, small)
+	to, most := small.Address(), small.MaxPayload()
+	err := large.SendData(make([]byte, most+1), Direct(to))
+	large.want(errors.Is(err, ErrTooLarge) && strings.Contains(err.Error(), to.String()) && strings.Contains(err.Error(), fmt.Sprint(most)), "a Direct message of %d bytes to %v, which takes %d, gives %v", most+1, to, most, err)
+	large.want(large.Stats().Sent == 0, "a message that was refused is counted")
+	err = large.SendData(make([]byte, most), Direct(to))
+	v.Run(time.Second)
+	small.want(err == nil && small.Stats().Delivered == 1, "a Direct message of %d bytes gives %v, and %d are delivered", most, err, small.Stats().Delivered)
+}

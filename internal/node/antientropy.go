@@ -41,11 +41,13 @@ func (n *Node) compare(now time.Duration, to netip.AddrPort) {
 // offer offers new messages to a random member that is near.
 func (n *Node) offer(now time.Duration) {
 	n.timers.offeredAt = now
-	digest := n.history.repair.Offer(&n.history.news, n.out.digestRoom())
-	if m := n.peers.nearby(now, n.rng, ring.Zone(n.self.id)); m != nil {
-		n.peers.offered = m.RTT.Smoothed()
-		n.sendDigest(nil, m.Addr, wire.Offer, digest)
+	m := n.peers.nearby(now, n.rng, ring.Zone(n.self.id))
+	if m == nil {
+		n.history.news.Clear() // others know more of it than a node that is alone
+		return
 	}
+	n.peers.offered = m.RTT.Smoothed()
+	n.sendDigest(nil, m.Addr, wire.Offer, n.history.repair.Offer(&n.history.news, n.digestRoom(m.Addr)))
 }
 
 // heal offers messages that came by repair, or whose arc had a silent delegate, to the
@@ -53,7 +55,7 @@ func (n *Node) offer(now time.Duration) {
 func (n *Node) heal(now time.Duration) {
 	n.timers.healAt = now
 	p := &n.peers
-	digest := n.history.repair.Offer(&n.history.repaired, n.out.digestRoom())
+	digest := n.history.repair.Offer(&n.history.repaired, n.out.room-wire.StatusOverhead)
 	p.picked = p.members.Nearest(p.picked[:0], n.self.id, 2*view.Near)
 	p.picked = slices.DeleteFunc(p.picked, func(m *view.Member) bool { return !m.Validated || m.Suspect(now) })
 	for i, m := range p.picked {
@@ -153,7 +155,7 @@ func (n *Node) handleStatus(now time.Duration, in *datagram, seq uint32, s wire.
 		if s.Mode == wire.Heal {
 			n.acknowledge(now, in, seq)
 		}
-		wanted := r.Want(now, s.Digest, n.out.digestRoom())
+		wanted := r.Want(now, s.Digest, n.digestRoom(in.from))
 		n.request(now, in, wanted)
 		n.sendRequest(in, wanted)
 	case wire.Request:
@@ -164,7 +166,7 @@ func (n *Node) handleStatus(now time.Duration, in *datagram, seq uint32, s wire.
 // sendSeen sends the page of what was seen here that follows an origin, in answer to one that says
 // which.
 func (n *Node) sendSeen(now time.Duration, in *datagram, after, says uint64) {
-	digest, last := n.history.repair.Page(now, after, n.out.digestRoom())
+	digest, last := n.history.repair.Page(now, after, n.digestRoom(in.from))
 	n.sendStatus(in, in.from, Status, wire.Status{Mode: wire.Full, Mark: last, After: says, Digest: digest})
 }
 
@@ -184,7 +186,7 @@ func (n *Node) takePage(now time.Duration, in *datagram, s wire.Status) {
 			from = in.member.ID
 		}
 		r.Heard(now, s.Digest, source, from, n.peers.members.Len() == 1)
-		wanted := r.Compare(now, s.Digest, n.out.digestRoom(), &n.push)
+		wanted := r.Compare(now, s.Digest, n.digestRoom(in.from), &n.push)
 		n.sendRequest(in, wanted)
 		more = wanted.Len() > 0
 		if s.After == 0 {

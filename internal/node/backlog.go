@@ -85,6 +85,13 @@ func (b *backlog) settled(counter uint32, acknowledged bool, log *datalog.Log) {
 	}
 }
 
+// giveUp releases a message of which no copy is on its way.
+func (b *backlog) giveUp(counter uint32, log *datalog.Log) {
+	if m := b.at(counter); m != nil && m.copies == 0 {
+		b.release(m, log)
+	}
+}
+
 // release gives up the entry of a message, and forgets the messages before the first that is
 // not acknowledged.
 func (b *backlog) release(m *ownMessage, log *datalog.Log) {

@@ -15,7 +15,8 @@
 //
 // Calls between files go down only; what must go up is a value.
 //
-//	node.go          the verbs of the owner, except Handle
+//	node.go          the verbs of the owner, except Handle and Next
+//	next.go          Next: what goes out
 //	receive.go       Handle: open a datagram, read its messages, dispatch each to a handler
 //	maintenance.go   what is due by the clock       retry.go        answers and timeouts
 //	join.go          Hello and Welcome              antientropy.go  what was seen, compared and repaired
@@ -25,7 +26,7 @@
 //	publish.go       messages of the node itself    broadcast.go    how a message spreads
 //	probe.go         Hellos to silent members,      standby.go      arcs that another may cover
 //	                 and to other addresses         send.go         the one way out
-//	datagram.go, order.go, state.go, peers.go, share.go, backlog.go, coverage.go, schedule.go, seal.go, warn.go, config.go, stats.go
+//	datagram.go, order.go, state.go, peers.go, share.go, backlog.go, coverage.go, schedule.go, seal.go, room.go, warn.go, config.go, stats.go
 //
 // Below are packages of their own: outbox (queues, windows, acknowledgements), view (the members
 // on the ring), versions (which numbers were seen), datalog (the messages retained), repair
@@ -63,6 +64,7 @@
 // two where loss is common, its arc goes to another member in it (redelegate, patience). A node
 // that has no room for the copies that a message needs refuses it, and its sender tries again
 // later: so a slow member slows down the origin, which refuses in Publish, and loses nothing.
+// A member with a smaller MaxMessageSize is not sent what it does not take (dropTooLong).
 // The backlog keeps each message of the node itself until any other node has acknowledged it.
 //
 // A number far ahead of an origin may be forged. It is returned to the origin before the gap is

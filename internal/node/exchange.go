@@ -39,7 +39,7 @@ func (n *Node) exchange(m *view.Member, most int) {
 func (n *Node) announce(now time.Duration) {
 	p := &n.peers
 	if m := p.random(now, n.rng); m != nil {
-		p.picked = p.members.News(p.picked[:0], n.listed())
+		p.picked = p.members.News(p.picked[:0], n.listed(m))
 		n.sendMembers(nil, m.Addr, wire.WriteList(n.out.body, wire.News), p.picked)
 		n.announcePartings(now, m)
 	}
@@ -48,16 +48,18 @@ func (n *Node) announce(now time.Duration) {
 	}
 }
 
-// listed returns how many members an announcement names: no more than fit, because each counts as
+// listed returns how many members an announcement to m names: no more than fit, because each counts as
 // passed on.
-func (n *Node) listed() int { return min(exchanged, wire.MembersIn(n.out.room)) }
+func (n *Node) listed(m *view.Member) int {
+	return min(exchanged, wire.MembersIn(n.controlRoom(m.Addr)))
+}
 
 // announcePartings passes on that members are gone: to m that they were lost, and to m or a
 // neighbour on the ring that they said goodbye. They said it to nearly all nodes themselves, so
 // the neighbours of one that missed it know it.
 func (n *Node) announcePartings(now time.Duration, m *view.Member) {
 	p := &n.peers
-	p.partings = p.members.Partings(p.partings[:0], n.listed(), now)
+	p.partings = p.members.Partings(p.partings[:0], n.listed(m), now)
 	list := wire.WriteList(n.out.body, wire.Lost)
 	for _, x := range p.partings {
 		if !x.Left && x.ID != m.ID {
@@ -102,8 +104,9 @@ func (n *Node) announcePause(now time.Duration) time.Duration {
 // fit added to it, and returns how many it took. Those not validated are passed over: whether
 // there is a node is first found out, then told.
 func (n *Node) sendMembers(in *datagram, to netip.AddrPort, list wire.ListWriter, members []*view.Member) (taken int, e *outbox.Envelope) {
+	room := n.controlRoom(to)
 	for _, m := range members {
-		if m.Addr != to && m.Validated && !list.Add(wire.Member{ID: m.ID, Addr: m.Addr}, n.out.room) {
+		if m.Addr != to && m.Validated && !list.Add(wire.Member{ID: m.ID, Addr: m.Addr}, room) {
 			break
 		}
 		taken++

@@ -48,7 +48,7 @@ func (n *Node) handleHello(now time.Duration, in *datagram, seq uint32, m wire.H
 			n.probe(in, known.Addr) // it moved, or this is a lie: find out which node is there
 		}
 	} else {
-		n.admit(now, in, m.From.ID, in.from, "gossip: member joined", true).Size = m.Size
+		n.admit(now, in, m.From.ID, in.from, m.Size, "gossip: member joined", true)
 		if !n.self.observed.IsValid() {
 			n.askForAddress(now, in)
 		}
@@ -126,8 +126,7 @@ func (n *Node) handleWelcome(now time.Duration, in *datagram, w wire.Welcome) {
 		return
 	}
 	witness := validated || members.IsSeed(at) // of the node's address: others might name any
-	m := n.admit(now, in, w.From.ID, at, "gossip: member found", h.newcomer)
-	m.Size = w.Size
+	m := n.admit(now, in, w.From.ID, at, w.Size, "gossip: member found", h.newcomer)
 	m.Said(w.From.Addr)
 	members.SendsFrom(m, in.from)
 	if h.took > 0 {

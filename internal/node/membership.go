@@ -144,10 +144,11 @@ func (n *Node) usable(x wire.Member) bool {
 	return Reachable(x.Addr) && x.Addr != n.self.address && x.ID != n.self.id
 }
 
-// admit makes a member of a node that has shown that it receives what is sent to addr. One that is
-// new to the cluster is introduced.
-func (n *Node) admit(now time.Duration, in *datagram, id uint64, addr netip.AddrPort, found string, newcomer bool) *view.Member {
+// admit makes a member of a node that has shown that it receives what is sent to addr, and takes
+// datagrams of that size. One that is new to the cluster is introduced.
+func (n *Node) admit(now time.Duration, in *datagram, id uint64, addr netip.AddrPort, size uint16, found string, newcomer bool) *view.Member {
 	m, added, back := n.peers.members.Admit(id, addr, now)
+	m.Size = size
 	in.member, n.self.owes = m, true
 	n.resume(m)
 	n.connect(now)

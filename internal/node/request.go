@@ -54,7 +54,7 @@ func (n *Node) requestAgain(now time.Duration) {
 		case !missing || x.tries == mostTries && x.due <= now:
 			continue
 		case x.due <= now:
-			n.sendDigest(nil, x.from, wire.Request, n.history.repair.Missing(x.origin, x.run, n.out.digestRoom()))
+			n.sendDigest(nil, x.from, wire.Request, n.history.repair.Missing(x.origin, x.run, n.digestRoom(x.from)))
 			x.tries++
 			x.due = now + n.timeout(now, x.from)
 		}

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"example.com/gossip/internal/outbox"
-	"example.com/gossip/internal/view"
 	"example.com/gossip/internal/wire"
 )
 
@@ -110,9 +109,6 @@ func (n *Node) sendStatus(in *datagram, to netip.AddrPort, kind Kind, s wire.Sta
 	n.emit(in, to, kind)
 }
 
-// digestRoom returns how many bytes of a Status its digest may take.
-func (o *out) digestRoom() int { return o.room - wire.StatusOverhead }
-
 // settle notes that a copy of a message of this node is no longer on its way.
 func (n *Node) settle(e *outbox.Envelope, acknowledged bool) {
 	switch {
@@ -128,46 +124,4 @@ func (n *Node) settle(e *outbox.Envelope, acknowledged bool) {
 func (n *Node) abandon(e *outbox.Envelope) {
 	n.settle(e, false)
 	n.out.queue.Drop(e)
-}
-
-// roomOf returns how many bytes of messages a datagram to a member holds at most. What it says
-// that it takes is believed as far as a node can be configured so.
-func (n *Node) roomOf(m *view.Member) int {
-	sealed := n.seals.keys.Seals()
-	return max(int(m.Size), SmallestDatagram(n.config.Cluster, sealed)) - sealing(sealed)
-}
-
-// Pending reports whether Next has a datagram to return, or might have.
-func (n *Node) Pending() bool { return n.out.queue.Pending() }
-
-// BufferSize returns how many bytes Next needs for datagrams of that many.
-func BufferSize(maxMessageSize int) int { return sealedFront + maxMessageSize }
-
-// Next writes the next datagram that is due in buf, which has BufferSize bytes, and returns
-// it and its recipient; it is empty if none is due.
-func (n *Node) Next(now time.Duration, buf []byte) (datagram []byte, to netip.AddrPort) {
-	for q := n.out.queue.Next(); q != nil; q = n.out.queue.Next() {
-		to := q.To()
-		if m := n.peers.members.ByAddr(to); m != nil && m.Size > 0 {
-			q.Limit(n.roomOf(m))
-		}
-		messages := n.out.queue.Pack(buf[sealedFront:sealedFront], q, now, n.timeout(now, to))
-		if len(messages) == 0 {
-			continue
-		}
-		datagram := messages
-		if n.seals.keys.Seals() {
-			first, _ := wire.ParseHeader(messages)
-			contact := first.Type.IsContact()
-			binding, node := n.recipient(q, contact)
-			if binding == wire.ToAny && !contact {
-				continue // as if it were lost: which node is there is not known
-			}
-			datagram = n.seals.close(buf[:sealedFront+len(messages)], n.out.tag, binding, node)
-		}
-		n.stats.DatagramsOut++
-		n.stats.BytesOut += uint64(len(datagram))
-		return datagram, to
-	}
-	return nil, netip.AddrPort{}
 }

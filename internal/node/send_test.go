@@ -198,3 +198,29 @@ func TestSendBelievesNoSizeThatCannotBe(t *testing.T) {
 		s.want(len(s.sent(wire.TypeData, from)) == 1, "a member that takes %d bytes, as it says, is sent no message", size)
 	}
 }
+
+// A newcomer is told of the members in lists that it takes, however small, also by a full view.
+func TestSendMakesNoListThatANewcomerDoesNotTake(t *testing.T) {
+	for _, most := range []int{20, 1024} {
+		s := newSolo(t, Config{MaxMessageSize: 1400, MaxMembers: most})
+		s.join()
+		for i := range 20 {
+			s.addMember(s.peerID(i+1), peerAddr(i+1))
+		}
+		id, from := s.peerID(99), peerAddr(99)
+		hello := func(token uint64) []byte {
+			return s.message(wire.TypeHello, wire.Hello{Version: wire.Version, Size: 100, Token: token, From: wire.Member{ID: id, Addr: from}}.AppendTo(nil))
+		}
+		s.receive(from, hello(0))
+		s.receive(from, hello(s.sent(wire.TypeWelcome, from)[0].Welcome.Token))
+		s.responsive[from] = id
+		told := map[uint64]bool{}
+		for _, m := range wiretest.Only(s.run(time.Second), wire.TypeMemberList, from) {
+			s.want(m.Size <= 100, "a list of %d bytes is for a node that takes 100", m.Size)
+			for _, x := range m.Members {
+				told[x.ID] = true
+			}
+		}
+		s.want(len(told) >= 15, "of 20 members the newcomer is told of %d", len(told))
+	}
+}

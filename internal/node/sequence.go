@@ -125,7 +125,7 @@ func (n *Node) makeRoom(now time.Duration, in *datagram, seq uint32, o *versions
 	}
 	if first {
 		in.gaps--
-		n.sendDigest(in, in.from, wire.Request, n.history.repair.MissingOf(o, n.out.digestRoom()))
+		n.sendDigest(in, in.from, wire.Request, n.history.repair.MissingOf(o, n.digestRoom(in.from)))
 	}
 	if d.Flags&wire.FlagPull == 0 {
 		n.refuse(now, in, seq)

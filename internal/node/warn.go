@@ -13,6 +13,7 @@ const (
 	otherCluster warning = iota
 	otherKeys
 	otherSize
+	tooLong
 	noSend
 
 	warningKinds
@@ -103,6 +104,13 @@ func (n *Node) compareSize(now time.Duration, at netip.AddrPort, theirs uint16) 
 func (n *Node) warnOfLength(now time.Duration, from netip.AddrPort) {
 	if n.warns(now, otherSize, from) {
 		n.warn("datagram longer than MaxMessageSize", sameSize, from, "ours", n.config.MaxMessageSize)
+	}
+}
+
+// warnOfTooLong warns of a message that a member is not sent, because it is longer than it takes.
+func (n *Node) warnOfTooLong(now time.Duration, to netip.AddrPort, length int) {
+	if n.warns(now, tooLong, to) {
+		n.warn("message longer than a member takes", sameSize, to, "length", length, "takes", n.roomAt(to))
 	}
 }
 

@@ -42,7 +42,7 @@ func (o *Outbox) Pack(b []byte, q *PeerQueue, now, timeout time.Duration) []byte
 	if first := q.control.head; o.apart && first != nil && first.Kind.IsContact() {
 		b = o.packControl(b, q, true, now, timeout)
 	} else {
-		most := MostAcked(min(o.config.Room, q.room))
+		most := MostAcked(o.room(q))
 		b = o.packAcks(b, q, &q.acks, false, &most)
 		b = o.packAcks(b, q, &q.refused, true, &most)
 		q.dataFirst = !q.dataFirst
@@ -64,7 +64,7 @@ func (o *Outbox) Pack(b []byte, q *PeerQueue, now, timeout time.Duration) []byte
 }
 
 func (o *Outbox) packAcks(b []byte, q *PeerQueue, owed *owed, refused bool, left *int) []byte {
-	runs, numbers := owed.front((min(o.config.Room, q.room)-len(b)-wire.AckOverhead)/wire.AckSize, *left)
+	runs, numbers := owed.front((o.room(q)-len(b)-wire.AckOverhead)/wire.AckSize, *left)
 	if runs == 0 {
 		return b
 	}
@@ -77,19 +77,25 @@ func (o *Outbox) packAcks(b []byte, q *PeerQueue, owed *owed, refused bool, left
 	return b
 }
 
-// room returns how long a datagram to q may become that holds b. A message alone may be longer
-// than its recipient is known to take, so that none waits for ever.
-func (o *Outbox) room(b []byte, q *PeerQueue) int {
-	if len(b) == 0 {
-		return o.config.Room
+// room returns how many bytes of messages a datagram to the recipient of q may hold.
+func (o *Outbox) room(q *PeerQueue) int { return min(o.config.Room, q.room) }
+
+// TooLong returns the next message of q if its recipient takes none of that length, or nil. The
+// caller must Drop it.
+func (o *Outbox) TooLong(q *PeerQueue) *Envelope {
+	if e := q.control.head; e != nil && e.Size() > o.room(q) {
+		return e
 	}
-	return min(o.config.Room, q.room)
+	if e := q.nextData(o.config.Span); e != nil && e.largest() > o.room(q) {
+		return e
+	}
+	return nil
 }
 
 // packControl appends control up to the first message that has to go apart from what is there,
 // which is contact or not.
 func (o *Outbox) packControl(b []byte, q *PeerQueue, contact bool, now, timeout time.Duration) []byte {
-	for e := q.control.head; e != nil && len(b)+e.Size() <= o.room(b, q); e = q.control.head {
+	for e := q.control.head; e != nil && len(b)+e.Size() <= o.room(q); e = q.control.head {
 		if o.apart && e.Kind.IsContact() != contact {
 			break
 		}
@@ -100,7 +106,7 @@ func (o *Outbox) packControl(b []byte, q *PeerQueue, contact bool, now, timeout 
 
 func (o *Outbox) packData(b []byte, q *PeerQueue, now, timeout time.Duration) []byte {
 	span := o.config.Span
-	for e := q.nextData(span); e != nil && len(b)+e.Size() <= o.room(b, q); e = q.nextData(span) {
+	for e := q.nextData(span); e != nil && len(b)+e.Size() <= o.room(q); e = q.nextData(span) {
 		b = o.put(b, e, now, timeout)
 	}
 	return b
