@@ -56,9 +56,9 @@ type Config struct {
 	// Conn is a socket to use instead of one bound to self, which is then ignored. The
 	// node closes it, unless New fails. A *net.UDPConn is fast. Any other, and every
 	// socket on Windows, is polled with deadlines, so Receive(0) may take a millisecond.
-	// It must take datagrams from and to *net.UDPAddr; SetReadDeadline on another
-	// goroutine must end a ReadFrom that waits, with os.ErrDeadlineExceeded; and Close
-	// must end both. examples/memnet has one.
+	// It must take datagrams from and to *net.UDPAddr. SetReadDeadline on another goroutine must
+	// end a ReadFrom that waits, with os.ErrDeadlineExceeded; Close must end ReadFrom and WriteTo;
+	// SetWriteDeadline, where it works, bounds a WriteTo. examples/memnet has one.
 	Conn net.PacketConn
 
 	// Spread is used by SendData when it is given none. Default: Broadcast.
@@ -81,9 +81,10 @@ type Config struct {
 	// Default: 250 ms; 1 ms to 1 min.
 	RetryInterval time.Duration
 
-	// AckDelay is how long an acknowledgement may wait so that many travel in one
-	// datagram. The sender's timeout allows for it. Default: 10 ms; at most 1 s. As
-	// 0 means the default, use a nanosecond for no delay.
+	// AckDelay is how long this node may keep an acknowledgement, so that many travel in one
+	// datagram. Delivery and relaying do not wait for it. Other nodes feel it: they measure longer
+	// round trips, send a lost message again later, and wait longer in WaitForAcks. Default:
+	// 10 ms; at most 1 s. As 0 means the default, use a nanosecond for no delay.
 	AckDelay time.Duration
 
 	// RumorFactor is to how many members each node passes on a Random message, how
@@ -99,8 +100,10 @@ type Config struct {
 	BroadcastFactor int
 
 	// MaxMessageSize is the largest datagram, in bytes without IP and UDP
-	// headers, that is sent or accepted; it must be the same throughout the
-	// cluster. 1400 suits a LAN and carries many small messages per datagram.
+	// headers, that is sent or accepted. 1400 suits a LAN and carries many small messages per
+	// datagram. It should be the same throughout the cluster: a payload that does not fit in
+	// that of a member is never sent to it, which is counted in Stats.DropRelay and warned of;
+	// a Direct one is refused with ErrTooLarge.
 	// Default: 512, which every path on the Internet carries unfragmented; at least
 	// 68, or 48 plus the length of Cluster if that is more, and another 36 with Keys;
 	// at most 65507.

@@ -108,9 +108,10 @@ func (g *GossipService) call(e node.Event) {
 // the caller does not wait for each message; else at once while there is room.
 //
 // The three waits return nil when what they wait for holds, or has held since the call; else
-// the error of ctx when that ends, ErrClosed after Close, and ErrState where nothing can
-// come: before Join, after Leave, and in a callback of any node, whose loop would wait for
-// itself. Nor does what they wait for come while the goroutine of the loop is in one of them.
+// an error that wraps that of ctx when that ends, ErrClosed after Close, and ErrState where
+// nothing can come: before Join, after Leave, and in a callback of any node, whose loop would
+// wait for itself. None of them turns the loop: without Run, or another loop, on another goroutine
+// they last until ctx ends, and the error of a deadline then says so.
 func (g *GossipService) WaitForRoom(ctx context.Context) error { return g.wait(ctx, forRoom) }
 
 // WaitForAcks waits until every message of this node was acknowledged by all members that it
@@ -143,8 +144,9 @@ type waits struct {
 
 // wait is over when its channel is closed; then err is the result.
 type wait struct {
-	over chan struct{}
-	err  error
+	over  chan struct{}
+	err   error
+	turns uint64 // of the loop, when it began
 }
 
 // wait waits until what a caller waits for holds.
@@ -157,8 +159,18 @@ func (g *GossipService) wait(ctx context.Context, k waitKind) error {
 	case <-w.over:
 		return w.err
 	case <-ctx.Done():
-		return ctx.Err()
+		return g.cutShort(ctx.Err(), k, w)
 	}
+}
+
+// cutShort returns the error of a wait whose context ended.
+func (g *GossipService) cutShort(err error, k waitKind, w *wait) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err != context.DeadlineExceeded || g.turns != w.turns || g.in.waiting.Load() {
+		return err
+	}
+	return fmt.Errorf("gossip: %s: the loop did not turn meanwhile, call Run on another goroutine: %w", waitNames[k], err)
 }
 
 // beginWait returns the wait to join, nil if it is over already, with its result.
@@ -176,7 +188,7 @@ func (g *GossipService) beginWait(k waitKind) (*wait, error) {
 	}
 	w := g.waits.begun[k]
 	if w == nil {
-		w = &wait{over: make(chan struct{})}
+		w = &wait{over: make(chan struct{}), turns: g.turns}
 		g.waits.begun[k] = w
 	}
 	return w, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -376,5 +377,26 @@ func TestServiceRunWaitsASecondAtMost(t *testing.T) {
 	cancel()
 	if err := n.Run(over); err != nil || n.State() != StateDisconnected {
 		t.Errorf("Run returned %v and left the node %v", err, n.State())
+	}
+}
+
+// A wait that nobody's loop could end tells why it lasted until its deadline.
+func TestWaitWithoutALoopSaysSo(t *testing.T) {
+	for _, turns := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			v := newVirtualNet(t, 1)
+			n := v.add(Config{})
+			n.join(virtualAddr(1))
+			ctx, done := context.WithTimeout(t.Context(), time.Second)
+			defer done()
+			result := make(chan error)
+			go func() { result <- n.WaitForMember(ctx) }()
+			synctest.Wait()
+			if turns {
+				v.Run(time.Second)
+			}
+			err := <-result
+			n.want(errors.Is(err, context.DeadlineExceeded) && strings.Contains(err.Error(), "the loop did not turn") == !turns, "with turns of the loop: %v, the wait ends with %v", turns, err)
+		})
 	}
 }

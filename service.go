@@ -32,7 +32,8 @@ type GossipService struct {
 	mu      sync.Mutex // guards all below; never held while waiting or in a callback
 	clock   func() time.Duration
 	node    *node.Node
-	calling bool // a callback runs
+	calling bool   // a callback runs
+	turns   uint64 // of the loop
 	waits   waits
 }
 
@@ -156,6 +157,7 @@ func (g *GossipService) doDue() error {
 	if err := g.check("Tick", alive); err != nil {
 		return err
 	}
+	g.turns++
 	now := g.clock()
 	g.node.Tick(now)
 	g.endWaits(now)
@@ -209,7 +211,8 @@ func (g *GossipService) destroy() bool {
 // Run is the loop for programs that do not need their own: Tick, Send and Receive until
 // ctx ends. Then it waits for acknowledgements, as WaitForAcks does, for a second at most, calls
 // Leave, which drops what is still queued, sends the goodbye and returns nil; the node is not
-// closed. If Tick, Send or Receive fails, Run returns its error: ErrClosed after Close.
+// closed. If Tick, Send or Receive fails, Run returns its error: ErrClosed after Close. Leave
+// does not end it, and it may be called before Join.
 func (g *GossipService) Run(ctx context.Context) error {
 	defer context.AfterFunc(ctx, g.Wake)()
 	for ctx.Err() == nil {
