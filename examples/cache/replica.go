@@ -35,19 +35,13 @@ type replica struct {
 
 // newReplica makes a replica that has not joined yet.
 func newReplica(o options, log *slog.Logger) (*replica, error) {
-	keys, err := cli.ReadKeys(o.keyFile)
+	config, err := o.Config(log)
 	if err != nil {
 		return nil, err
 	}
+	config.MaxMessageSize, config.DataLogSize = messageSize, logSize
 	r := &replica{store: newStore(o.entries, o.ttl)}
-	r.node, r.joined, err = cli.NewNode(o.listen, r.hear, gossip.Config{
-		Advertise:      o.advertise,
-		Cluster:        o.cluster,
-		Keys:           keys,
-		MaxMessageSize: messageSize,
-		DataLogSize:    logSize,
-		Logger:         log,
-	})
+	r.node, r.joined, err = cli.NewNode(o.Listen, r.hear, config)
 	if err != nil {
 		return nil, err
 	}

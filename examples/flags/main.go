@@ -38,24 +38,16 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"io"
 	"log/slog"
-	"net/http"
 	"os"
 	"os/signal"
-	"sync"
 	"syscall"
-	"time"
 
-	"example.com/gossip"
 	"example.com/gossip/examples/internal/cli"
 	"example.com/gossip/examples/internal/web"
 )
-
-// joinEvery is how often a replica that is alone resolves its seeds.
-const joinEvery = 5 * time.Second
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -74,88 +66,44 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 // options are the values of the command line.
 type options struct {
-	http      string
-	listen    gossip.Address
-	advertise gossip.Address
-	seeds     cli.Seeds
-	first     bool
-	keyFile   string
-	cluster   string
-	wait      time.Duration
+	cli.Service
+	first bool
 }
 
 func parseOptions(args []string, help io.Writer) (o options, err error) {
-	if o.listen, err = gossip.ParseAddress("127.0.0.1:7070"); err != nil {
+	flags := flag.NewFlagSet("flags", flag.ContinueOnError)
+	if err := o.Flags(flags, "flags"); err != nil {
 		return o, err
 	}
-	flags := flag.NewFlagSet("flags", flag.ContinueOnError)
-	flags.StringVar(&o.http, "http", "127.0.0.1:8080", "`address` to serve HTTP on")
-	flags.TextVar(&o.listen, "listen", o.listen, "`address` to listen on for gossip, UDP")
-	flags.TextVar(&o.advertise, "advertise", o.advertise, "`address` at which the others reach -listen, where it differs")
-	flags.Var(&o.seeds, "seed", "`addresses` of other replicas, or names that stand for all of them, such as that of a headless service (one that also lists replicas that are not ready yet)")
 	flags.BoolVar(&o.first, "first", false, "begin a new cluster, without any flag")
-	flags.StringVar(&o.keyFile, "key", "", "`file` with the keys of the cluster, each a line of 64 hexadecimal digits; without it everything is sent in clear")
-	flags.StringVar(&o.cluster, "cluster", "flags", "`name` of the cluster; nodes of other clusters are ignored")
-	flags.DurationVar(&o.wait, "wait", 0, "how long a seed may take to answer before the service gives up; 0 for no limit: replicas may be started in any order, and /readyz tells when one is usable")
 	if err := cli.Parse(flags, args, help); err != nil {
 		return o, err
 	}
-	switch {
-	case o.first == (len(o.seeds) > 0):
+	if o.first == (len(o.Seeds) > 0) {
 		return o, cli.Usage("give -seed with the address of another replica or, once, for the first replica of a new cluster, -first")
-	case o.wait < 0:
-		return o, cli.Usage("-wait %v is negative", o.wait)
 	}
-	return o, nil
+	return o, o.Check()
 }
 
-// serve runs a replica until ctx ends, -wait runs out, or a part of it fails. Then it says that
-// it is not ready, finishes the requests in progress, and only after that leaves the cluster.
+// serve runs a replica until ctx ends, -wait runs out, or a part of it fails.
 func serve(ctx context.Context, o options, log *slog.Logger) error {
-	keys, err := cli.ReadKeys(o.keyFile)
+	config, err := o.Config(log)
 	if err != nil {
 		return err
 	}
-	listener, err := web.Listen(o.http)
+	listener, err := web.Listen(o.HTTP)
 	if err != nil {
 		return err
 	}
 	defer listener.Close()
-	r, err := newReplica(o.listen, o.first, gossip.Config{Advertise: o.advertise, Cluster: o.cluster, Keys: keys, Logger: log})
+	r, err := newReplica(o.Listen, o.first, config)
 	if err != nil {
 		return err
 	}
 	defer r.node.Close()
-	server := web.NewServer(r.handler(), log)
-	log.Info("listening", "http", listener.Addr(), "gossip", r.node.Address(), "id", r.node.ID())
-
-	running, fail := context.WithCancelCause(ctx)
-	defer fail(nil)
-	running, stop := cli.Within(running, o.wait, r.joined, o.seeds)
-	defer stop()
-	gossiping, endGossip := context.WithCancel(context.WithoutCancel(ctx))
-	defer endGossip()
-	var parts sync.WaitGroup
-	parts.Go(func() {
-		if err := r.run(gossiping, o.seeds, func(err error) { log.Warn("cannot join now, still trying", "error", err) }); err != nil {
-			fail(err)
-		}
-	})
-	parts.Go(func() {
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			fail(err)
-		}
-	})
-
-	<-running.Done()
-	var why error
-	if ctx.Err() == nil { // it was not interrupted
-		why = context.Cause(running)
-	}
-	log.Info("ending")
-	r.ending.Store(true)
-	web.Shutdown(server)
-	endGossip()
-	parts.Wait()
-	return why
+	return web.Replica{
+		Node: r.node, Joined: r.joined, Handler: r.handler(),
+		Run:    func(ctx context.Context, report func(error)) error { return r.run(ctx, o.Seeds, report) },
+		Ending: func() { r.ending.Store(true) },
+	}.Serve(ctx, listener, &o.Service, log)
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"net"
 	"sync/atomic"
 	"time"
 
@@ -45,23 +44,7 @@ func newReplica(listen gossip.Address, first bool, config gossip.Config) (*repli
 // run drives the node, joins the seeds and keeps the flags in step with the others', until ctx
 // ends. Then it has the last changes acknowledged, for at most a second, and says goodbye.
 func (r *replica) run(ctx context.Context, seeds cli.Seeds, report func(error)) error {
-	working, stop := context.WithCancel(ctx)
-	looping, endLoop := context.WithCancel(context.WithoutCancel(ctx))
-	defer endLoop()
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		r.keepSynced(working)
-	}()
-	go func() {
-		tick := time.NewTicker(joinEvery)
-		defer tick.Stop()
-		seeds.KeepJoined(working, r.node, net.DefaultResolver.LookupNetIP, tick.C, report)
-		<-ended
-		endLoop() // a Join after Leave would join again
-	}()
-	defer stop()
-	return r.node.Run(looping)
+	return seeds.Drive(ctx, r.node, report, r.node.Run, r.keepSynced)
 }
 
 // receive takes a message of another replica. It runs in the loop, and does as much work as
