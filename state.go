@@ -197,12 +197,12 @@ type Stats struct {
 	MembersLost  uint64 // members considered lost; one that said goodbye is not
 	MembersAgain uint64 // lost members that sent a datagram again
 
-	Members, Lost        int // in the view; lost within an hour, and looked for
-	QueuedControl        int // control messages waiting to be sent or answered
-	QueuedData           int // the same of data, including what was sent before the first member was found
-	Origins              int // nodes whose messages are known
-	HistoryMissed        int // messages sent before the node was connected that it does not have, as far as they are known of
-	Retained             int // messages in the log
+	Members, Lost        int    // in the view; lost within an hour, and looked for
+	QueuedControl        int    // control messages waiting to be sent or answered
+	QueuedData           int    // the same of data, including what was sent before the first member was found
+	Origins              int    // nodes whose messages are known
+	HistoryMissed        uint64 // messages sent before the node was connected that it does not have, as far as they are known of
+	Retained             int    // messages in the log
 	RetainedBytes        int
 	AcksPending, Arrived int // acknowledgements to send; calls of the receiver and other callbacks to make
 }

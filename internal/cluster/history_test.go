@@ -65,11 +65,11 @@ func TestHistoryThatNobodyRetainsIsCounted(t *testing.T) {
 		newcomer := c.add(otherAddr, node.Config{SkipHistory: skip})
 		newcomer.join(c.nodes[3])
 		c.net.Run(10 * time.Second)
-		if s := newcomer.Stats(); s.HistoryMissed != 400-len(newcomer.got) || s.GaveUpUnseen != 0 || !skip && len(newcomer.got) == 0 {
+		if s := newcomer.Stats(); s.HistoryMissed != uint64(400-len(newcomer.got)) || s.GaveUpUnseen != 0 || !skip && len(newcomer.got) == 0 {
 			t.Fatalf("seed 21: with SkipHistory %v a newcomer got %d of 400 old messages, and says that it misses %d", skip, len(newcomer.got), s.HistoryMissed)
 		}
 		c.net.Run(time.Minute)
-		if s := newcomer.Stats(); s.HistoryMissed != 400-len(newcomer.got) || s.GaveUpUnseen != 0 {
+		if s := newcomer.Stats(); s.HistoryMissed != uint64(400-len(newcomer.got)) || s.GaveUpUnseen != 0 {
 			t.Fatalf("seed 21: a minute later a newcomer with %d of 400 messages says that it misses %d, and %d for good", len(newcomer.got), s.HistoryMissed, s.GaveUpUnseen)
 		}
 	}

@@ -23,7 +23,8 @@ type Stats struct {
 
 	Members, Lost             int
 	QueuedControl, QueuedData int
-	Origins, HistoryMissed    int
+	Origins                   int
+	HistoryMissed             uint64
 	Retained, RetainedBytes   int
 	AcksPending, Arrived      int
 }

@@ -78,12 +78,12 @@ func (o *Origin) begin(c uint32, p *Pool) {
 }
 
 // missingBefore returns how many counters between the floor and c were not seen.
-func (o *Origin) missingBefore(c uint32) int {
+func (o *Origin) missingBefore(c uint32) int64 {
 	w := &o.Seen
 	if c <= w.floor+1 {
 		return 0
 	}
-	return int(c-1-w.floor) - int(w.count(uint64(w.floor)+1, uint64(min(c-1, w.highest))))
+	return int64(c-1-w.floor) - int64(w.count(uint64(w.floor)+1, uint64(min(c-1, w.highest))))
 }
 
 // Heard notes that a member, for which teller stands, has seen the counters up to c. So one that
@@ -119,7 +119,7 @@ func (o *Origin) Skip(floor uint32, p *Pool) {
 	counted := o.missingBefore(o.From)
 	unseen := o.Seen.Advance(floor, p)
 	o.passed += unseen
-	p.history += int(unseen) - counted + o.missingBefore(o.From)
+	p.history += int64(unseen) - counted + o.missingBefore(o.From)
 }
 
 // Recount makes counting begin anew: all that was taken before may have a history that follows.

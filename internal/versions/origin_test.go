@@ -97,7 +97,7 @@ func TestOriginCountsAllWhereNothingIsHistory(t *testing.T) {
 
 func TestHistoryThatWasNotSeenIsCounted(t *testing.T) {
 	o, p := NewOrigin(7), Pool{}
-	want := func(when string, n int) {
+	want := func(when string, n int64) {
 		t.Helper()
 		if p.history != n {
 			t.Fatalf("%s %d numbers of the history should be missing, not %d", when, n, p.history)

@@ -8,7 +8,7 @@ package versions
 // 192 bytes, until trim frees them.
 type Pool struct {
 	hash        uint64 // of what was seen of all origins
-	history     int    // counters that are history, of all origins, and were not seen
+	history     int64  // counters that are history, of all origins, and were not seen
 	budget, out int    // bytes of wide windows: allowed, in use
 	gaps        []*gap
 	free        []*gap // at most mostFree

@@ -91,7 +91,7 @@ func (t *Table) Unsettled() (missing, waiting uint64) {
 }
 
 // History returns how many counters of all origins are history and were not seen.
-func (t *Table) History() int { return t.pool.history }
+func (t *Table) History() uint64 { return uint64(max(t.pool.history, 0)) }
 
 // Keep names the node's own origin, which is never evicted and always finds room, whether it
 // is known already or added later. It replaces the one named before.
