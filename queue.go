@@ -21,7 +21,7 @@ func (c *Config) attempts() node.Attempts {
 		node.Probe:      1, // probes are repeated by the clock
 		node.Welcome:    node.NoAnswer,
 		node.MemberList: c.RetryAttempts,
-		node.Lost:       node.NoAnswer,
+		node.News:       node.NoAnswer,
 		node.Ack:        node.NoAnswer,
 		node.Data:       node.UntilAnswered,
 		node.Stray:      c.RetryAttempts,

@@ -22,10 +22,10 @@ not acknowledged: if it is lost, it is still missing and requested again.`)
 Nothing that a sends to c arrives, but d offers c the message. Each node offers a new message
 to a random member, once, a little more than a round trip after it came. What came by repair
 may be missing at other nodes nearby too, so c offers it to its neighbours at once, and soon
-tells a random member, b, what it has seen: more may be missing.
+tells a random member, d, what it has seen: more may be missing.
 
 The offer that c sends a shows that c is alive, so a goes on after three attempts: it sends c
-a Hello and the message.`, 6, 4, node.Config{})
+a Hello and the message.`, 15, 4, node.Config{})
 	x.settled()
 	a, c := x.nodes[0], x.nodes[2]
 	x.begin()
@@ -37,7 +37,7 @@ a Hello and the message.`, 6, 4, node.Config{})
 
 	x.scene(`
 c is cut off for 3.5 s while a sends a message. When the fourth Hello of a has no answer, at 1334,
-a tells b, which asks c itself and tells a in turn. Both consider c lost, at 3334 and 3038. From
+a tells b, which asks c itself and tells a in turn. Both consider c lost, at 3334 and 3439. From
 then on they send it a Hello about every second, and its Welcome makes it a member again.
 
 Then each compares with others what was seen: it sums up, and one that has seen anything else
@@ -62,8 +62,8 @@ func tellLeave(t *testing.T) *transcript {
 Leaving, and coming back.`)
 	x.scene(`
 c says goodbye to each member, once. From then on nobody sends to it any more, and c sends
-nothing: what is still on its way to it is dropped. Each node passes the goodbye on three times
-(RumorFactor). One that missed it asks c first, and finds it silent.`, 1, 3, node.Config{})
+nothing: what is still on its way to it is dropped. Each node passes the goodbye on in its next
+three exchanges. One that missed it asks c first, and finds it silent.`, 1, 3, node.Config{})
 	x.settled()
 	x.begin()
 	a, c := x.nodes[0], x.nodes[2]
@@ -77,7 +77,7 @@ nothing: what is still on its way to it is dropped. Each node passes the goodbye
 When c joins again it is a new node, c', with a new place on the ring. As such it gets what
 its peers retain, including messages sent in its absence (unless SkipHistory is set): it sums
 up what it has seen, as each node does often while its view changes, and a answers with what it
-has seen itself. Meanwhile a and b tell one another that c is new, as in join.txt.`, 4, 3, node.Config{})
+has seen itself. Meanwhile a and b tell one another that c is new, as in join.txt.`, 3, 3, node.Config{})
 	x.settled()
 	a, c = x.nodes[0], x.nodes[2]
 	x.leaves(c)

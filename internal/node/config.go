@@ -47,7 +47,7 @@ const (
 	Probe                  // Hello to an address where a node may be
 	Welcome                // answer to a Hello
 	MemberList             // members
-	Lost                   // MemberList of members that do not answer
+	News                   // MemberList of members that are new, or do not answer
 	Ack                    // sequence numbers
 	Data                   // a payload on its way
 	Stray                  // Direct Data to an address where no member is
@@ -63,7 +63,7 @@ const (
 
 // types holds the type of each Kind.
 var types = [Kinds]wire.Type{
-	Hello: wire.TypeHello, Verify: wire.TypeHello, Probe: wire.TypeHello, Welcome: wire.TypeWelcome, MemberList: wire.TypeMemberList, Lost: wire.TypeMemberList,
+	Hello: wire.TypeHello, Verify: wire.TypeHello, Probe: wire.TypeHello, Welcome: wire.TypeWelcome, MemberList: wire.TypeMemberList, News: wire.TypeMemberList,
 	Ack: wire.TypeAck, Data: wire.TypeData, Stray: wire.TypeData, Repair: wire.TypeData,
 	Status: wire.TypeStatus, Offer: wire.TypeStatus, Anycast: wire.TypeStatus, Leave: wire.TypeLeave,
 }

@@ -20,6 +20,10 @@ const (
 	mostDoubted   = 3
 	mostOfHearsay = 6
 
+	// rareRetries is which part of what is answered may need more than one attempt, if one Hello is to
+	// decide.
+	rareRetries = 0.1
+
 	suspectedAt = 4 // Hellos without an answer: then it is announced as lost
 
 	// deafAfter is how long a member that answers may take no Data, and deafRefusing how long
@@ -72,7 +76,6 @@ func (n *Node) doubt(now time.Duration, in *datagram, m *view.Member, gone view.
 func (n *Node) left(now time.Duration, m *view.Member) {
 	n.recordMember("gossip: member left", m.ID, m.Addr)
 	n.remove(now, m, n.peers.members.Leave)
-	n.announceSoon(now)
 	if n.peers.members.Len() == 0 && n.peers.members.Lost() == 0 {
 		n.self.owes = false
 	}
@@ -135,7 +138,11 @@ func (n *Node) unverified(now time.Duration, m *view.Member, e *outbox.Envelope)
 		default:
 			e.Wait = verifyPause
 		}
-		n.out.queue.Resend(now, e)
+		if m.Gone != view.Here && max(n.peers.loss, n.peers.retried) < rareRetries {
+			n.out.queue.Hold(now, e) // one Hello is enough, if there is time for an answer
+		} else {
+			n.out.queue.Resend(now, e)
+		}
 	case !m.Validated:
 		n.remove(now, m, n.peers.members.Forget)
 		n.disconnectIfAlone(now)

@@ -116,10 +116,11 @@
 // member that answers Hellos but takes no Data for four seconds, or refuses it for ten, is lost too, and holds up no
 // message when it is back, until it takes one.
 //
-// That a member was lost, or said goodbye, is passed on RumorFactor times, and more often in a view
-// of more than 128. A node believes it when the member answers none of three Hellos, which it is
-// sent at most once in ten seconds whatever others say. The id of a node that said goodbye is not
-// taken from a list again for an hour.
+// That a member was lost is passed on RumorFactor times, and more often in a view of more than
+// 128; that it said goodbye, which it told nearly all nodes itself, in the next three exchanges. A
+// node believes it when the member does not answer for two seconds, to one Hello or, where loss is
+// common, to three. It is asked so at most once in ten seconds, whatever others say. The id of a
+// node that said goodbye is not taken from a list again for an hour.
 //
 // # What a message can cause
 //

@@ -22,8 +22,8 @@ const (
 )
 
 // exchange tells m of members, at most that many: the node itself, some near m on the ring,
-// and random ones.
-func (n *Node) exchange(m *view.Member, most int) {
+// and random ones; and of those that said goodbye.
+func (n *Node) exchange(now time.Duration, m *view.Member, most int) {
 	p := &n.peers
 	p.picked = p.members.Nearest(p.picked[:0], m.ID, exchanged/2)
 	near := len(p.picked)
@@ -32,16 +32,23 @@ func (n *Node) exchange(m *view.Member, most int) {
 	})
 	list := wire.WriteList(n.out.body, 0)
 	list.Add(n.me(), n.out.room)
-	n.sendMembers(nil, m.Addr, list, p.picked)
+	n.sendMembers(nil, m.Addr, list, p.picked, MemberList)
+	p.partings = p.members.Goodbyes(p.partings[:0], exchanged, now)
+	for _, x := range p.partings {
+		n.out.body = wire.AppendLeave(n.out.body[:0], x.ID)
+		n.emit(nil, m.Addr, Leave)
+	}
 }
 
 // announce passes on the arrival of new members, and the end of others.
 func (n *Node) announce(now time.Duration) {
 	p := &n.peers
 	if m := p.random(now, n.rng); m != nil {
-		p.picked = p.members.News(p.picked[:0], n.listed(m))
-		n.sendMembers(nil, m.Addr, wire.WriteList(n.out.body, wire.News), p.picked)
-		n.announcePartings(now, m)
+		most := n.listed(m)
+		p.picked = p.members.News(p.picked[:0], most)
+		n.sendMembers(nil, m.Addr, wire.WriteList(n.out.body, wire.News), p.picked, News)
+		n.announceLost(now, m)
+		n.timers.hurries = max(len(p.picked), len(p.partings)) == most
 	}
 	if p.members.CountNews() == 0 {
 		n.timers.Announce.Stop()
@@ -54,28 +61,18 @@ func (n *Node) listed(m *view.Member) int {
 	return min(exchanged, wire.MembersIn(n.controlRoom(m.Addr)))
 }
 
-// announcePartings passes on that members are gone: to m that they were lost, and to m or a
-// neighbour on the ring that they said goodbye. They said it to nearly all nodes themselves, so
-// the neighbours of one that missed it know it.
-func (n *Node) announcePartings(now time.Duration, m *view.Member) {
+// announceLost passes on that members were lost.
+func (n *Node) announceLost(now time.Duration, m *view.Member) {
 	p := &n.peers
 	p.partings = p.members.Partings(p.partings[:0], n.listed(m), now)
 	list := wire.WriteList(n.out.body, wire.Lost)
 	for _, x := range p.partings {
-		if !x.Left && x.ID != m.ID {
-			list.Add(wire.Member{ID: x.ID, Addr: x.Addr}, n.out.room)
+		if x.ID != m.ID {
+			list.Add(wire.Member{ID: x.ID, Addr: x.Addr}, n.controlRoom(m.Addr))
 		}
 	}
 	if n.out.body = list.Body(); list.Len() > 0 {
-		n.emit(nil, m.Addr, Lost)
-	}
-	n.timers.announced++
-	to := p.leaveRecipient(m, n.timers.announced, now)
-	for _, x := range p.partings {
-		if x.Left {
-			n.out.body = wire.AppendLeave(n.out.body[:0], x.ID)
-			n.emit(nil, to.Addr, Leave)
-		}
+		n.emit(nil, m.Addr, News)
 	}
 }
 
@@ -92,9 +89,10 @@ func (n *Node) announceSoon(now time.Duration) {
 	}
 }
 
-// announcePause returns the time between two announcements.
+// announcePause returns the time between two announcements. One that named all that it could is
+// followed by the next one soon.
 func (n *Node) announcePause(now time.Duration) time.Duration {
-	if n.peers.members.CountNews() > exchanged {
+	if n.timers.hurries {
 		return announcePause
 	}
 	return min(max((now-n.timers.newsSince)/8, announcePause), mostAnnouncePause)
@@ -103,7 +101,7 @@ func (n *Node) announcePause(now time.Duration) time.Duration {
 // sendMembers sends the list, which is written in out.body, with as many of the members as
 // fit added to it, and returns how many it took. Those not validated are passed over: whether
 // there is a node is first found out, then told.
-func (n *Node) sendMembers(in *datagram, to netip.AddrPort, list wire.ListWriter, members []*view.Member) (taken int, e *outbox.Envelope) {
+func (n *Node) sendMembers(in *datagram, to netip.AddrPort, list wire.ListWriter, members []*view.Member, kind Kind) (taken int, e *outbox.Envelope) {
 	room := n.controlRoom(to)
 	for _, m := range members {
 		if m.Addr != to && m.Validated && !list.Add(wire.Member{ID: m.ID, Addr: m.Addr}, room) {
@@ -115,7 +113,7 @@ func (n *Node) sendMembers(in *datagram, to netip.AddrPort, list wire.ListWriter
 	if taken == 0 || list.Len() == 0 {
 		return taken, nil
 	}
-	return taken, n.emit(in, to, MemberList)
+	return taken, n.emit(in, to, kind)
 }
 
 // sendPage sends a newcomer as many of the next left members as fit in one list, clockwise
@@ -128,7 +126,7 @@ func (n *Node) sendPage(in *datagram, to netip.AddrPort, from uint64, left int) 
 	for i := range min(left, size, n.out.room/wire.MinMemberSize) {
 		p.picked = append(p.picked, p.members.At((first+i)%size))
 	}
-	taken, e := n.sendMembers(in, to, wire.WriteList(n.out.body, 0), p.picked)
+	taken, e := n.sendMembers(in, to, wire.WriteList(n.out.body, 0), p.picked, MemberList)
 	if e != nil && taken < left {
 		e.Note = outbox.Note{Page: p.members.At((first + taken) % size).ID, Left: left - taken}
 	}

@@ -69,7 +69,11 @@ func (h *hub) keep(b []byte, to netip.AddrPort) {
 			h.statuses++
 			_, n, _ = wire.ParseStatus(b)
 		case wire.TypeMemberList:
-			_, n, _ = wire.ParseMemberList(b)
+			var list wire.MemberList
+			if list, n, _ = wire.ParseMemberList(b); list.News || list.Lost { // expects no answer
+				b = b[n:]
+				continue
+			}
 		}
 		h.toAnswer = append(h.toAnswer, received{to, header.Seq})
 		b = b[n:]

@@ -116,7 +116,7 @@ func (s *solo) reply(m wiretest.Message) []byte {
 		}
 	case m.Kind == wire.TypeHello && m.Hello.Token == 0:
 		return s.welcome(m.Seq, 7, id, m.To)
-	case m.Kind == wire.TypeHello, m.Kind == wire.TypeMemberList,
+	case m.Kind == wire.TypeHello, m.Kind == wire.TypeMemberList && !m.News && !m.Lost,
 		m.Kind == wire.TypeData && m.Data.Flags&wire.FlagPull == 0,
 		m.Kind == wire.TypeStatus && m.Status.Mode != wire.Offer && m.Status.Mode != wire.Request:
 		return s.ack(m.Seq)

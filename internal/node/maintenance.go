@@ -115,7 +115,7 @@ func (n *Node) exchangeAndCompare(now time.Duration, most int) {
 	// A queue of one message does not hold both, so they alternate.
 	both, odd := n.config.MaxOutputMessages > 1, t.turn%2 == 1
 	if both || odd {
-		n.exchange(m, most)
+		n.exchange(now, m, most)
 		n.verifyNeighbours()
 	}
 	if both || !odd {

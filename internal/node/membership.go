@@ -113,7 +113,9 @@ func (n *Node) handleMemberList(now time.Duration, in *datagram, seq uint32, lis
 			}
 		}
 	}
-	n.answer(now, in, seq, grew == 0 && told > exchanged)                   // a page without news: nor would the rest be new
+	if !list.News { // which many pass on
+		n.answer(now, in, seq, grew == 0 && told > exchanged) // a page without news: nor would the rest be new
+	}
 	if !list.News && 4*grew > told && members.Len() < n.config.MaxMembers { // the view is far from complete
 		n.timers.grewAt = now
 	}
@@ -125,7 +127,7 @@ func (n *Node) learn(now time.Duration, in *datagram, x wire.Member) (m *view.Me
 		n.stats.DropMember++
 		return nil, false
 	}
-	m, verdict := n.peers.members.Learn(x.ID, x.Addr, now)
+	m, verdict := n.peers.members.Learn(x.ID, x.Addr, in.from, now)
 	switch verdict {
 	case view.Doubted:
 		if in.doubts > 0 && !n.out.queue.HasHello(x.Addr) && n.peers.mayAsk(in) {

@@ -14,6 +14,7 @@ import (
 type peers struct {
 	members *view.Members
 	loss    float64       // how much of the Data that is answered needed more than one attempt
+	retried float64       // how much of the control that is answered needed more than one attempt
 	silence float64       // how many first attempts of Data got no answer in time
 	turn    uint8         // of nearby
 	offered time.Duration // the round trip of the member that was offered messages last
@@ -60,22 +61,6 @@ func (p *peers) nearby(now time.Duration, rng *rand.Rand, zone uint32) *view.Mem
 		}
 	}
 	return m
-}
-
-// leaveRecipient returns the member to tell of a goodbye in a turn: the next one on the ring, then
-// the one before, then m, and m instead of one that may not take it.
-func (p *peers) leaveRecipient(m *view.Member, turn int, now time.Duration) *view.Member {
-	near := m
-	switch turn % 3 {
-	case 0:
-		near = p.members.Clockwise(0)
-	case 1:
-		near = p.members.Counterclockwise(0)
-	}
-	if !near.Validated || near.Suspect(now) {
-		return m
-	}
-	return near
 }
 
 // average takes another case into a moving average of how often something holds.

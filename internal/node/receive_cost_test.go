@@ -53,7 +53,7 @@ func newCrammed(t testing.TB, seed uint64, config Config, roomy bool) *crammed {
 		}
 	}
 	for i := range s.config.MaxMembers / 4 { // not validated
-		s.peers.members.Learn(s.rng.Uint64()|1, crammedAddr(3, i), s.at)
+		s.peers.members.Learn(s.rng.Uint64()|1, crammedAddr(3, i), s.member, s.at)
 	}
 	for i := range s.peers.members.Len() {
 		if m := s.peers.members.At(i); m.Validated {

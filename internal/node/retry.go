@@ -61,6 +61,8 @@ func (n *Node) handleAnswer(now time.Duration, in *datagram, seq uint32, refused
 			if e.Attempt == 1 {
 				average(&n.peers.silence, silenceWeight, false)
 			}
+		} else {
+			average(&n.peers.retried, lossWeight, e.Attempt > 1)
 		}
 	}
 	if refused && e.IsData() {

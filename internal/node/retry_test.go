@@ -62,7 +62,7 @@ func TestRetryFollowsAttempts(t *testing.T) {
 			for _, m := range all {
 				id := message{m.Kind, m.To, m.Seq}
 				switch {
-				case m.Kind == wire.TypeStatus && m.Status.Mode != wire.Full, m.Kind == wire.TypeData && m.Data.Flags&wire.FlagPull != 0:
+				case m.Kind == wire.TypeStatus && m.Status.Mode != wire.Full, m.Kind == wire.TypeData && m.Data.Flags&wire.FlagPull != 0, m.Kind == wire.TypeMemberList && m.News:
 					id.kind = unanswered
 				case m.Kind == wire.TypeData:
 					id.seq = m.Data.Counter<<8 | uint32(m.Data.Flags&wire.FlagDirect)

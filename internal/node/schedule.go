@@ -24,8 +24,8 @@ type timers struct {
 	compared time.Duration // the interval between two comparisons while there is news
 
 	turn      int           // of the exchange
-	announced int           // how many announcements there were: the recipient of a goodbye follows from it
 	newsSince time.Duration // since when there is something to announce
+	hurries   bool          // the last announcement was full
 	looks     int           // how many there were
 	awake     time.Duration // how long the loop has turned while CONNECTED; the age of gaps is counted by it
 	lookedAt  time.Duration // when gaps were last looked at

@@ -44,11 +44,11 @@ type candidate struct {
 	since   time.Duration // since when its answers, or its silence, have been the same
 	askedAt time.Duration // when it was last sent a Hello
 	seed    bool
-	came    int  // how many Hellos came back since one did not
-	echoes  bool // see Echo
-	deaf    bool // the lost member took no Data
-	told    bool // others told of a node there since askedAt
-	listed  int  // the kind under which it is listed
+	came    int    // how many Hellos came back since one did not
+	echoes  bool   // see Echo
+	deaf    bool   // the lost member took no Data
+	told    uint64 // which members told of a node there since askedAt, as bits of a hash
+	listed  int    // the kind under which it is listed
 }
 
 // kind returns the kind of a candidate, which it may have changed since it was listed.
@@ -108,6 +108,9 @@ func (c *candidates) lose(m *Member, now time.Duration) {
 	x.id, x.at, x.since, x.askedAt, x.by, x.echoes, x.deaf = m.ID, now, now, longAgo(now), 0, false, m.Deaf
 	c.lost[m.ID] = x
 	c.list(x)
+	if m.told {
+		x.told = 1
+	}
 }
 
 // rouse ends the rest of the candidates at which m answered: seeds, and its other addresses.
@@ -190,14 +193,14 @@ func (c *candidates) unproven(addr netip.AddrPort, now time.Duration) {
 	c.list(x)
 }
 
-// tell notes that others tell of a node at addr. It reports whether a member was lost there, or
-// one known by hearsay did not answer: then it is among the next to be asked.
-func (c *candidates) tell(addr netip.AddrPort) bool {
+// tell notes that the node at by tells of a node at addr. It reports whether a member was lost
+// there, or one known by hearsay did not answer: then it is among the next to be asked.
+func (c *candidates) tell(addr, by netip.AddrPort) bool {
 	x := c.byAddress[addr]
 	if x == nil || x.seed && x.id == 0 {
 		return false
 	}
-	x.told = true
+	x.told |= 1 << (HashAddr(by) >> 1 % 64)
 	return true
 }
 

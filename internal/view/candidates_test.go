@@ -49,7 +49,7 @@ func TestSeedsAreFewAndStandForEver(t *testing.T) {
 	if p := r.Probes(nil, 8, now, testRand(1)); len(p) != 0 {
 		t.Fatalf("after Reset nobody is known, but %v are probed", p)
 	}
-	if _, v := r.Learn(61, host(61), now); v != Added {
+	if _, v := r.Learn(61, host(61), host(1), now); v != Added {
 		t.Fatalf("after Reset nobody is gone, but the verdict is %d", v)
 	}
 }
@@ -230,7 +230,7 @@ func TestHearsayOfAnAddressWhereNobodyAnswersIsRarelyTaken(t *testing.T) {
 	know(r, 9)
 	taken, rng := 0, testRand(4)
 	for at := now; at < now+time.Hour; at += time.Second {
-		if m, v := r.Learn(uint64(at), host(5), at); v == Added {
+		if m, v := r.Learn(uint64(at), host(5), host(1), at); v == Added {
 			taken += 100 // once
 			r.Forget(m, at)
 		}
@@ -247,7 +247,7 @@ func TestHearsayOfAnAddressWhereNobodyAnswersIsRarelyTaken(t *testing.T) {
 	}
 	taken = 0
 	for at := now + 5*time.Hour; at < now+6*time.Hour; at += time.Second { // a known id at new addresses
-		if _, v := r.Learn(9, host(6), at); v == Doubted {
+		if _, v := r.Learn(9, host(6), host(1), at); v == Doubted {
 			r.Doubt(host(6), at)
 			taken++
 		}
@@ -263,9 +263,66 @@ func TestAMemberThatIsLostWhereASeedEchoedIsACandidate(t *testing.T) {
 	r := NewMembers(1, 20, 2)
 	r.AddSeed(host(5), now)
 	r.Echo(host(5), 1, 1, now)
-	m, _ := r.Learn(7, host(5), now)
+	m, _ := r.Learn(7, host(5), host(1), now)
 	r.Lose(m, now)
 	if r.Seeds() != 1 || r.Lost() != 1 || len(r.Probes(nil, 8, now, testRand(1))) != 1 {
 		t.Errorf("there are %d seeds, and %d members are looked for: %+v", r.Seeds(), r.Lost(), r.kinds)
+	}
+}
+
+// Members that were lost just now, and never asked, are many; one that was lost before is told of.
+func TestProbesAskThoseOfWhomOthersTellFirst(t *testing.T) {
+	r := NewMembers(1, 300, 2)
+	for i := 2; i < 200; i++ {
+		know(r, uint64(i))
+	}
+	r.Lose(r.Get(2), now)
+	rng := testRand(1)
+	r.Probes(nil, 8, now, rng)
+	for i := 3; i < 30; i++ {
+		r.Lose(r.Get(uint64(i)), now+10*time.Second)
+	}
+	r.Learn(2, host(2), host(100), now+10*time.Second)
+	if p := r.Probes(nil, 8, now+20*time.Second, rng); len(p) == 0 || p[0] != host(2) {
+		t.Errorf("of 27 that were lost later and one of which others tell, these are asked: %v", p)
+	}
+}
+
+// A node known by hearsay left before it was validated, and another one begins at its address.
+func TestProbesAskWhereEnoughMembersTellOfANode(t *testing.T) {
+	for tellers, want := range map[int]int{2: 0, 3: 1} {
+		r := NewMembers(1, 20, 2)
+		know(r, 9)
+		m, _ := r.Learn(2, host(2), host(9), now)
+		r.Forget(m, now+time.Minute)
+		r.Learn(3, host(2), host(9), now+time.Minute) // which makes it one that others tell of
+		rng := testRand(1)
+		r.Probes(nil, 8, now+3*time.Minute, rng)
+		for i := range tellers {
+			r.Learn(4, host(2), host(100+i), now+3*time.Minute)
+		}
+		if p := r.Probes(nil, 8, now+3*time.Minute+leastHearsay, rng); len(p) != want {
+			t.Errorf("when %d members tell of a node where none answered, %v are asked", tellers, p)
+		}
+	}
+}
+
+// A node begins where another one was, which is not found to be gone until later.
+func TestProbesAskWhereAMemberWasReplaced(t *testing.T) {
+	for _, told := range []bool{true, false} {
+		r := NewMembers(1, 300, 2)
+		for i := 2; i < 200; i++ {
+			know(r, uint64(i))
+		}
+		if told {
+			r.Learn(999, host(2), host(100), now)
+		}
+		r.Lose(r.Get(2), now)
+		for i := 3; i < 30; i++ {
+			r.Lose(r.Get(uint64(i)), now)
+		}
+		if p := r.Probes(nil, 8, now+time.Second, testRand(1)); slices.Contains(p, host(2)) != told {
+			t.Errorf("where others told of another node, %v, these are asked: %v", told, p)
+		}
 	}
 }

@@ -25,6 +25,7 @@ type Member struct {
 	Gone          Gone          // what another member says of it
 	DoubtedAt     time.Duration // when it was last verified because of what others say, if it was
 	parted        bool          // its end is, or was, passed on
+	told          bool          // others tell of another node at its address
 	transmitsLeft uint8         // how many times its arrival is still to be passed on
 
 	altAddrs *altAddrs // nil for most members, to save memory
@@ -118,7 +119,7 @@ func (m *Member) MayDoubt(now time.Duration) bool {
 }
 
 // Answered notes that m answers.
-func (m *Member) Answered() { m.Probed, m.Gone, m.parted = 0, Here, false }
+func (m *Member) Answered() { m.Probed, m.Gone, m.parted, m.told = 0, Here, false, false }
 
 // Pos returns the member's position on the ring.
 func (m *Member) Pos() uint32 { return ring.Pos(m.ID) }

@@ -37,7 +37,8 @@ type Members struct {
 
 	transmitsLeft int       // how often the arrival of a member, or its end, is passed on
 	news          []*Member // members whose arrival is to be passed on
-	partings      []Parting // at most mostPartings
+	partings      []Parting // those lost, at most mostPartings
+	goodbyes      []Parting // those that said goodbye, at most mostPartings
 }
 
 // departure is when an id said goodbye.
@@ -62,7 +63,7 @@ func (r *Members) Reset(self uint64) {
 	clear(r.left)
 	r.leftWhen = fifo.Queue[departure]{}
 	clear(r.news)
-	r.news, r.partings = r.news[:0], r.partings[:0]
+	r.news, r.partings, r.goodbyes = r.news[:0], r.partings[:0], r.goodbyes[:0]
 }
 
 // MarkAlive records that something came from addr. For an unknown address m is nil; lost then
@@ -103,10 +104,10 @@ func (r *Members) Admit(id uint64, addr netip.AddrPort, now time.Duration) (m *M
 	return m, added, added && back
 }
 
-// Learn takes hearsay: another node says that id can be reached at addr. Hearsay of a node that
+// Learn takes hearsay: the node at by says that id can be reached at addr. Hearsay of a node that
 // is not there causes few Hellos, however often it is repeated: what is Doubted is so again only a
 // while after Doubt.
-func (r *Members) Learn(id uint64, addr netip.AddrPort, now time.Duration) (*Member, Verdict) {
+func (r *Members) Learn(id uint64, addr, by netip.AddrPort, now time.Duration) (*Member, Verdict) {
 	m, there := r.Get(id), r.ByAddr(addr)
 	switch {
 	case id == r.self || r.left[id]:
@@ -116,11 +117,12 @@ func (r *Members) Learn(id uint64, addr netip.AddrPort, now time.Duration) (*Mem
 	case m != nil && there == nil && m.AnswersAt(addr): // it has two addresses, and others know this one
 		return m, Known
 	case there != nil:
+		there.told = there.told || m == nil
 		if !there.MayDoubt(now) {
 			return nil, Refused
 		}
 		return nil, Doubted
-	case r.tell(addr):
+	case r.tell(addr, by):
 		return nil, Refused
 	case m != nil || r.lost[id] != nil:
 		return nil, Doubted

@@ -63,7 +63,7 @@ func TestLearnTakesWhatContradictsNothing(t *testing.T) {
 		{"only who left was there", 100, 5, Added},
 		{"it is new", 101, 101, Added},
 	} {
-		m, got := r.Learn(c.id, host(c.addr), now)
+		m, got := r.Learn(c.id, host(c.addr), host(1), now)
 		if got == Doubted {
 			r.Doubt(host(c.addr), now)
 		}
@@ -80,7 +80,7 @@ func TestLearnTakesNobodyWhomTheFullViewHasNoPlaceFor(t *testing.T) {
 	for i, pos := range near {
 		r.Admit(place(pos), host(i), now)
 	}
-	if m, v := r.Learn(place(5<<28), host(100), now); m != nil || v != Refused || r.Len() != least {
+	if m, v := r.Learn(place(5<<28), host(100), host(1), now); m != nil || v != Refused || r.Len() != least {
 		t.Fatalf("beside its octave's only member it leaves the smaller hole and should be refused, but got %v, %v", m, v)
 	}
 	announce(r, place(3<<29))
@@ -88,7 +88,7 @@ func TestLearnTakesNobodyWhomTheFullViewHasNoPlaceFor(t *testing.T) {
 		t.Fatalf("when it has shown itself it should take the other's place, but got %v, %v", m, added)
 	}
 	announce(r, place(5<<28))
-	if m, v := r.Learn(place(7<<28), host(101), now); v != Added || m == nil || r.Get(place(5<<28)) != nil {
+	if m, v := r.Learn(place(7<<28), host(101), host(1), now); v != Added || m == nil || r.Get(place(5<<28)) != nil {
 		t.Fatalf("the farther one should take the place of the one before it, but got %v, %v", m, v)
 	}
 	if ids := tellAll(r, 10); len(ids) != 0 {
@@ -112,7 +112,7 @@ func TestAdmitTakesThePlaceOfWhoeverWasThere(t *testing.T) {
 	if again != m || added || r.Len() != 1 || m.Addr != host(3) || r.ByAddr(host(2)) != nil || m.Suspect(now) || m.LastSeen != now+6 {
 		t.Fatalf("9 should have moved to where 3 was, above suspicion, but is %v, added %v", again, added)
 	}
-	if _, v := r.Learn(2, host(2), now); v != Added {
+	if _, v := r.Learn(2, host(2), host(1), now); v != Added {
 		t.Fatalf("2 did not leave and may be learned again, but the verdict is %d", v)
 	}
 }
@@ -164,7 +164,7 @@ func TestTheLostAreProbedAndComeBackWhenTheyAnswer(t *testing.T) {
 // Data, shows in its answers.
 func TestMarkAliveEndsSuspicionAndNothingElse(t *testing.T) {
 	r := NewMembers(1, least, 2)
-	r.Learn(2, host(2), now)
+	r.Learn(2, host(2), host(1), now)
 	m := r.Get(2)
 	m.SuspectUntil, m.Probed, m.Deaf = now+time.Hour, 3, true
 	if got, _ := r.MarkAlive(host(2), r.self, now+1); got != m || m.LastSeen != 0 || m.SuspectUntil == 0 {
@@ -200,7 +200,7 @@ func TestAMemberLostForBeingDeafComesBackDeaf(t *testing.T) {
 			return m
 		}},
 		{"hearsay names a new address before it answers there", true, func(r *Members) *Member {
-			r.Learn(2, host(20), now)
+			r.Learn(2, host(20), host(1), now)
 			m, _, _ := r.Admit(2, host(20), now+1)
 			return m
 		}},
@@ -249,7 +249,7 @@ func TestHearsayDoesNotBringBackWhoSaidGoodbye(t *testing.T) {
 	know(r, 2, 3)
 	r.Leave(r.Get(3), now)
 	for _, after := range []time.Duration{0, time.Minute, keepLeft} {
-		if _, v := r.Learn(3, host(30), now+after); v != Refused {
+		if _, v := r.Learn(3, host(30), host(1), now+after); v != Refused {
 			t.Errorf("%v after it said goodbye the verdict on an id is %d", after, v)
 		}
 	}
@@ -257,7 +257,7 @@ func TestHearsayDoesNotBringBackWhoSaidGoodbye(t *testing.T) {
 		t.Error("who left and proves that it is there is admitted at once, and was not lost")
 	}
 	r.drop(r.Get(3))
-	if _, v := r.Learn(3, host(3), now+2); v != Added {
+	if _, v := r.Learn(3, host(3), host(1), now+2); v != Added {
 		t.Errorf("since it was there again its goodbye counts no more, but the verdict is %d", v)
 	}
 }
@@ -271,8 +271,8 @@ func TestOnlySoManyDeparturesAreRemembered(t *testing.T) {
 		}
 	}
 	leave(100, 1000, now)
-	if len(r.left) != 4*least || r.leftWhen.Len() != 4*least || len(r.partings) != mostPartings {
-		t.Fatalf("of 900 that left %d should be remembered, but %d are, and %d to be passed on", 4*least, len(r.left), len(r.partings))
+	if len(r.left) != 4*least || r.leftWhen.Len() != 4*least || len(r.goodbyes) != mostPartings {
+		t.Fatalf("of 900 that left %d should be remembered, but %d are, and %d to be passed on", 4*least, len(r.left), len(r.goodbyes))
 	}
 	if !r.left[999] || r.left[100] {
 		t.Fatal("not the latest are remembered")
@@ -288,16 +288,20 @@ func TestTheEndOfAMemberIsPassedOnAFewTimes(t *testing.T) {
 	know(r, 2, 3, 4)
 	r.Leave(r.Get(2), now)
 	r.Lose(r.Get(3), now)
-	m, _ := r.Learn(5, host(5), now)
+	m, _ := r.Learn(5, host(5), host(1), now)
 	r.Lose(m, now) // nobody was told of it
 	first := r.Partings(nil, 1, now)
-	if len(first) != 1 || first[0].ID != 2 || !first[0].Left || first[0].Addr != host(2) {
-		t.Fatalf("of two partings the first is %v", first)
+	if len(first) != 1 || first[0].ID != 3 || first[0].Addr != host(3) {
+		t.Fatalf("of one lost member %v is passed on", first)
 	}
-	all := append(first, r.Partings(nil, 8, now)...)
-	all = append(all, r.Partings(nil, 8, now)...)
-	if len(all) != 4 || r.CountNews() > 0 {
-		t.Fatalf("two partings, each to be passed on twice, are passed on as %v", all)
+	if all := append(first, r.Partings(nil, 8, now)...); len(all) != 2 || r.CountNews() > 0 {
+		t.Fatalf("the loss of a member, to be passed on twice, is passed on as %v", all)
+	}
+	for i := range 2 * mostGoodbyes {
+		all := r.Goodbyes(nil, 8, now)
+		if (len(all) == 1 && all[0].ID == 2) != (i < mostGoodbyes) {
+			t.Fatalf("a goodbye, to be passed on %d times, is passed on as %v after %d", mostGoodbyes, all, i)
+		}
 	}
 	r.Lose(r.Get(4), now)
 	if r.Admit(4, host(4), now); r.CountNews() > 0 {

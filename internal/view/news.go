@@ -8,11 +8,13 @@ import (
 	"time"
 )
 
+// mostGoodbyes is how often a goodbye is passed on: nearly all nodes heard it themselves.
+const mostGoodbyes = 3
+
 // Parting is the news that a member is gone.
 type Parting struct {
 	ID   uint64
 	Addr netip.AddrPort
-	Left bool // it said goodbye; otherwise it was lost
 
 	at            time.Duration
 	transmitsLeft int
@@ -20,16 +22,30 @@ type Parting struct {
 
 // Part makes news of the end of m, or of the suspicion of it, once until m answers.
 func (r *Members) Part(m *Member, now time.Duration) {
-	if m.Validated && !m.parted && len(r.partings) < mostPartings {
+	news, transmits := &r.partings, r.transmits()
+	if m.Gone == Left {
+		news, transmits = &r.goodbyes, mostGoodbyes
+	}
+	if m.Validated && !m.parted && len(*news) < mostPartings {
 		m.parted = true
-		r.partings = append(r.partings, Parting{m.ID, m.Addr, m.Gone == Left, now, r.transmits()})
+		*news = append(*news, Parting{m.ID, m.Addr, now, transmits})
 	}
 }
 
-// Partings appends up to n members whose end is to be passed on, and counts this as one pass.
+// Partings appends up to n members that are lost, which is to be passed on, and counts this as one
+// pass.
 func (r *Members) Partings(dst []Parting, n int, now time.Duration) []Parting {
-	waiting := r.partings[:0]
-	for _, p := range r.partings {
+	return pass(dst, &r.partings, n, now)
+}
+
+// Goodbyes is Partings for members that said goodbye.
+func (r *Members) Goodbyes(dst []Parting, n int, now time.Duration) []Parting {
+	return pass(dst, &r.goodbyes, n, now)
+}
+
+func pass(dst []Parting, news *[]Parting, n int, now time.Duration) []Parting {
+	waiting := (*news)[:0]
+	for _, p := range *news {
 		if now-p.at > partingAge {
 			continue
 		}
@@ -42,7 +58,7 @@ func (r *Members) Partings(dst []Parting, n int, now time.Duration) []Parting {
 			waiting = append(waiting, p)
 		}
 	}
-	r.partings = waiting
+	*news = waiting
 	return dst
 }
 

@@ -9,7 +9,7 @@ import (
 func TestNewsOfTheLeastToldFirst(t *testing.T) {
 	r := NewMembers(1, 100, 3)
 	know(r, 2, 3, 4, 5)
-	r.Learn(6, host(6), now)
+	r.Learn(6, host(6), host(1), now)
 	if r.CountNews() > 0 {
 		t.Fatal("nobody is news before it is said so")
 	}

@@ -1,6 +1,7 @@
 package view
 
 import (
+	"math/bits"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -28,11 +29,14 @@ const (
 	leastHearsay = 10 * time.Second
 	mostHearsay  = time.Hour
 
+	enoughTellers = 3 // members that tell of a node there: it is asked after the first pause
+
 	toldPause = 10 * time.Second // between two Hellos to a node because others tell of it
 
-	mostProbes = 8 // in a round
+	mostProbes  = 8   // in a round
+	manyMembers = 128 // so many look for a lost member that each does it less
 
-	urgent = 1000 // pauses: those of whom others tell go before the rest
+	urgent = 1e6 // pauses: those of whom others tell go before the rest, which never waited for so many
 
 	latest = 4 // lost members that are looked for eagerly by a node that may be cut off
 )
@@ -55,6 +59,9 @@ func (r *Members) Probes(dst []netip.AddrPort, most int, now time.Duration, rng 
 		c.forget((*of)[0])
 	}
 	n, cut := 2, len(c.lost) > r.Len()
+	if r.Len() > manyMembers {
+		n = 1
+	}
 	if cut || r.Len() == 0 {
 		n = mostProbes
 	}
@@ -64,13 +71,13 @@ func (r *Members) Probes(dst []netip.AddrPort, most int, now time.Duration, rng 
 		over := 0.0
 		for kind, of := range c.kinds {
 			for i, x := range of {
-				if kind == isHearsay && !x.told || slices.Contains(dst, x.addr) {
+				if kind == isHearsay && x.told == 0 || slices.Contains(dst, x.addr) {
 					continue
 				}
 				c.looked(x)
 				p := r.pause(x, cut && kind == isLost && i >= len(of)-latest)
 				o := float64(now-x.askedAt) / float64(p)
-				if x.told && o >= 1 {
+				if x.told != 0 && o >= 1 {
 					o += urgent
 				}
 				if o >= max(1, over) {
@@ -78,11 +85,11 @@ func (r *Members) Probes(dst []netip.AddrPort, most int, now time.Duration, rng 
 				}
 			}
 		}
-		if next == nil || i >= n && !next.told {
+		if next == nil || i >= n && next.told == 0 {
 			break
 		}
 		next.askedAt = now - time.Duration(rng.Int64N(int64(pause)/8+1))
-		if next.told = false; next.kind() == isHearsay {
+		if next.told = 0; next.kind() == isHearsay {
 			next.at, next.askedAt = now, now
 			c.list(next)
 		}
@@ -97,13 +104,15 @@ func (r *Members) pause(x *candidate, cut bool) time.Duration {
 	switch {
 	case r.ByAddr(x.addr) != nil:
 		return mostRest
+	case x.kind() == isHearsay && bits.OnesCount64(x.told) >= enoughTellers:
+		return leastHearsay
 	case x.kind() == isHearsay:
 		return clamp(same, leastHearsay, mostHearsay)
 	case x.echoes || x.by != 0 && r.Len() > 0:
 		return clamp(same, leastRest, mostRest)
 	case x.seed && r.Len() == 0:
 		return clamp(same/8, leastPause, alonePause)
-	case cut, x.told:
+	case cut, x.told != 0:
 		return clamp(same/silencePart, leastPause, cutPause)
 	case x.seed:
 		return clamp(same/silencePart, leastPause, seedPause)
