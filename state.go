@@ -184,7 +184,7 @@ type Stats struct {
 
 	// Output not made.
 	DropAmplify   uint64 // answers that would exceed three times what an unvalidated source sent
-	DropRelay     uint64 // copies not sent: the member acknowledges none, or has a smaller MaxMessageSize; or too large to seal after SetKeys
+	DropRelay     uint64 // copies not sent: the member acknowledges none, or has a smaller MaxMessageSize; too large to seal after SetKeys; or no room to stand by for another node
 	DropBusy      uint64 // Data refused for want of room to pass it on; it is sent again
 	DropControl   uint64 // control messages and acknowledgements refused or displaced, in a full queue or share
 	DropPush      uint64 // repairs postponed because a limit was reached: 16 KiB, 96 messages or one page per datagram, half of the queue, a quarter of it per member

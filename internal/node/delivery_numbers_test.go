@@ -194,3 +194,20 @@ func TestForgedNumbersInARowSilenceNoOrigin(t *testing.T) {
 		s.want(forged <= most && len(s.got) == 1100, "with flags %x %d forged messages are delivered, at most %d should be, and %d in all", flags, forged, most, len(s.got))
 	}
 }
+
+// A stranger sends Direct messages in the name of a node that is no member yet.
+func TestDirectOfAStrangerUsesUpFewNumbers(t *testing.T) {
+	s := newSolo(t, Config{})
+	s.withMembers(10, 20)
+	origin, from := s.peerID(30), peerAddr(30)
+	for c := range uint32(1000) {
+		s.receive(unknownAddr, s.data(wire.Data{Origin: origin, Counter: c + 1, Flags: wire.FlagDirect, Payload: []byte("forged")}))
+	}
+	s.want(len(s.got) <= unvalidatedLead, "%d forged messages were delivered", len(s.got))
+	s.addMember(origin, from)
+	s.got = nil
+	for c := range uint32(1000) {
+		s.receive(from, s.data(wire.Data{Origin: origin, Counter: c + 1, Flags: wire.FlagDirect, Payload: []byte("true")}))
+	}
+	s.want(len(s.got) >= 1000-unvalidatedLead, "of 1000 messages of the node itself only %d were delivered", len(s.got))
+}

@@ -29,7 +29,8 @@ const (
 // room for d in it; or nil if d is not to be accepted now. A forged number must not silence
 // an origin: an unvalidated source may not run far ahead in a window. While the view has room,
 // so that nodes are soon members, it may not run far ahead of what members have sent, not even in
-// many short steps. A Direct message of a member is taken from that member only.
+// many short steps, and sends few Direct messages. One of a member is taken from that member only; a
+// node outside a full view is not known, and any source may send in its name.
 func (n *Node) sequence(now time.Duration, in *datagram, seq uint32, d *wire.Data) (*versions.Origin, *versions.Window) {
 	h := &n.history
 	o := h.origins.Get(d.Origin)
@@ -43,7 +44,11 @@ func (n *Node) sequence(now time.Duration, in *datagram, seq uint32, d *wire.Dat
 		window = &o.Seen
 	}
 	highest, full := window.Highest(), n.peers.members.Len() >= n.config.MaxMembers
-	if o != nil && !direct && !full {
+	switch {
+	case full:
+	case direct:
+		highest = 0
+	case o != nil:
 		highest = o.Vouched
 	}
 	switch {

@@ -22,21 +22,29 @@ type standing struct {
 
 // standBy notes a message whose arc this node is to cover if no other node does.
 func (n *Node) standBy(now time.Duration, p part) {
-	if q := &n.history.standby; q.Len() < mostStanding {
-		n.history.log.Retain(p.Entry)
-		q.Push(standing{p, now + standsBy})
-		n.timers.Cover.By(now + standsBy)
+	q := &n.history.standby
+	if q.Len() == mostStanding {
+		n.stats.DropRelay++
+		return
 	}
+	n.history.log.Retain(p.Entry)
+	q.Push(standing{p, now + standsBy})
+	n.timers.Cover.By(now + standsBy)
 }
 
-// coverStandby covers the arcs that are due, of messages of which this node got no other arc.
+// coverStandby covers the arcs that are due, of messages of which this node got no other arc. One
+// for which there is no room is left to repair, and counted.
 func (n *Node) coverStandby(now time.Duration) {
 	q := &n.history.standby
 	for q.Len() > 0 && q.At(0).due <= now {
 		s, _ := q.Pop()
-		if !n.history.coverage.covers(s.Entry.Origin, s.Entry.Counter, inside) && n.delegate(now, s.part, netip.AddrPort{}) == ready {
+		switch {
+		case n.history.coverage.covers(s.Entry.Origin, s.Entry.Counter, inside):
+		case n.delegate(now, s.part, netip.AddrPort{}) == ready:
 			n.hand(s.part)
 			n.history.coverage.note(s.Entry.Origin, s.Entry.Counter, inside)
+		default:
+			n.stats.DropRelay++
 		}
 		n.history.log.Release(s.Entry)
 	}

@@ -130,3 +130,27 @@ func TestRoomCountsTheCopiesForAllZones(t *testing.T) {
 		s.want(taken > 0 || most < 45, "of messages with 24 copies none is taken with room for %d", most)
 	}
 }
+
+// An arc that a node stood by for, and has no room to cover, is counted.
+func TestStandbyWithoutRoomIsCounted(t *testing.T) {
+	s := newSolo(t, Config{Zone: "here", MaxOutputMessages: 17})
+	s.withZones(map[string]int{"here": 5, "there": 3})
+	arc := ring.ZoneArc(ring.Zone(s.ID()))
+	for c := range uint32(mostStanding + 5) {
+		s.receive(peerAddr(6), s.data(wire.Data{Origin: 9, Counter: c + 1, Flags: wire.FlagArc | wire.FlagStandby, Hops: 1, Lo: arc.Lo, Hi: arc.Hi, Payload: make([]byte, 400)}))
+	}
+	s.want(s.Stats().DropRelay == 5, "of 5 messages more than it stands by for, %d are counted", s.Stats().DropRelay)
+	clear(s.responsive)
+	sent := map[uint32]bool{}
+	for _, m := range copies(s.run(100 * time.Millisecond)) {
+		sent[m.Data.Counter] = true
+	}
+	covered, uncounted := 0, 0
+	for c := range uint32(mostStanding) {
+		if s.history.coverage.covers(9, c+1, inside) {
+			covered++
+		}
+	}
+	uncounted = mostStanding - covered - int(s.Stats().DropRelay-5)
+	s.want(covered < mostStanding && uncounted == 0, "of %d arcs %d are covered, and %d are neither covered nor counted", mostStanding, covered, uncounted)
+}
