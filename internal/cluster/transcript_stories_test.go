@@ -63,7 +63,7 @@ Leaving, and coming back.`)
 	x.scene(`
 c says goodbye to each member, once. From then on nobody sends to it any more, and c sends
 nothing: what is still on its way to it is dropped. Each node passes the goodbye on in its next
-three exchanges. One that missed it asks c first, and finds it silent.`, 1, 3, node.Config{})
+eight exchanges. One that missed it asks c first, and finds it silent.`, 1, 3, node.Config{})
 	x.settled()
 	x.begin()
 	a, c := x.nodes[0], x.nodes[2]

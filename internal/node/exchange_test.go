@@ -56,7 +56,7 @@ func TestExchangePassesAGoodbyeOn(t *testing.T) {
 			passed++
 		}
 	}
-	s.want(passed == 3, "a goodbye is passed on %d times and not 3 times", passed)
+	s.want(passed == 8, "a goodbye is passed on %d times and not 8 times", passed)
 }
 
 // Many members pass the same news on, so each list of it is sent once and expects no answer.

@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// mostGoodbyes is how often a goodbye is passed on: nearly all nodes heard it themselves.
-const mostGoodbyes = 3
+// mostGoodbyes is how often a goodbye is passed on. Nearly all nodes heard it themselves; where loss is
+// common the few others are not found sooner.
+const mostGoodbyes = 8
 
 // Parting is the news that a member is gone.
 type Parting struct {
