@@ -61,9 +61,10 @@
 // another node (handleData, take). The copies wait in the outbox until Next packs them.
 //
 // A copy is sent until its recipient acknowledges it or is lost. If one attempt gets no answer,
-// two where loss is common, its arc goes to another member in it (redelegate, patience). A node
-// that has no room for the copies that a message needs refuses it, and its sender tries again
-// later: so a slow member slows down the origin, which refuses in Publish, and loses nothing.
+// two where loss is common, its arc goes to another member in it, unless all there are suspect
+// (redelegate, patience). A node that has no room for the copies that a message needs refuses it,
+// and its sender tries again later: so a slow member slows down the origin, which refuses in
+// Publish, and loses nothing.
 // A member with a smaller MaxMessageSize is not sent what it does not take (dropTooLong).
 // The backlog keeps each message of the node itself until any other node has acknowledged it.
 //
@@ -101,6 +102,11 @@
 // it has seen, of the origins touched last first, and what is missing of these on either side is
 // sent (handleStatus). While pages show that anything is missing, the next one follows at once.
 // After a member is back, and while repairs arrive, members compare more often.
+//
+// A number that two members name in pages, or its origin, or the only member, is missing until the
+// message comes, or for 30 seconds (with Ordered, OrderedWait): then it is given up, and counted.
+// What members named before the node was connected is history, and counted apart. Where order is
+// kept, messages that wait for their turn are pinned in the log, in a room of their own (order.go).
 //
 // Whether a message is new is decided by numbers, never by time. A message beyond the window of
 // its origin is refused for two seconds, so that repair can close the gap; then the gap is
