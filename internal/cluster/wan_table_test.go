@@ -28,7 +28,7 @@ var wanRows = []struct {
 	{true, wanRow{"WAN of 3 regions, Zone, loss 5%", "", wanCase{roundTrips: atlantic, sizes: even(3, 8), messages: 100, zones: true, loss: 0.05}, wanResult{t99: 60 * ms, copies: 5.2, bytes: 2500, idle: 1000}}},
 	{false, wanRow{"WAN, no Zone", "10 regions of 20 nodes", wanCase{roundTrips: earth, sizes: even(10, 20), messages: 40}, wanResult{t50: 95 * ms, t99: 255 * ms, t100: 280 * ms, home: 1500 * time.Microsecond, bytes: 60e3}}},
 	{false, wanRow{"WAN, Zone", "the same, each a `Zone`", wanCase{roundTrips: earth, sizes: even(10, 20), messages: 40, zones: true}, wanResult{t50: 80 * ms, t99: 170 * ms, t100: 145 * ms, home: 1500 * time.Microsecond, copies: 18.1, bytes: 10e3, idle: 10e3}}},
-	{false, wanRow{"WAN, no Zone, loss 1%", "10 regions, 1 % loss", wanCase{roundTrips: earth, sizes: even(10, 20), messages: 40, loss: 0.01}, wanResult{t99: 285 * ms, bytes: 60e3}}},
+	{false, wanRow{"WAN, no Zone, loss 1%", "10 regions, 1 % loss", wanCase{roundTrips: earth, sizes: even(10, 20), messages: 40, loss: 0.01}, wanResult{t99: 300 * ms, bytes: 65e3}}},
 	{false, wanRow{"WAN, Zone, loss 1%", "the same at 1 % loss, each a `Zone`", wanCase{roundTrips: earth, sizes: even(10, 20), messages: 40, zones: true, loss: 0.01}, wanResult{t99: 170 * ms, late100: 190 * ms}}},
 	{false, wanRow{"WAN, Zone, 20% crashed", "", wanCase{roundTrips: earth, sizes: even(10, 20), messages: 1, zones: true, crash: 0.2}, wanResult{t99: 380 * ms, t100: 250 * ms}}},
 	{false, wanRow{"WAN, Zone, uneven", "", wanCase{roundTrips: earth, sizes: []int{100, 30, 28, 20, 10, 5, 3, 2, 1, 1}, messages: 40, zones: true}, wanResult{t99: 140 * ms, t100: 116 * ms}}},
