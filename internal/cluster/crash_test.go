@@ -48,7 +48,7 @@ func TestCrashOfTwoFifthsOf64IsNoticedAndRestartsReplaceTheDead(t *testing.T) {
 	for seed := range uint64(2) {
 		c, sent := gather(t, spreadCase{nodes: 64}, seed), map[string]*simNode{}
 		dead := c.crashMany(25)
-		c.sequence(20, time.Second, sent)
+		c.sequence(20, 2*time.Second, sent)
 		// Nothing is published from here on: maintenance alone must find the last.
 		for start := c.net.Now(); c.listed(dead) > 0; c.net.Run(10 * time.Second) {
 			if c.net.Now()-start > 30*time.Minute {

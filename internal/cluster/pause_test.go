@@ -180,3 +180,23 @@ func TestPauseOfASecondInEachDeliverySlowsNoOtherNode(t *testing.T) {
 		}
 	}
 }
+
+// A member that is cut off for a while is told of as lost by those that noticed first. Those that ask
+// it then leave it time until the cut is over.
+func TestMemberThatIsCutOffForTwoSecondsStays(t *testing.T) {
+	for seed := range uint64(12) {
+		cut := []time.Duration{1500, 2000, 2300}[seed%3] * time.Millisecond
+		c := settled(t, 5+int(seed)*2, lan(seed), node.Config{})
+		c.cutOff(c.nodes[2], time.Duration(seed)*37*time.Millisecond, cut)
+		for range 100 { // the others have no reason to ask
+			c.nodes[0].publish()
+			c.net.Run(40 * time.Millisecond)
+		}
+		c.net.Run(5 * time.Second)
+		for _, n := range c.nodes {
+			if s := n.Stats(); s.MembersLost > 0 {
+				t.Errorf("seed %d: %d nodes, a cut of %v: %v lost %d members", seed, len(c.nodes), cut, n.addr, s.MembersLost)
+			}
+		}
+	}
+}

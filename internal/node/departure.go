@@ -138,8 +138,8 @@ func (n *Node) unverified(now time.Duration, m *view.Member, e *outbox.Envelope)
 		default:
 			e.Wait = verifyPause
 		}
-		if m.Gone != view.Here && max(n.peers.loss, n.peers.retried) < rareRetries {
-			n.out.queue.Hold(now, e) // one Hello is enough, if there is time for an answer
+		if m.Gone != view.Here && m.Probed == 1 && max(n.peers.loss, n.peers.retried) < rareRetries {
+			n.out.queue.Hold(now, e) // the last Hello comes after a short cut, so that few are enough
 		} else {
 			n.out.queue.Resend(now, e)
 		}

@@ -124,7 +124,7 @@
 //
 // That a member was lost is passed on RumorFactor times, and more often in a view of more than
 // 128; that it said goodbye, which it told nearly all nodes itself, in the next eight exchanges. A
-// node believes it when the member does not answer for two seconds, to one Hello or, where loss is
+// node believes it when the member does not answer for two seconds, to two Hellos or, where loss is
 // common, to three. It is asked so at most once in ten seconds, whatever others say. The id of a
 // node that said goodbye is not taken from a list again for an hour.
 //

